@@ -1,0 +1,1 @@
+"""Activation: sending what segments say to the tools that act on it."""

@@ -1,0 +1,1 @@
+"""Who may do what: people with roles in the browser, tokens with scopes over the API."""

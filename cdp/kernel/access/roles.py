@@ -1,0 +1,36 @@
+"""The roles of people and the scopes that each carries. Tokens carry scopes directly. R: G9"""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    PROFILES_READ = "profiles:read"
+    EVENTS_READ = "events:read"
+    SEGMENTS_READ = "segments:read"
+    SEGMENTS_WRITE = "segments:write"
+    SOURCES_WRITE = "sources:write"
+    CONSENT_READ = "consent:read"
+    CONSENT_WRITE = "consent:write"
+    ACTIVATION_WRITE = "activation:write"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """Also the name of the Django group that people of this role are in."""
+
+    ADMIN = "admin"
+    MARKETER = "marketer"
+    ANALYST = "analyst"
+    ENGINEER = "engineer"
+    PRIVACY_OFFICER = "privacy officer"
+
+
+_READ = frozenset({Scope.PROFILES_READ, Scope.EVENTS_READ, Scope.SEGMENTS_READ})
+
+ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
+    Role.ADMIN: frozenset(Scope),
+    Role.MARKETER: _READ | {Scope.SEGMENTS_WRITE, Scope.ACTIVATION_WRITE},
+    Role.ANALYST: _READ,
+    Role.ENGINEER: _READ | {Scope.SOURCES_WRITE, Scope.ACTIVATION_WRITE},
+    Role.PRIVACY_OFFICER: _READ | {Scope.CONSENT_READ, Scope.CONSENT_WRITE},
+}

@@ -1,0 +1,67 @@
+"""What every REST endpoint of `/api/v1/` shares: errors, pages, and the shape of both."""
+
+from typing import Any
+
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.pagination import CursorPagination as BaseCursorPagination
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as rest_exception_handler
+
+from cdp.kernel.errors import TributaryError
+
+
+class CursorPagination(BaseCursorPagination):
+    """`{"results": […], "next": url|null}`, with `page_size` up to 1,000."""
+
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+    ordering = "-id"
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"results": data, "next": self.get_next_link()})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["results", "next"],
+            "properties": {
+                "results": schema,
+                "next": {"type": "string", "nullable": True, "format": "uri"},
+            },
+        }
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Every error as `{"code", "message", "path"?}`; a domain error is a 400 unless it says otherwise."""
+    if isinstance(exc, TributaryError):
+        return Response(exc.as_dict(), status=getattr(exc, "http_status", 400))
+    response = rest_exception_handler(exc, context)
+    if response is None:
+        return None
+    if isinstance(exc, exceptions.ValidationError):
+        response.data = _first_problem(exc.detail)
+    elif isinstance(exc, exceptions.APIException):
+        response.data = {"code": _code_of(exc), "message": str(exc.detail)}
+    elif isinstance(exc, Http404):
+        response.data = {"code": "not_found", "message": str(exc) or "There is nothing at this address."}
+    return response
+
+
+def _code_of(exc: exceptions.APIException) -> str:
+    codes = exc.get_codes()
+    return codes if isinstance(codes, str) else exc.default_code
+
+
+def _first_problem(detail: Any, path: str = "") -> dict[str, Any]:
+    """The first problem of a nested DRF error, with the path of the field it concerns."""
+    if isinstance(detail, dict):
+        name, inner = next(iter(detail.items()))
+        return _first_problem(inner, path if name == "non_field_errors" else f"{path}/{name}")
+    if isinstance(detail, list) and detail:
+        place = next((index for index, item in enumerate(detail) if item), 0)
+        first = detail[place]
+        return _first_problem(first, f"{path}/{place}" if isinstance(first, dict) else path)
+    problem = {"code": str(getattr(detail, "code", "invalid")), "message": str(detail)}
+    return problem | ({"path": path} if path else {})

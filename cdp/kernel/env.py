@@ -1,0 +1,41 @@
+"""Typed settings from the environment. A value that does not parse stops the start-up and says why."""
+
+import os
+from collections.abc import Sequence
+
+
+class InvalidSettingError(ValueError):
+    """An environment variable holds a value that its setting cannot take."""
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def integer(name: str, default: int) -> int:
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        return int(raw)
+    except ValueError:
+        raise InvalidSettingError(f"{name} must be a whole number, not {raw!r}") from None
+
+
+def boolean(name: str, default: bool) -> bool:
+    raw = os.environ.get(name, "").strip().lower()
+    if not raw:
+        return default
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise InvalidSettingError(f"{name} must be true or false, not {raw!r}")
+
+
+def words(name: str, default: Sequence[str] = ()) -> list[str]:
+    """A comma-separated list."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return list(default)
+    return [word.strip() for word in raw.split(",") if word.strip()]

@@ -1,0 +1,237 @@
+"""The one settings file. What a deployment may change comes from the environment: docs/reference/settings.md."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import structlog
+from csp.constants import NONE, SELF
+
+from cdp.kernel import env
+from cdp.kernel.embedded.home import broker_url, cdp_home, database_settings, redis_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+CDP_HOME = cdp_home()
+
+
+def _secret_key() -> str:
+    """The key of this deployment: from the environment, else made once and kept in CDP_HOME."""
+    given = env.text("CDP_SECRET_KEY")
+    if given:
+        return given
+    kept = CDP_HOME / "secret_key"
+    if not kept.exists():
+        CDP_HOME.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(64))
+    return kept.read_text()
+
+
+# --- The deployment -----------------------------------------------------------------------------------------
+SECRET_KEY = _secret_key()
+DEBUG = env.boolean("CDP_DEBUG", False)
+PORT = env.integer("CDP_PORT", 8000)
+ALLOWED_HOSTS = env.words("CDP_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("CDP_TRUSTED_ORIGINS")
+PUBLIC_URL = env.text("CDP_PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+ORGANISATION = env.text("CDP_ORGANISATION", "Tributary")
+
+# --- Applications -------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "cdp.apps.CdpConfig",
+    "cdp.kernel.access",
+    "consent",
+    "ingestion",
+    "identity",
+    "segments",
+    "activation",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "pgtrigger",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "cdp.urls"
+WSGI_APPLICATION = "cdp.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "cdp.console.context.shell",
+            ],
+        },
+    }
+]
+
+# --- PostgreSQL, Redis, Celery ------------------------------------------------------------------------------
+DATABASES: dict[str, Any] = {
+    "default": (
+        dict(dj_database_url.parse(env.text("DATABASE_URL")))
+        if env.text("DATABASE_URL")
+        else database_settings(CDP_HOME)
+    ),
+}
+DATABASES["default"].update({"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True})
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("application_name", "tributary")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.text("REDIS_URL") or redis_url(CDP_HOME)
+CELERY_BROKER_URL = env.text("REDIS_URL") or broker_url(CDP_HOME)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry_on_timeout": True}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
+CELERY_BEAT_SCHEDULE = {
+    # A nudge each, in case the one that the news itself sent was lost; the work is rows in PostgreSQL.
+    "drain": {"task": "cdp.drain", "schedule": 1.0, "options": {"expires": 1.0}},
+    "evaluate": {"task": "cdp.evaluate", "schedule": 1.0, "options": {"expires": 1.0}},
+    "wake": {"task": "cdp.wake", "schedule": 1.0, "options": {"expires": 1.0}},
+    "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
+    "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
+}
+
+# --- People -------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "access.User"
+LOGIN_URL = "console:login"
+LOGIN_REDIRECT_URL = "console:home"
+LOGOUT_REDIRECT_URL = "console:login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Language and time --------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.text("CDP_TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+
+# --- Static files -------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = CDP_HOME / "static"
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    *(
+        (f"vendor/{name}", folder)
+        for name, folder in (
+            ("tabler", BASE_DIR / "node_modules/@tabler/core/dist"),
+            ("tabler-icons", BASE_DIR / "node_modules/@tabler/icons-webfont/dist"),
+            ("echarts", BASE_DIR / "node_modules/echarts/dist"),
+            ("htmx", BASE_DIR / "node_modules/htmx.org/dist"),
+        )
+        if folder.exists()
+    ),
+]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+
+# --- Safety in the browser ----------------------------------------------------------------------------------
+_HTTPS = env.boolean("CDP_HTTPS", False)
+SECURE_SSL_REDIRECT = _HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
+SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _HTTPS else None
+SESSION_COOKIE_SECURE = _HTTPS
+CSRF_COOKIE_SECURE = _HTTPS
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- REST API -----------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "cdp.kernel.access.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["cdp.kernel.access.permissions.HasScope"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "cdp.kernel.api.CursorPagination",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "EXCEPTION_HANDLER": "cdp.kernel.api.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tributary API",
+    "DESCRIPTION": "Profiles, segments and sources of a self-hosted Customer Data Platform.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+# --- Ingestion ----------------------------------------------------------------------------------------------
+INGESTION_MAX_EVENT_BYTES = 32 * 1024
+INGESTION_MAX_BODY_BYTES = 500 * 1024
+INGESTION_MAX_BATCH_EVENTS = 2_500
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# --- Activation ---------------------------------------------------------------------------------------------
+EGRESS_ALLOWED_HOSTS = env.words("CDP_EGRESS_ALLOW")
+
+# --- Logging ------------------------------------------------------------------------------------------------
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+)

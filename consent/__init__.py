@@ -1,0 +1,1 @@
+"""Consent: purposes, the append-only record of choices, and the policy that is asked at every door."""

@@ -1,0 +1,85 @@
+"""Monthly partitions of the event log, daily ones of the seen messages: made ahead, or when first needed."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from django.db import connection
+
+SEEN_DAYS = 8  # a message is recognised as a repetition for at least seven whole days
+
+_known: set[str] = set()
+
+
+def month_of(moment: datetime | date) -> date:
+    return date(moment.year, moment.month, 1)
+
+
+def next_month(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def ensure_event_partitions(months: Iterable[date]) -> None:
+    """Create the monthly partitions that are missing. Call it outside of a chunk's transaction."""
+    for month in sorted(set(months)):
+        name = f"event_{month:%Y_%m}"
+        _ensure(name, parent="event", start=month, end=next_month(month), options=_EVENT_OPTIONS)
+
+
+def ensure_seen_partition(day: date) -> None:
+    _ensure(f"seen_message_{day:%Y_%m_%d}", parent="seen_message", start=day, end=day + timedelta(days=1))
+
+
+def ensure_ahead(*, today: date) -> None:
+    """The partitions that the next days will write to."""
+    ensure_event_partitions([month_of(today), next_month(month_of(today))])
+    for days in range(3):
+        ensure_seen_partition(today + timedelta(days=days))
+
+
+def drop_old_seen_partitions(*, today: date) -> list[str]:
+    """Forget messages older than `SEEN_DAYS`; returns the names of the dropped partitions."""
+    oldest = f"seen_message_{today - timedelta(days=SEEN_DAYS):%Y_%m_%d}"
+    dropped = [name for name in _partitions_of("seen_message") if name < oldest]
+    with connection.cursor() as cursor:
+        for name in dropped:
+            cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+    _known.difference_update(dropped)
+    return dropped
+
+
+def forget_known_partitions() -> None:
+    """For tests that roll back the creation of a partition."""
+    _known.clear()
+
+
+_EVENT_OPTIONS = "WITH (autovacuum_vacuum_insert_scale_factor = 0.01)"
+
+
+def _ensure(name: str, *, parent: str, start: date, end: date, options: str = "") -> None:
+    """Attach rather than create as a partition: that takes no exclusive lock on the parent."""
+    if name in _known:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+        if not cursor.fetchone()[0]:
+            cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+            try:
+                cursor.execute(f'CREATE TABLE IF NOT EXISTS "{name}" (LIKE {parent} INCLUDING DEFAULTS) {options}')
+                cursor.execute("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = %s::regclass)", [name])
+                if not cursor.fetchone()[0]:
+                    cursor.execute(
+                        f'ALTER TABLE {parent} ATTACH PARTITION "{name}" FOR VALUES FROM (%s) TO (%s)', [start, end]
+                    )
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+    _known.add(name)
+
+
+def _partitions_of(parent: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = %s::regclass ORDER BY 1",
+            [parent],
+        )
+        return [name for (name,) in cursor.fetchall()]

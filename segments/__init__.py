@@ -1,0 +1,1 @@
+"""Segments: definitions, who is in them, and every entry and exit."""

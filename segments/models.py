@@ -1,0 +1,141 @@
+"""Segments, who is in them, and every entry and exit. R: D1, D2, D8"""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+
+class Segment(models.Model):
+    class State(models.TextChoices):
+        COMPUTING = "computing", "Computing"
+        LIVE = "live", "Live"
+        FAILED = "failed", "Failed"
+
+    slug = models.SlugField(max_length=80, unique=True)
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    definition = models.JSONField()
+    version = models.IntegerField(default=1)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.COMPUTING)
+    error = models.CharField(max_length=500, blank=True)
+    member_count = models.BigIntegerField(default=0)
+    computed_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SegmentVersion(models.Model):
+    """A definition as it was published, for ever."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="versions")
+    number = models.IntegerField()
+    definition = models.JSONField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["segment", "number"], name="segment_version_number")]
+
+    def __str__(self) -> str:
+        return f"{self.segment_id} version {self.number}"
+
+
+class Membership(models.Model):
+    """A profile that is in a segment now."""
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id")
+    profile_id = models.BigIntegerField()
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
+    )
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "membership"
+        indexes = [models.Index(fields=["segment", "-entered_at", "profile_id"], name="membership_by_segment")]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} in {self.segment_id}"
+
+
+class Transition(models.Model):
+    """An entry or exit. The count, the list, the API, the chart and the webhooks all read these rows."""
+
+    class Kind(models.TextChoices):
+        ENTERED = "entered", "Entered"
+        LEFT = "left", "Left"
+
+    class Cause(models.TextChoices):
+        CHANGE = "change", "An event or trait changed"
+        TIME = "time", "Time passed"
+        DEFINITION = "definition", "The definition was published"
+        MERGE = "merge", "Profiles were merged"
+
+    pk = models.CompositePrimaryKey("profile_id", "id")
+    profile_id = models.BigIntegerField()
+    id = models.BigIntegerField()
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="transitions", db_constraint=False, db_index=False
+    )
+    version = models.IntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    at = models.DateTimeField()
+    cause = models.CharField(max_length=12, choices=Cause.choices)
+
+    class Meta:
+        db_table = "transition"
+        indexes = [
+            models.Index(fields=["segment", "-at"], name="transition_by_segment"),
+            models.Index(fields=["profile_id", "-at"], name="transition_by_profile"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} {self.kind} {self.segment_id}"
+
+
+class Due(models.Model):
+    """The next instant at which a profile's answer can change although nothing new arrives."""
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id")
+    profile_id = models.BigIntegerField()
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "due"
+        indexes = [models.Index(fields=["at"], name="due_at")]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} {self.segment_id} {self.at}"
+
+
+class Change(models.Model):
+    """What an ingested chunk changed of a profile: claimed, coalesced and answered by evaluation.
+
+    `events` are ids of event names; `traits` the names of traits; a merge touches every segment.
+    """
+
+    pk = models.CompositePrimaryKey("profile_id", "id")
+    profile_id = models.BigIntegerField()
+    id = models.BigIntegerField()
+    events = ArrayField(models.IntegerField())
+    traits = ArrayField(models.TextField())
+    merged = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "change"
+
+    def __str__(self) -> str:
+        return f"change of {self.profile_id}"
