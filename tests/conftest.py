@@ -1,0 +1,72 @@
+"""Every test session has its own PostgreSQL and Valkey, unless DATABASE_URL or REDIS_URL name others.
+
+They live in ``CDP_TEST_HOME`` (default ``.cdp/test``, or the next free number where another session
+runs at the same time), start with the session and stop with it. With pytest-xdist the controller
+starts them and the workers find ``CDP_HOME`` in their environment.
+"""
+
+import fcntl
+import importlib
+import itertools
+import os
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from cdp.kernel.embedded import services
+from cdp.kernel.embedded.home import REPOSITORY
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+_lock: IO[str] | None = None
+
+
+def claim_home() -> tuple[Path, IO[str]]:
+    """The first test home that no other session holds."""
+    base = Path(os.environ.get("CDP_TEST_HOME") or REPOSITORY / ".cdp/test").resolve()
+    for number in itertools.count(1):
+        home = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "session.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return home, lock
+    raise AssertionError
+
+
+def load_settings() -> None:
+    """Read the settings with the environment made here, also when pytest-django has read them before."""
+    import django
+    from django.conf import settings
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdp.settings")
+    if settings.configured:
+        database = settings.DATABASES["default"]  # connections hold this very dictionary
+        fresh = importlib.reload(importlib.import_module("cdp.settings"))
+        for name in filter(str.isupper, dir(fresh)):
+            setattr(settings, name, getattr(fresh, name))
+        database.update(fresh.DATABASES["default"])
+        settings.DATABASES["default"] = database
+    django.setup()
+
+
+if WORKER is None:
+    _home, _lock = claim_home()
+    os.environ["CDP_HOME"] = str(_home)
+else:
+    os.environ["CDP_REDIS_DB"] = str(int(WORKER.removeprefix("gw")) + 1)
+load_settings()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if WORKER is None and not config.option.collectonly:
+        services.start(_home, durable=False)
+
+
+def pytest_unconfigure() -> None:
+    if _lock is not None:
+        services.stop(_home)
+        _lock.close()
