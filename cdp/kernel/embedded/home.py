@@ -17,9 +17,9 @@ DATABASE = "tributary"
 POSTGRES_PORT = 5432  # only the suffix of the socket's file name: nothing listens on TCP
 VALKEY_SOCKET = "valkey.sock"
 
-# sockaddr_un holds 108 bytes on Linux and 104 on BSD; the longest name is ".s.PGSQL.5432.lock".
+# sockaddr_un holds 108 bytes on Linux and 104 on BSD; supervisord first binds a name with its pid added.
 MAX_SOCKET_PATH = 100
-LONGEST_SOCKET_NAME = len(".s.PGSQL.5432.lock")
+LONGEST_SOCKET_NAME = len("control.sock.4194304")
 # libpq splits hosts at commas and URLs need escapes: such a folder is not used for sockets.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+=@-]+")
 
@@ -50,7 +50,7 @@ def socket_dir(home: Path) -> Path:
 
 
 def temporary_dir() -> Path:
-    """/tmp wherever there is one: TMPDIR may differ between two shells of the same person."""
+    """The common one wherever there is one: TMPDIR may differ between two shells of the same person."""
     shared = Path("/tmp")  # noqa: S108 - the folder below it is created 0700 and its owner checked
     return shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -171,11 +172,19 @@ def run_as(user: User, command: list[str], *, cwd: Path, stdin: str = "") -> Non
     )
 
 
-def identity(user: User) -> dict[str, object]:
+def identity(user: User) -> dict[str, Any]:
     """The arguments of subprocess that make a root process start one of `user`."""
     if os.geteuid() != 0:
         return {}
     return {"user": user.uid, "group": user.gid, "extra_groups": []}
+
+
+def become(user: User) -> None:
+    """Give up root in this process, for good."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(user.gid)
+        os.setuid(user.uid)
 
 
 def disk_full(folder: Path) -> EmbeddedError:
@@ -188,7 +197,7 @@ def disk_full(folder: Path) -> EmbeddedError:
 
 # --- Checks -------------------------------------------------------------------------------------------------
 def check_passwd_entry(user: User) -> None:
-    """initdb and libpq look the user up by number, and fail with a riddle where there is no entry."""
+    """Both initdb and libpq look the user up by number, and fail with a riddle where there is no entry."""
     if user.name.isdigit():
         raise EmbeddedError(
             f"User id {user.uid} has no name on this machine, and PostgreSQL will not run without one.",

@@ -1,11 +1,35 @@
-"""Find and end operating-system processes."""
+"""Find the processes of a deployment, whoever their parent is now, and end them in order."""
 
 import signal
 import time
+from pathlib import Path
 
 import psutil
 
+from cdp.kernel.embedded.home import home_key
+
+# Every process we start bears this in its environment, as "<key of the home>:<name>".
+SERVICE_MARK = "CDP_SERVICE"
 POLL_SECONDS = 0.02
+SERVERS = {"postgres", "valkey"}
+
+
+def marked(home: Path) -> dict[str, list[psutil.Process]]:
+    """The living processes of this home by the name of their program."""
+    prefix = f"{home_key(home)}:"
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        mark = mark_of(process)
+        if mark.startswith(prefix) and is_alive(process):
+            found.setdefault(mark.removeprefix(prefix), []).append(process)
+    return found
+
+
+def mark_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(SERVICE_MARK, ""))
+    except (psutil.Error, OSError):  # other people's processes are closed to us
+        return ""
 
 
 def end(
@@ -21,6 +45,18 @@ def end(
         return
 
 
+def end_all(processes: list[psutil.Process], *, seconds: float) -> None:
+    """SIGTERM to all at once, SIGKILL to those that are still there in the end."""
+    for how, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        for process in processes:
+            try:
+                process.send_signal(how)
+            except psutil.NoSuchProcess:
+                continue
+        deadline = time.monotonic() + patience
+        processes = [process for process in processes if not wait_gone(process, seconds=deadline - time.monotonic())]
+
+
 def wait_gone(process: psutil.Process, *, seconds: float) -> bool:
     """Whether it ended in time. An orphan's remains count as gone: init may take its time to reap them."""
     deadline = time.monotonic() + seconds
@@ -33,6 +69,6 @@ def wait_gone(process: psutil.Process, *, seconds: float) -> bool:
 
 def is_alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cdp.kernel.embedded import layout, postgres, valkey
 from cdp.kernel.embedded.access import service_user
@@ -82,7 +83,7 @@ def stop_postgres(home: Path) -> None:
 
 
 def spawn(
-    command: list[str], *, log: Path, cwd: Path, env: dict[str, str], identity: dict[str, object]
+    command: list[str], *, log: Path, cwd: Path, env: dict[str, str], identity: dict[str, Any]
 ) -> subprocess.Popen[bytes]:
     """A process of its own session, so that no Ctrl-C in our terminal reaches it."""
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:

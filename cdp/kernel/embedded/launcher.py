@@ -1,0 +1,265 @@
+"""`make up` and `make demo`: start everything, watch over it, stop everything.
+
+1. Hold the home's lock, so that no second launcher starts.
+2. Stop what an earlier launcher left, check disk and port, prepare PostgreSQL's data.
+3. supervisord starts PostgreSQL and Valkey; migrate; then web, workers and beat.
+4. For the demo: load its data through the running product.
+5. Wait. Ctrl-C, SIGTERM or SIGHUP stop everything in reverse; so does our own death, by supervisord.
+"""
+
+import contextlib
+import http.client
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from cdp.kernel.embedded import layout, leftovers, postgres, preflight, services, valkey
+from cdp.kernel.embedded.errors import EmbeddedError
+from cdp.kernel.embedded.home import REPOSITORY
+from cdp.kernel.embedded.programs import Program, chosen
+from cdp.kernel.embedded.supervise import Supervisor, environment
+
+SERVERS_SECONDS = 600  # crash recovery of a large database
+WEB_SECONDS = 120
+WATCH_SECONDS = 1.0
+PATIENCE = 3  # exits of one program before we give up on it
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopRequested(BaseException):
+    """Somebody pressed Ctrl-C or sent a signal. Not an Exception: nothing on the way may swallow it."""
+
+
+def up(home: Path, *, demo: bool) -> int:
+    """Run until told to stop; returns the exit status."""
+    home = home.resolve()
+    for number in STOP_SIGNALS:
+        signal.signal(number, request_stop)
+    try:
+        layout.prepare(home)
+        with preflight.hold_home(home):
+            return Launcher(home, demo=demo).run()
+    except StopRequested:
+        return 0
+
+
+def request_stop(_number: int, _frame: FrameType | None) -> None:
+    """Once is enough: the stop itself is not interrupted."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise StopRequested
+
+
+class Launcher:
+    def __init__(self, home: Path, *, demo: bool) -> None:
+        self.home = home
+        self.demo = demo
+        self.own_database = services.uses_own_database()
+        self.own_redis = services.uses_own_redis()
+        self.programs = chosen(demo=demo, own_database=self.own_database, own_redis=self.own_redis)
+        self.supervisor = Supervisor(home, self.programs)
+        self.exits: set[tuple[str, int]] = set()
+
+    def run(self) -> int:
+        try:
+            self.prepare()
+            self.bring_up()
+            if self.demo:
+                self.load_demo()
+            self.announce()
+            self.watch()
+        except StopRequested:
+            say("\nStopping.")
+        finally:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            self.stop()
+        return 0
+
+    def prepare(self) -> None:
+        self.stop_leftovers()
+        preflight.check_disk(self.home)
+        preflight.check_port()
+        if not self.own_database:
+            first = not layout.data_dir(self.home).exists()
+            with step("Creating the database" if first else "Checking the database"):
+                postgres.prepare(self.home)
+
+    def stop_leftovers(self) -> None:
+        left = leftovers.find(self.home)
+        if left:
+            with step(f"Stopping what an earlier run left behind: {', '.join(left)}"):
+                leftovers.stop(self.home)
+
+    def bring_up(self) -> None:
+        """From nothing to a site that answers."""
+        self.supervisor.start()
+        servers = [program.name for program in self.programs if program.server]
+        with step("Starting PostgreSQL and Valkey"):
+            self.wait("The servers", self.servers_ready, seconds=SERVERS_SECONDS, suspects=servers)
+        with step("Bringing the database up to date"):
+            self.manage("migrate", "--noinput", "--verbosity=0")
+        with step("Collecting static files"):
+            self.manage("collectstatic", "--noinput", "--verbosity=0")
+        with step("Starting web, workers and beat"):
+            self.start_programs(lambda program: not program.server and program.name != "simulate")
+            self.wait("The web server", web_answers, seconds=WEB_SECONDS, suspects=["web"])
+            self.wait("The workers", self.all_running, seconds=WEB_SECONDS, suspects=[])
+
+    def load_demo(self) -> None:
+        self.manage("load_demo", quiet=False)
+        self.start_programs(lambda program: program.name == "simulate")
+
+    def start_programs(self, wanted: Callable[[Program], bool]) -> None:
+        for program in filter(wanted, self.programs):
+            self.supervisor.start_program(program)
+
+    # --- Waiting --------------------------------------------------------------------------------------------
+    def wait(self, what: str, ready: Callable[[], bool], *, seconds: float, suspects: list[str]) -> None:
+        """Until `ready`; gives up early where a suspect has failed to start again and again."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.supervisor.alive():
+                raise failed("supervisor", self.home / "log/supervisor.err")
+            for name in suspects:
+                if self.keeps_failing(name):
+                    raise failed(name, self.home / f"log/{name}.log")
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"{what} did not come up within {seconds:.0f} seconds.",
+                    remedy=f"The logs are in {self.home / 'log'}.",
+                    code="service_did_not_start",
+                )
+            time.sleep(0.1)
+
+    def servers_ready(self) -> bool:
+        return (self.own_database or postgres.is_ready(self.home)) and (self.own_redis or valkey.is_ready(self.home))
+
+    def all_running(self) -> bool:
+        states = self.supervisor.states()
+        return bool(states) and all(state["statename"] == "RUNNING" for state in states if state["name"] != "simulate")
+
+    def keeps_failing(self, name: str) -> bool:
+        """Each exit has its own time of stopping."""
+        for state in self.supervisor.states():
+            if state["name"] == name and state["stop"]:
+                self.exits.add((name, state["stop"]))
+        return sum(1 for exited, _ in self.exits if exited == name) >= PATIENCE
+
+    # --- Running --------------------------------------------------------------------------------------------
+    def manage(self, *arguments: str, quiet: bool = True) -> None:
+        """One of Django's commands, to its end. Quiet ones show what they say only when they fail."""
+        output = subprocess.PIPE if quiet else None
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=REPOSITORY,
+            env=environment(self.home, arguments[0]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if quiet else None,
+            start_new_session=True,
+            text=True,
+        )
+        try:
+            said, _ = process.communicate()
+        except StopRequested:
+            process.terminate()
+            process.wait(20)
+            raise
+        if process.returncode:
+            raise self.command_failed(arguments[0], said or "")
+
+    def command_failed(self, name: str, said: str) -> EmbeddedError:
+        log = self.home / f"log/{name}.log"
+        log.write_text(said)
+        return EmbeddedError(
+            f"`manage.py {name}` failed{f': {services.last_line(log)}' if said else ', see above'}",
+            remedy=f"What it said is in {log}." if said else f"The logs are in {log.parent}.",
+            code="command_failed",
+        )
+
+    def announce(self) -> None:
+        say(f"\nTributary runs at {url()}")
+        say(f"Data and logs are in {self.home}. Ctrl-C stops everything.\n")
+
+    def watch(self) -> None:
+        """Programs are restarted by supervisord, and supervisord by us; say what happens."""
+        pids = self.pids()
+        while True:
+            time.sleep(WATCH_SECONDS)
+            if not self.supervisor.alive():
+                say("The supervisor process has ended unexpectedly: starting everything again.")
+                leftovers.stop(self.home)
+                self.bring_up()
+                pids = self.pids()
+            now = self.pids()
+            for name, pid in now.items():
+                if pid and pids.get(name) and pid != pids[name]:
+                    say(f"{name} had stopped and was started again: {self.home / 'log' / name}.log")
+            pids |= {name: pid for name, pid in now.items() if pid}
+
+    def pids(self) -> dict[str, int]:
+        return {state["name"]: state["pid"] for state in self.supervisor.states()}
+
+    def stop(self) -> None:
+        if self.supervisor.process is None:
+            return
+        with step("Stopping workers, web, Valkey, PostgreSQL"):
+            self.supervisor.stop()
+            leftovers.stop(self.home)
+        say("Stopped.")
+
+
+def failed(name: str, log: Path) -> EmbeddedError:
+    return EmbeddedError(
+        f"{name} does not start: {services.last_line(log)}", remedy=f"Its log is {log}.", code="service_did_not_start"
+    )
+
+
+def url() -> str:
+    host = preflight.bind_address()
+    shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - we read it, we do not bind it
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{preflight.web_port()}/"
+
+
+def web_answers() -> bool:
+    """Any answer but a server error will do: the page may ask for a login."""
+    try:
+        connection = http.client.HTTPConnection(url().split("/")[2], timeout=5)
+        connection.request("GET", "/")
+        status = connection.getresponse().status
+        connection.close()
+    except (OSError, http.client.HTTPException):
+        return False
+    return status < http.HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+# --- Talking to the person ----------------------------------------------------------------------------------
+def say(line: str) -> None:
+    """The terminal may be gone by now; the work goes on all the same."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """A line that appears at once and is finished with the time it took."""
+    began = time.monotonic()
+    write(f"{name} … ")
+    try:
+        yield
+    except BaseException:
+        write("\n")
+        raise
+    write(f"{time.monotonic() - began:.1f} s\n")
+
+
+def write(text: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
