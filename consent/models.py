@@ -69,7 +69,13 @@ class ConsentRecord(models.Model):
     class Meta:
         ordering = ["-id"]
         triggers = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete | pgtrigger.Truncate),
+            pgtrigger.Trigger(
+                name="append_only",
+                level=pgtrigger.Statement,  # TRUNCATE has no rows to fire for
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update | pgtrigger.Delete | pgtrigger.Truncate,
+                func="RAISE EXCEPTION 'The consent ledger is append-only: % is refused', TG_OP;",
+            ),
         ]
 
     def __str__(self) -> str:

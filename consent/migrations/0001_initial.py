@@ -70,6 +70,6 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='consentrecord',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete or truncate rows from % table', TG_TABLE_NAME;", hash='9cea2237f1e01f667d4241e084ae20bcaaeab1a8', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_append_only_4a42e', table='consent_consentrecord', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'The consent ledger is append-only: % is refused', TG_OP;", hash='47d793cc92304ef26bec304dee5d2eb362f209b9', level='STATEMENT', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_append_only_4a42e', table='consent_consentrecord', when='BEFORE')),
         ),
     ]
