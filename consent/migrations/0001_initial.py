@@ -8,68 +8,164 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Purpose',
+            name="Purpose",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('description', models.TextField(blank=True)),
-                ('kind', models.CharField(choices=[('collection', 'Collection (asked when data arrives)'), ('activation', 'Activation (asked before data is sent on)')], max_length=20)),
-                ('requires_opt_in', models.BooleanField(default=True, help_text='Without a recorded choice the answer is no. Off: yes until somebody objects.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("collection", "Collection (asked when data arrives)"),
+                            ("activation", "Activation (asked before data is sent on)"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "requires_opt_in",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Without a recorded choice the answer is no. Off: yes until somebody objects.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='ConsentRecord',
+            name="ConsentRecord",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('subjects', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), help_text='Hashes of the identifiers that chose.', size=None)),
-                ('state', models.CharField(choices=[('granted', 'Granted'), ('denied', 'Denied'), ('withdrawn', 'Withdrawn'), ('expired', 'Expired')], max_length=12)),
-                ('legal_basis', models.CharField(default='consent', max_length=40)),
-                ('jurisdiction', models.CharField(blank=True, max_length=10)),
-                ('notice', models.CharField(blank=True, max_length=100)),
-                ('notice_version', models.CharField(blank=True, max_length=40)),
-                ('method', models.CharField(choices=[('banner', 'Cookie banner'), ('api', 'API'), ('form', 'Form'), ('double_opt_in', 'Double opt-in'), ('import', 'Import')], max_length=20)),
-                ('evidence', models.JSONField(blank=True, default=dict)),
-                ('actor', models.CharField(blank=True, help_text='Who recorded it: a source, a token or a person.', max_length=150)),
-                ('happened_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('external_id', models.CharField(blank=True, help_text="The sender's id: sending it again adds nothing.", max_length=100, null=True, unique=True)),
-                ('purpose', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='records', to='consent.purpose')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "subjects",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=64),
+                        help_text="Hashes of the identifiers that chose.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("granted", "Granted"),
+                            ("denied", "Denied"),
+                            ("withdrawn", "Withdrawn"),
+                            ("expired", "Expired"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("legal_basis", models.CharField(default="consent", max_length=40)),
+                ("jurisdiction", models.CharField(blank=True, max_length=10)),
+                ("notice", models.CharField(blank=True, max_length=100)),
+                ("notice_version", models.CharField(blank=True, max_length=40)),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("banner", "Cookie banner"),
+                            ("api", "API"),
+                            ("form", "Form"),
+                            ("double_opt_in", "Double opt-in"),
+                            ("import", "Import"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("evidence", models.JSONField(blank=True, default=dict)),
+                (
+                    "actor",
+                    models.CharField(
+                        blank=True, help_text="Who recorded it: a source, a token or a person.", max_length=150
+                    ),
+                ),
+                ("happened_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "external_id",
+                    models.CharField(
+                        blank=True,
+                        help_text="The sender's id: sending it again adds nothing.",
+                        max_length=100,
+                        null=True,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="records", to="consent.purpose"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ConsentState',
+            name="ConsentState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', models.CharField(max_length=64)),
-                ('state', models.CharField(choices=[('granted', 'Granted'), ('denied', 'Denied'), ('withdrawn', 'Withdrawn'), ('expired', 'Expired')], max_length=12)),
-                ('happened_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(null=True)),
-                ('record', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='consent.consentrecord')),
-                ('purpose', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='consent.purpose')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("subject", models.CharField(max_length=64)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("granted", "Granted"),
+                            ("denied", "Denied"),
+                            ("withdrawn", "Withdrawn"),
+                            ("expired", "Expired"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("happened_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(null=True)),
+                (
+                    "record",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="consent.consentrecord"
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="consent.purpose"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('subject', 'purpose'), name='consent_state_one_per_purpose')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("subject", "purpose"), name="consent_state_one_per_purpose")
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='consentrecord',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'The consent ledger is append-only: % is refused', TG_OP;", hash='47d793cc92304ef26bec304dee5d2eb362f209b9', level='STATEMENT', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_append_only_4a42e', table='consent_consentrecord', when='BEFORE')),
+            model_name="consentrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'The consent ledger is append-only: % is refused', TG_OP;",
+                    hash="47d793cc92304ef26bec304dee5d2eb362f209b9",
+                    level="STATEMENT",
+                    operation="UPDATE OR DELETE OR TRUNCATE",
+                    pgid="pgtrigger_append_only_4a42e",
+                    table="consent_consentrecord",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

@@ -1,0 +1,72 @@
+"""Questions to the ledger: who must not be collected, and what may be done with whom."""
+
+from collections.abc import Collection, Hashable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from django.db import connection
+
+from consent import policy
+from consent.contracts import Choice, Decision, State
+from consent.models import Purpose
+
+Key = TypeVar("Key", bound=Hashable)
+
+_CHOICES = """
+    SELECT subject, state, happened_at, expires_at, record_id
+    FROM consent_consentstate WHERE purpose_id = %s AND subject = ANY(%s)
+"""
+
+
+def refused_subjects(*, subjects: Collection[str], purpose_id: int, now: datetime) -> set[str]:
+    """Of these hashes, those that must not be collected for the purpose, each judged by itself.
+
+    For a purpose that needs opt-in that is every hash without a live grant. Where a message carries several
+    identifiers of one person, `decide_many` judges them together.
+    """
+    people = {subject: (subject,) for subject in subjects}
+    decisions = decide_many(people=people, purpose_id=purpose_id, now=now)
+    return {subject for subject, decision in decisions.items() if not decision.allowed}
+
+
+def decide(*, subjects: Collection[str], purpose_id: int, now: datetime) -> Decision:
+    return decide_many(people={0: subjects}, purpose_id=purpose_id, now=now)[0]
+
+
+def decide_many(*, people: Mapping[Key, Collection[str]], purpose_id: int, now: datetime) -> dict[Key, Decision]:
+    """Each person's answer, from all of the person's hashed identifiers; two queries for any number of people.
+
+    A person given as a mapping also says since when each identifier is known as theirs: without it a refusal on
+    one identifier is answered only by a grant on that same one. Who cannot be recognised is refused.
+    """
+    requires_opt_in = _requires_opt_in(purpose_id)
+    if requires_opt_in is None:
+        return dict.fromkeys(people, policy.UNKNOWN_PURPOSE)
+    choices = _choices(sorted({subject for person in people.values() for subject in person}), purpose_id)
+    return {
+        key: policy.decide(_of_person(person, choices), requires_opt_in=requires_opt_in, now=now)
+        if person
+        else policy.UNKNOWN_PERSON
+        for key, person in people.items()
+    }
+
+
+def _requires_opt_in(purpose_id: int) -> bool | None:
+    return Purpose.objects.filter(pk=purpose_id).values_list("requires_opt_in", flat=True).first()
+
+
+def _choices(subjects: list[str], purpose_id: int) -> dict[str, Choice]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOICES, [purpose_id, subjects])
+        return {subject: Choice(State(state), *rest) for subject, state, *rest in cursor.fetchall()}
+
+
+def _of_person(person: Collection[str], choices: Mapping[str, Choice]) -> list[Choice]:
+    known = person if isinstance(person, Mapping) else {}
+    return [_since(choices[subject], known.get(subject)) for subject in set(person) if subject in choices]
+
+
+def _since(choice: Choice, known_since: datetime | None) -> Choice:
+    if known_since is None:
+        return choice
+    return Choice(choice.state, choice.happened_at, choice.expires_at, choice.record_id, known_since)
