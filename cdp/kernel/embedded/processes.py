@@ -25,6 +25,19 @@ def marked(home: Path) -> dict[str, list[psutil.Process]]:
     return found
 
 
+def orphans(home: Path, name: str) -> list[psutil.Process]:
+    """Children of a program that died without them; they may hold its port."""
+    return [process for process in marked(home).get(name, []) if not mark_of_parent(process)]
+
+
+def mark_of_parent(process: psutil.Process) -> str:
+    try:
+        parent = process.parent()
+    except psutil.NoSuchProcess:
+        return ""
+    return mark_of(parent) if parent else ""
+
+
 def mark_of(process: psutil.Process) -> str:
     try:
         return str(process.environ().get(SERVICE_MARK, ""))
