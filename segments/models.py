@@ -49,6 +49,26 @@ class SegmentVersion(models.Model):
         return f"{self.segment_id} version {self.number}"
 
 
+class Dependency(models.Model):
+    """What a segment's definition reads: the index from what changed to the segments it can touch."""
+
+    class Kind(models.TextChoices):
+        EVENT = "event", "Event name"
+        TRAIT = "trait", "Trait"
+        EMPTY = "empty", "Holds for a profile without data"
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="dependencies")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    key = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        db_table = "segment_dependency"
+        constraints = [models.UniqueConstraint(fields=["kind", "key", "segment"], name="segment_dependency_once")]
+
+    def __str__(self) -> str:
+        return f"{self.segment_id} reads {self.kind} {self.key}"
+
+
 class Membership(models.Model):
     """A profile that is in a segment now."""
 
@@ -123,7 +143,9 @@ class Due(models.Model):
 class Change(models.Model):
     """What an ingested chunk changed of a profile: claimed, coalesced and answered by evaluation.
 
-    `events` are ids of event names; `traits` the names of traits; a merge touches every segment.
+    `events` are ids of event names; `traits` the names of (top-level) traits; a merge touches every segment.
+    `created` says that the profile is new, so that segments which hold for somebody who did nothing ("never
+    bought") are asked about it too; a writer that does not say so is taken to mean yes, which is only slower.
     """
 
     pk = models.CompositePrimaryKey("profile_id", "id")
@@ -132,6 +154,7 @@ class Change(models.Model):
     events = ArrayField(models.IntegerField())
     traits = ArrayField(models.TextField())
     merged = models.BooleanField()
+    created = models.BooleanField(db_default=True)
 
     class Meta:
         managed = False
