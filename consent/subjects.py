@@ -10,42 +10,26 @@ import hmac
 import os
 import secrets
 import tempfile
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
 
 from cdp.kernel import env
+from cdp.kernel.identifiers import normalise
 
 KEY_FILE = "subject_key"
-_PHONE_LAYOUT = str.maketrans("", "", " \t-./()\u00a0")
 
 
 def subject_hash(kind: str, value: str) -> str:
-    """HMAC-SHA256 of an identifier, in hexadecimal. Spellings of one e-mail or phone give one hash."""
-    message = f"{kind}\x00{canonical(kind, value)}".encode("utf-8", "surrogatepass")
-    return hmac.digest(subject_key(), message, hashlib.sha256).hex()
+    """HMAC-SHA256 of an identifier, in hexadecimal. All spellings of one identifier give one hash."""
+    spelt = normalise(kind, value) or value
+    return hmac.digest(subject_key(), f"{kind}\x00{spelt}".encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
 
 def subject_hashes(subjects: Iterable[tuple[str, str]]) -> list[str]:
-    """The hashes of several identifiers, sorted and each once; blank values are left out."""
-    return sorted({subject_hash(kind, value) for kind, value in subjects if value.strip()})
-
-
-def canonical(kind: str, value: str) -> str:
-    """The one spelling that is hashed.
-
-    Identity normalises too, with more knowledge; this leaves what it made as it is, and makes the same of the
-    raw spellings in which choices arrive here.
-    """
-    text = value.strip()
-    if kind == "email":
-        return unicodedata.normalize("NFC", text).lower()
-    if kind == "phone":
-        digits = text.translate(_PHONE_LAYOUT)
-        return f"+{digits[2:]}" if digits.startswith("00") else digits
-    return text
+    """The hashes of several identifiers, sorted and each once; values that identify nobody are left out."""
+    return sorted({subject_hash(kind, value) for kind, value in subjects if normalise(kind, value) is not None})
 
 
 @functools.cache
