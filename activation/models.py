@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -24,6 +25,9 @@ class Destination(models.Model):
     secrets = models.TextField(blank=True, editable=False, help_text="Signing secrets, encrypted.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     state_reason = models.CharField(max_length=300, blank=True)
+    failures = models.IntegerField(default=0, editable=False, help_text="Failed tries since the last that succeeded.")
+    failing_since = models.DateTimeField(null=True, editable=False)
+    held_until = models.DateTimeField(null=True, editable=False, help_text="Nothing is sent before this instant.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -86,13 +90,17 @@ class Delivery(models.Model):
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    consent_record_id = models.BigIntegerField(null=True, help_text="The record that allowed it, or held it back.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["subscription", "transition_id"], name="delivery_once_per_transition"),
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_waiting"),
+            models.Index(
+                fields=["destination", "next_attempt_at"], condition=Q(state="pending"), name="delivery_waiting"
+            ),
+            BrinIndex(fields=["created_at"], autosummarize=True, name="delivery_by_time"),
             models.Index(fields=["destination", "-id"], name="delivery_by_destination"),
             models.Index(fields=["profile_id"], name="delivery_by_profile"),
         ]

@@ -6,111 +6,176 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('consent', '0001_initial'),
-        ('segments', '0001_initial'),
+        ("consent", "0001_initial"),
+        ("segments", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('message_id', models.UUIDField(default=uuid.uuid4, help_text='The webhook-id, the same on every try.', unique=True)),
-                ('profile_id', models.BigIntegerField()),
-                ('transition_id', models.BigIntegerField()),
-                ('event', models.CharField(choices=[('entered', 'Entered'), ('left', 'Left')], max_length=10)),
-                ('payload', models.JSONField()),
-                ('state', models.CharField(choices=[('pending', 'Waiting'), ('delivered', 'Delivered'), ('dead', 'Given up'), ('suppressed', 'Held back: no consent')], default='pending', max_length=12)),
-                ('attempts', models.SmallIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField(null=True)),
-                ('leased_until', models.DateTimeField(null=True)),
-                ('last_status', models.SmallIntegerField(null=True)),
-                ('last_error', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "message_id",
+                    models.UUIDField(
+                        default=uuid.uuid4, help_text="The webhook-id, the same on every try.", unique=True
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("transition_id", models.BigIntegerField()),
+                ("event", models.CharField(choices=[("entered", "Entered"), ("left", "Left")], max_length=10)),
+                ("payload", models.JSONField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Waiting"),
+                            ("delivered", "Delivered"),
+                            ("dead", "Given up"),
+                            ("suppressed", "Held back: no consent"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("attempts", models.SmallIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("leased_until", models.DateTimeField(null=True)),
+                ("last_status", models.SmallIntegerField(null=True)),
+                ("last_error", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Destination',
+            name="Destination",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('kind', models.CharField(default='webhook', max_length=40)),
-                ('config', models.JSONField(default=dict)),
-                ('secrets', models.TextField(blank=True, editable=False, help_text='Signing secrets, encrypted.')),
-                ('state', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('disabled', 'Disabled by the receiver')], default='active', max_length=10)),
-                ('state_reason', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("kind", models.CharField(default="webhook", max_length=40)),
+                ("config", models.JSONField(default=dict)),
+                ("secrets", models.TextField(blank=True, editable=False, help_text="Signing secrets, encrypted.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "Active"), ("paused", "Paused"), ("disabled", "Disabled by the receiver")],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                ("state_reason", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('duration_ms', models.IntegerField()),
-                ('status', models.SmallIntegerField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('response', models.CharField(blank=True, max_length=1000)),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='activation.delivery')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("duration_ms", models.IntegerField()),
+                ("status", models.SmallIntegerField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("response", models.CharField(blank=True, max_length=1000)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tries", to="activation.delivery"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='destination',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='activation.destination'),
+            model_name="delivery",
+            name="destination",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="deliveries", to="activation.destination"
+            ),
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('on_enter', models.BooleanField(default=True)),
-                ('on_exit', models.BooleanField(default=False)),
-                ('enabled', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('destination', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='activation.destination')),
-                ('purpose', models.ForeignKey(blank=True, limit_choices_to={'kind': 'activation'}, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='consent.purpose')),
-                ('segment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='segments.segment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("on_enter", models.BooleanField(default=True)),
+                ("on_exit", models.BooleanField(default=False)),
+                ("enabled", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "destination",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="activation.destination",
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        blank=True,
+                        limit_choices_to={"kind": "activation"},
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="consent.purpose",
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="segments.segment",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='subscription',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='activation.subscription'),
+            model_name="delivery",
+            name="subscription",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="deliveries",
+                to="activation.subscription",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.UniqueConstraint(fields=('destination', 'segment'), name='subscription_once'),
+            model_name="subscription",
+            constraint=models.UniqueConstraint(fields=("destination", "segment"), name="subscription_once"),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(('on_enter', True), ('on_exit', True), _connector='OR'), name='subscription_listens'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("on_enter", True), ("on_exit", True), _connector="OR"), name="subscription_listens"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['next_attempt_at'], name='delivery_waiting'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "pending")), fields=["next_attempt_at"], name="delivery_waiting"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['destination', '-id'], name='delivery_by_destination'),
+            model_name="delivery",
+            index=models.Index(fields=["destination", "-id"], name="delivery_by_destination"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['profile_id'], name='delivery_by_profile'),
+            model_name="delivery",
+            index=models.Index(fields=["profile_id"], name="delivery_by_profile"),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('subscription', 'transition_id'), name='delivery_once_per_transition'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                fields=("subscription", "transition_id"), name="delivery_once_per_transition"
+            ),
         ),
     ]
