@@ -6,7 +6,7 @@ from django.db import models
 class Profile(models.Model):
     """One customer. `traits` is what is known; `provenance` says per trait since when and from which source.
 
-    `provenance` is ``{trait: [micros, source_id]}`` with the event time in microseconds since 1970; a trait that
+    `provenance` is ``{trait: [event time in microseconds since 2000, source id, source priority]}``; a trait that
     was deleted keeps its entry there, so that an older value that comes later does not bring it back.
     """
 

@@ -30,7 +30,7 @@ class Source(models.Model):
         limit_choices_to={"kind": Purpose.Kind.COLLECTION},
         help_text="Asked at the door: events of people who said no to it are dropped and counted.",
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
 
     class Meta:
         ordering = ["name"]
@@ -45,7 +45,7 @@ class WriteKey(models.Model):
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="write_keys")
     hint = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 

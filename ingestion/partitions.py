@@ -21,12 +21,20 @@ def next_month(month: date) -> date:
 def ensure_event_partitions(months: Iterable[date]) -> None:
     """Create the monthly partitions that are missing. Call it outside of a chunk's transaction."""
     for month in sorted(set(months)):
-        name = f"event_{month:%Y_%m}"
-        _ensure(name, parent="event", start=month, end=next_month(month), options=_EVENT_OPTIONS)
+        _ensure(_event_name(month), parent="event", start=month, end=next_month(month), options=_EVENT_OPTIONS)
 
 
 def ensure_seen_partition(day: date) -> None:
-    _ensure(f"seen_message_{day:%Y_%m_%d}", parent="seen_message", start=day, end=day + timedelta(days=1))
+    _ensure(_seen_name(day), parent="seen_message", start=day, end=day + timedelta(days=1))
+
+
+def has_event_partitions(months: Iterable[date]) -> bool:
+    """Whether this process knows the partitions of these months to exist; asks no database."""
+    return all(_event_name(month) in _known for month in months)
+
+
+def has_seen_partition(day: date) -> bool:
+    return _seen_name(day) in _known
 
 
 def ensure_ahead(*, today: date) -> None:
@@ -38,7 +46,7 @@ def ensure_ahead(*, today: date) -> None:
 
 def drop_old_seen_partitions(*, today: date) -> list[str]:
     """Forget messages older than `SEEN_DAYS`; returns the names of the dropped partitions."""
-    oldest = f"seen_message_{today - timedelta(days=SEEN_DAYS):%Y_%m_%d}"
+    oldest = _seen_name(today - timedelta(days=SEEN_DAYS))
     dropped = [name for name in _partitions_of("seen_message") if name < oldest]
     with connection.cursor() as cursor:
         for name in dropped:
@@ -50,6 +58,14 @@ def drop_old_seen_partitions(*, today: date) -> list[str]:
 def forget_known_partitions() -> None:
     """For tests that roll back the creation of a partition."""
     _known.clear()
+
+
+def _event_name(month: date) -> str:
+    return f"event_{month:%Y_%m}"
+
+
+def _seen_name(day: date) -> str:
+    return f"seen_message_{day:%Y_%m_%d}"
 
 
 _EVENT_OPTIONS = "WITH (autovacuum_vacuum_insert_scale_factor = 0.01)"

@@ -2,8 +2,14 @@
 
 from typing import Any
 
+import structlog
 from celery import Task, current_app
 from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from cdp.kernel.wake import claim_wake
+
+log = structlog.get_logger(__name__)
 
 
 class AfterCommitTask(Task):  # type: ignore[type-arg]
@@ -18,3 +24,13 @@ class AfterCommitTask(Task):  # type: ignore[type-arg]
 def send_on_commit(name: str, *args: Any, queue: str = "default") -> None:
     """Send the task `name` once the current transaction is visible; for rooms that may not import the task."""
     transaction.on_commit(lambda: current_app.send_task(name, args=args, queue=queue), robust=True)
+
+
+def nudge(name: str, *, queue: str) -> None:
+    """Ask a worker to look for work, once per burst of news. Never fails: beat asks again a second later."""
+    if not claim_wake(name):
+        return
+    try:
+        current_app.send_task(name, queue=queue)
+    except OperationalError as error:
+        log.warning("nudge_lost", task=name, error=str(error))

@@ -4,78 +4,86 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Identifier',
+            name="Identifier",
             fields=[
-                ('pk', models.CompositePrimaryKey('kind', 'value', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=30)),
-                ('value', models.CharField(max_length=254)),
-                ('profile_id', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "kind", "value", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("kind", models.CharField(max_length=30)),
+                ("value", models.CharField(max_length=254)),
+                ("profile_id", models.BigIntegerField()),
             ],
             options={
-                'db_table': 'identifier',
+                "db_table": "identifier",
             },
         ),
         migrations.CreateModel(
-            name='Profile',
+            name="Profile",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('traits', models.JSONField(default=dict)),
-                ('provenance', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("traits", models.JSONField(default=dict)),
+                ("provenance", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'profile',
+                "db_table": "profile",
             },
         ),
         migrations.CreateModel(
-            name='ProfileAlias',
+            name="ProfileAlias",
             fields=[
-                ('profile_id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('canonical_id', models.BigIntegerField(db_index=True)),
-                ('merged_at', models.DateTimeField()),
+                ("profile_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("canonical_id", models.BigIntegerField(db_index=True)),
+                ("merged_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'profile_alias',
+                "db_table": "profile_alias",
             },
         ),
         migrations.CreateModel(
-            name='ProfileIdentifier',
+            name="ProfileIdentifier",
             fields=[
-                ('pk', models.CompositePrimaryKey('profile_id', 'kind', 'value', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('profile_id', models.BigIntegerField()),
-                ('kind', models.CharField(max_length=30)),
-                ('value', models.CharField(max_length=254)),
-                ('first_seen_at', models.DateTimeField()),
-                ('source_id', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "profile_id", "kind", "value", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("kind", models.CharField(max_length=30)),
+                ("value", models.CharField(max_length=254)),
+                ("first_seen_at", models.DateTimeField()),
+                ("source_id", models.BigIntegerField()),
             ],
             options={
-                'db_table': 'profile_identifier',
+                "db_table": "profile_identifier",
             },
         ),
         migrations.CreateModel(
-            name='IdentityConflict',
+            name="IdentityConflict",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('source_id', models.BigIntegerField()),
-                ('message_id', models.CharField(max_length=100)),
-                ('profile_id', models.BigIntegerField(help_text='The profile that the event went to.')),
-                ('kind', models.CharField(max_length=30)),
-                ('value', models.CharField(max_length=254)),
-                ('reason', models.CharField(max_length=40)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("source_id", models.BigIntegerField()),
+                ("message_id", models.CharField(max_length=100)),
+                ("profile_id", models.BigIntegerField(help_text="The profile that the event went to.")),
+                ("kind", models.CharField(max_length=30)),
+                ("value", models.CharField(max_length=254)),
+                ("reason", models.CharField(max_length=40)),
             ],
             options={
-                'db_table': 'identity_conflict',
-                'indexes': [models.Index(fields=['profile_id'], name='identity_conflict_profile')],
+                "db_table": "identity_conflict",
+                "indexes": [models.Index(fields=["profile_id"], name="identity_conflict_profile")],
             },
         ),
     ]

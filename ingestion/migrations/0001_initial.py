@@ -5,121 +5,195 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('consent', '0001_initial'),
+        ("consent", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('pk', models.CompositePrimaryKey('ts', 'id', 'profile_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('ts', models.DateTimeField()),
-                ('id', models.UUIDField()),
-                ('profile_id', models.BigIntegerField()),
-                ('value', models.FloatField(null=True)),
-                ('properties', models.JSONField()),
-                ('context', models.JSONField()),
-                ('received_at', models.DateTimeField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "ts", "id", "profile_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("ts", models.DateTimeField()),
+                ("id", models.UUIDField()),
+                ("profile_id", models.BigIntegerField()),
+                ("value", models.FloatField(null=True)),
+                ("properties", models.JSONField()),
+                ("context", models.JSONField()),
+                ("received_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'event',
-                'managed': False,
+                "db_table": "event",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='EventName',
+            name="EventName",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('type', models.CharField(max_length=10)),
-                ('value_property', models.CharField(max_length=20, null=True)),
-                ('first_seen_at', models.DateTimeField()),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("type", models.CharField(max_length=10)),
+                ("value_property", models.CharField(max_length=20, null=True)),
+                ("first_seen_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'event_name',
+                "db_table": "event_name",
             },
         ),
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('kind', models.CharField(default='http', max_length=40)),
-                ('description', models.TextField(blank=True)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused')], default='active', max_length=10)),
-                ('priority', models.SmallIntegerField(default=100, help_text='Of two traits of the same instant, the source with the lower number wins.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('purpose', models.ForeignKey(blank=True, help_text='Asked at the door: events of people who said no to it are dropped and counted.', limit_choices_to={'kind': 'collection'}, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sources', to='consent.purpose')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("kind", models.CharField(default="http", max_length=40)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "Active"), ("paused", "Paused")], default="active", max_length=10
+                    ),
+                ),
+                (
+                    "priority",
+                    models.SmallIntegerField(
+                        default=100,
+                        help_text="Of two traits of the same instant, the source with the lower number wins.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "purpose",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Asked at the door: events of people who said no to it are dropped and counted.",
+                        limit_choices_to={"kind": "collection"},
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="sources",
+                        to="consent.purpose",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='InboxItem',
+            name="InboxItem",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('received_at', models.DateTimeField()),
-                ('kind', models.CharField(help_text='The route: batch, or the type of a single message.', max_length=10)),
-                ('events', models.IntegerField()),
-                ('remote_addr', models.CharField(blank=True, max_length=45)),
-                ('body', models.BinaryField()),
-                ('source', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='ingestion.source')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("received_at", models.DateTimeField()),
+                (
+                    "kind",
+                    models.CharField(help_text="The route: batch, or the type of a single message.", max_length=10),
+                ),
+                ("events", models.IntegerField()),
+                ("remote_addr", models.CharField(blank=True, max_length=45)),
+                ("body", models.BinaryField()),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="ingestion.source",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'inbox',
+                "db_table": "inbox",
             },
         ),
         migrations.CreateModel(
-            name='WriteKey',
+            name="WriteKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hint', models.CharField(max_length=12)),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('last_used_at', models.DateTimeField(null=True)),
-                ('revoked_at', models.DateTimeField(null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='write_keys', to='ingestion.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hint", models.CharField(max_length=12)),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("created_at", models.DateTimeField()),
+                ("last_used_at", models.DateTimeField(null=True)),
+                ("revoked_at", models.DateTimeField(null=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="write_keys", to="ingestion.source"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='QuarantinedEvent',
+            name="QuarantinedEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('received_at', models.DateTimeField()),
-                ('message_id', models.CharField(blank=True, max_length=100)),
-                ('event', models.CharField(blank=True, max_length=200)),
-                ('code', models.CharField(max_length=60)),
-                ('path', models.CharField(blank=True, max_length=200)),
-                ('message', models.CharField(max_length=500)),
-                ('payload', models.BinaryField()),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='quarantined', to='ingestion.source')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("received_at", models.DateTimeField()),
+                ("message_id", models.CharField(blank=True, max_length=100)),
+                ("event", models.CharField(blank=True, max_length=200)),
+                ("code", models.CharField(max_length=60)),
+                ("path", models.CharField(blank=True, max_length=200)),
+                ("message", models.CharField(max_length=500)),
+                ("payload", models.BinaryField()),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="quarantined", to="ingestion.source"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'quarantine',
-                'indexes': [models.Index(fields=['source', '-id'], name='quarantine_by_source')],
+                "db_table": "quarantine",
+                "indexes": [models.Index(fields=["source", "-id"], name="quarantine_by_source")],
             },
         ),
         migrations.CreateModel(
-            name='HourlyCount',
+            name="HourlyCount",
             fields=[
-                ('pk', models.CompositePrimaryKey('source_id', 'hour', 'outcome', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('hour', models.DateTimeField()),
-                ('outcome', models.CharField(choices=[('stored', 'Stored'), ('duplicate', 'Duplicate'), ('quarantined', 'Quarantined'), ('no_consent', 'Dropped: no consent')], max_length=20)),
-                ('events', models.BigIntegerField()),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='hourly_counts', to='ingestion.source')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "source_id", "hour", "outcome", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("stored", "Stored"),
+                            ("duplicate", "Duplicate"),
+                            ("quarantined", "Quarantined"),
+                            ("no_consent", "Dropped: no consent"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("events", models.BigIntegerField()),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="hourly_counts",
+                        to="ingestion.source",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'hourly_count',
-                'constraints': [models.CheckConstraint(condition=models.Q(('events__gt', 0)), name='hourly_count_positive')],
+                "db_table": "hourly_count",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("events__gt", 0)), name="hourly_count_positive")
+                ],
             },
         ),
     ]

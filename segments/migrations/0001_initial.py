@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,96 +15,188 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('pk', models.CompositePrimaryKey('profile_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('profile_id', models.BigIntegerField()),
-                ('id', models.BigIntegerField()),
-                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), size=None)),
-                ('traits', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
-                ('merged', models.BooleanField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "profile_id", "id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("id", models.BigIntegerField()),
+                ("events", django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), size=None)),
+                ("traits", django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+                ("merged", models.BooleanField()),
             ],
             options={
-                'db_table': 'change',
-                'managed': False,
+                "db_table": "change",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='Segment',
+            name="Segment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=80, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('description', models.TextField(blank=True)),
-                ('definition', models.JSONField()),
-                ('version', models.IntegerField(default=1)),
-                ('state', models.CharField(choices=[('computing', 'Computing'), ('live', 'Live'), ('failed', 'Failed')], default='computing', max_length=10)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('member_count', models.BigIntegerField(default=0)),
-                ('computed_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=80, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                ("description", models.TextField(blank=True)),
+                ("definition", models.JSONField()),
+                ("version", models.IntegerField(default=1)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("computing", "Computing"), ("live", "Live"), ("failed", "Failed")],
+                        default="computing",
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("member_count", models.BigIntegerField(default=0)),
+                ("computed_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('pk', models.CompositePrimaryKey('profile_id', 'segment_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('profile_id', models.BigIntegerField()),
-                ('entered_at', models.DateTimeField()),
-                ('segment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='segments.segment')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "profile_id", "segment_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("entered_at", models.DateTimeField()),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="segments.segment",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'membership',
-                'indexes': [models.Index(fields=['segment', '-entered_at', 'profile_id'], name='membership_by_segment')],
+                "db_table": "membership",
+                "indexes": [
+                    models.Index(fields=["segment", "-entered_at", "profile_id"], name="membership_by_segment")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Due',
+            name="Due",
             fields=[
-                ('pk', models.CompositePrimaryKey('profile_id', 'segment_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('profile_id', models.BigIntegerField()),
-                ('at', models.DateTimeField()),
-                ('segment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='segments.segment')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "profile_id", "segment_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("at", models.DateTimeField()),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="segments.segment",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'due',
-                'indexes': [models.Index(fields=['at'], name='due_at')],
+                "db_table": "due",
+                "indexes": [models.Index(fields=["at"], name="due_at")],
             },
         ),
         migrations.CreateModel(
-            name='SegmentVersion',
+            name="SegmentVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.IntegerField()),
-                ('definition', models.JSONField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('segment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='segments.segment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.IntegerField()),
+                ("definition", models.JSONField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="segments.segment"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('segment', 'number'), name='segment_version_number')],
+                "constraints": [models.UniqueConstraint(fields=("segment", "number"), name="segment_version_number")],
             },
         ),
         migrations.CreateModel(
-            name='Transition',
+            name="Transition",
             fields=[
-                ('pk', models.CompositePrimaryKey('profile_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('profile_id', models.BigIntegerField()),
-                ('id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('kind', models.CharField(choices=[('entered', 'Entered'), ('left', 'Left')], max_length=10)),
-                ('at', models.DateTimeField()),
-                ('cause', models.CharField(choices=[('change', 'An event or trait changed'), ('time', 'Time passed'), ('definition', 'The definition was published'), ('merge', 'Profiles were merged')], max_length=12)),
-                ('segment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='transitions', to='segments.segment')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "profile_id", "id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("profile_id", models.BigIntegerField()),
+                ("id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("kind", models.CharField(choices=[("entered", "Entered"), ("left", "Left")], max_length=10)),
+                ("at", models.DateTimeField()),
+                (
+                    "cause",
+                    models.CharField(
+                        choices=[
+                            ("change", "An event or trait changed"),
+                            ("time", "Time passed"),
+                            ("definition", "The definition was published"),
+                            ("merge", "Profiles were merged"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="transitions",
+                        to="segments.segment",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'transition',
-                'indexes': [models.Index(fields=['segment', '-at'], name='transition_by_segment'), models.Index(fields=['profile_id', '-at'], name='transition_by_profile')],
+                "db_table": "transition",
+                "indexes": [
+                    models.Index(fields=["segment", "-at"], name="transition_by_segment"),
+                    models.Index(fields=["profile_id", "-at"], name="transition_by_profile"),
+                ],
             },
         ),
     ]

@@ -47,7 +47,7 @@ class TokenAuthentication(BaseAuthentication):
         self._note_use(token)
         return TokenUser(token), token
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, _request: Request) -> str:
         return "Bearer"
 
     @staticmethod

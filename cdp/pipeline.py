@@ -1,0 +1,283 @@
+"""The product's story on one page.
+
+    accept(request)         one durable row in the inbox per HTTP request, then 200      (ingestion.http)
+    drain()                 claim inbox rows -> decode -> consent at the door -> de-duplicate
+                            -> resolve identities -> append events, merge traits -> note what changed
+    evaluate(changes)       the segments those changes can touch, for those profiles
+    wake(due)               the same evaluation where only time has passed
+    plan(transitions)       one delivery per subscription that consent allows
+    deliver(deliveries)     ask consent again, send, record the attempt, schedule the next
+
+Every step moves rows from one table to the next in one transaction, so a step that is killed has not happened.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import datetime
+
+import structlog
+from django.db import DataError, InternalError, OperationalError, transaction
+
+import activation.operations
+import consent.queries
+import identity.operations
+import ingestion.ledger
+import segments.operations
+from consent.subjects import subject_hash
+from identity.contracts import Identifier, Resolution, Sighting
+from identity.traits import TraitUpdate
+from ingestion import event_log, inbox, messages
+from ingestion.contracts import InboxRow, Incoming, Rejected
+from ingestion.models import Source
+from segments.changes import ProfileChange, note_changes
+from segments.contracts import TransitionSpan
+
+CHUNK_EVENTS = 10_000
+CHUNK_CHANGES = 5_000
+CHUNK_DUE = 1_000
+CHUNK_DELIVERIES = 500
+ATTEMPTS = 5
+
+# What PostgreSQL or a decoder says of one message that it cannot take.
+POISON = (DataError, InternalError, ValueError, RecursionError)
+
+Outcome = ingestion.ledger.Outcome
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one chunk of the inbox became."""
+
+    rows: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: "Drained") -> "Drained":
+        return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+def drain(*, now: datetime, max_events: int = CHUNK_EVENTS) -> Drained:
+    """Take one chunk out of the inbox, in one transaction. Nothing claimed: all zeros.
+
+    A message that PostgreSQL itself refuses fails the chunk; the chunk is then taken apart until that message
+    stands alone and can be quarantined.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return _drain_chunk(now=now, max_events=max_events)
+        except event_log.UnpreparedError as unprepared:
+            event_log.prepare(unprepared.events, now=now)
+        except OperationalError as error:
+            if not _is_deadlock(error):
+                raise
+            log.info("drain_deadlock")
+    return _drain_chunk(now=now, max_events=max_events)
+
+
+def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
+    """Answer what changed: the segments it can touch, for those profiles; plan what follows from it."""
+    with transaction.atomic():
+        span = segments.operations.evaluate_changes(now=now, limit=limit)
+        activation.operations.plan(span, now=now)
+    return span
+
+
+def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
+    """Answer what time alone has changed."""
+    with transaction.atomic():
+        span = segments.operations.wake_due(now=now, limit=limit)
+        activation.operations.plan(span, now=now)
+    return span
+
+
+def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
+    """Answer a segment for everybody, after its definition was published."""
+    with transaction.atomic():
+        span = segments.operations.recompute(segment_id=segment_id, now=now)
+        activation.operations.plan(span, now=now)
+    return span
+
+
+def deliver(*, now: datetime, limit: int = CHUNK_DELIVERIES) -> int:
+    """Send what is due; returns how many deliveries were tried."""
+    return activation.operations.deliver_due(now=now, limit=limit)
+
+
+# --- The drain, step by step --------------------------------------------------------------------------------
+
+
+def _drain_chunk(*, now: datetime, max_events: int) -> Drained:
+    try:
+        with transaction.atomic():
+            return _drain_rows(inbox.claim(max_events=max_events), now=now)
+    except POISON as error:
+        log.warning("chunk_taken_apart", error=str(error))
+        with transaction.atomic():
+            rows = inbox.claim(max_events=max_events)
+            return sum((_drain_suspect(row, now=now) for row in rows), Drained())
+
+
+def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
+    decoded, rejected = _decode(rows)
+    return _store(rows, decoded, rejected, now=now)
+
+
+def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rejected], *, now: datetime) -> Drained:
+    if not rows:
+        return Drained()
+    admitted, refused = _ask_consent(decoded, now=now)
+    event_log.require_prepared(admitted, now=now)
+    fresh = event_log.keep_unseen(admitted, now=now)
+    resolution = _resolve(admitted, now=now)
+    event_log.append((event, resolution.profiles[event.identifiers]) for event in fresh)
+    changed_traits = identity.operations.write_traits(
+        _trait_updates(admitted, resolution), resolution=resolution, now=now
+    )
+    note_changes(_changes(fresh, resolution, changed_traits))
+    ingestion.ledger.quarantine(rejected)
+    inbox.remove([row.id for row in rows])
+    stored = {event.id for event in fresh}
+    repeated = len(admitted) - len(fresh)
+    ingestion.ledger.add_counts(
+        ingestion.ledger.tally(
+            {
+                Outcome.STORED: fresh,
+                Outcome.DUPLICATE: _without_first(admitted, stored),
+                Outcome.NO_CONSENT: refused,
+            },
+            rejected,
+        )
+    )
+    return Drained(len(rows), len(fresh), repeated, len(refused), len(rejected))
+
+
+def _decode(rows: Iterable[InboxRow]) -> tuple[list[Incoming], list[Rejected]]:
+    decoded: list[Incoming] = []
+    rejected: list[Rejected] = []
+    for row in rows:
+        for item in messages.decode_row(row):
+            if isinstance(item, Incoming):
+                decoded.append(item)
+            else:
+                rejected.append(item)
+    return decoded, rejected
+
+
+def _ask_consent(events: list[Incoming], *, now: datetime) -> tuple[list[Incoming], list[Incoming]]:
+    """Part the messages of people who do not allow the purpose that their source collects for."""
+    sources = Source.objects.filter(pk__in={event.source_id for event in events}, purpose__isnull=False)
+    purposes = dict(sources.values_list("pk", "purpose_id"))
+    if not purposes:
+        return events, []
+    refused: set[tuple[int, tuple[Identifier, ...]]] = set()
+    for purpose_id in set(purposes.values()):
+        people = {event.identifiers for event in events if purposes.get(event.source_id) == purpose_id}
+        hashed = {person: [subject_hash(*identifier) for identifier in person] for person in people}
+        decisions = consent.queries.decide_many(people=hashed, purpose_id=purpose_id, now=now)
+        refused |= {(purpose_id, person) for person, decision in decisions.items() if not decision.allowed}
+    admitted: list[Incoming] = []
+    dropped: list[Incoming] = []
+    for event in events:
+        (dropped if (purposes.get(event.source_id), event.identifiers) in refused else admitted).append(event)
+    return admitted, dropped
+
+
+def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
+    return identity.operations.resolve_identities(
+        [Sighting(event.identifiers, event.source_id, event.message_id, event.ts) for event in events],
+        writing_traits={event.identifiers for event in events if event.traits},
+        now=now,
+    )
+
+
+def _trait_updates(events: Iterable[Incoming], resolution: Resolution) -> list[TraitUpdate]:
+    """Traits of repeated messages count too: the rule of the last writer makes repetition harmless."""
+    carrying = [event for event in events if event.traits]
+    if not carrying:
+        return []
+    priorities = dict(Source.objects.values_list("pk", "priority"))
+    return [
+        TraitUpdate(
+            resolution.profiles[event.identifiers],
+            event.ts,
+            event.source_id,
+            priorities[event.source_id],
+            event.traits,
+        )
+        for event in carrying
+        if event.traits
+    ]
+
+
+def _changes(
+    fresh: Iterable[Incoming], resolution: Resolution, changed_traits: dict[int, set[str]]
+) -> list[ProfileChange]:
+    names: dict[int, set[int]] = {}
+    for event in fresh:
+        names.setdefault(resolution.profiles[event.identifiers], set()).add(event_log.name_id(event.name))
+    merged = set(resolution.absorbed) | set(resolution.absorbed.values())
+    return [
+        ProfileChange(
+            profile_id=profile_id,
+            events=frozenset(names.get(profile_id, ())),
+            traits=frozenset(changed_traits.get(profile_id, ())),
+            merged=profile_id in merged,
+            created=profile_id in resolution.created,
+        )
+        for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created)
+    ]
+
+
+def _without_first(events: Iterable[Incoming], stored: set[bytes]) -> list[Incoming]:
+    """The repetitions: every message but the first of each that was stored."""
+    waiting = set(stored)
+    repeated = []
+    for event in events:
+        if event.id in waiting:
+            waiting.discard(event.id)
+        else:
+            repeated.append(event)
+    return repeated
+
+
+# --- When one message fails a chunk -------------------------------------------------------------------------
+
+
+def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
+    try:
+        with transaction.atomic():
+            return _drain_rows([row], now=now)
+    except POISON:
+        decoded, rejected = _decode([row])
+    good = [event for event in decoded if _can_be_stored(event, row, now=now)]
+    kept = {id(event) for event in good}
+    rejected += [
+        messages.reject(
+            event,
+            received_at=row.received_at,
+            code="not_storable",
+            message="PostgreSQL cannot keep this message: a number out of range, or nested too deeply.",
+        )
+        for event in decoded
+        if id(event) not in kept
+    ]
+    with transaction.atomic():
+        return _store([row], good, rejected, now=now)
+
+
+def _can_be_stored(event: Incoming, row: InboxRow, *, now: datetime) -> bool:
+    """Try the message alone, and take it back."""
+    try:
+        with transaction.atomic():
+            _store([replace(row, id=0)], [event], [], now=now)
+            transaction.set_rollback(True)
+    except POISON:
+        return False
+    return True
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "pgcode", None) == "40P01"

@@ -1,0 +1,77 @@
+"""Celery's side of the pipeline: look for work until there is none, within a time that leaves room for others."""
+
+import time
+from collections.abc import Callable
+
+from celery import shared_task
+from django.utils import timezone
+
+from cdp import pipeline
+from cdp.kernel.tasks import nudge
+from cdp.kernel.wake import awake
+from ingestion import partitions
+from segments.contracts import TransitionSpan
+
+TURN_SECONDS = 10.0
+
+
+@shared_task(name="cdp.drain", queue="ingest")
+def drain() -> None:
+    awake("cdp.drain")
+    _until_done(_drain_chunk, "cdp.drain", queue="ingest")
+
+
+@shared_task(name="cdp.evaluate", queue="evaluate")
+def evaluate() -> None:
+    awake("cdp.evaluate")
+    _until_done(lambda: _transitions(pipeline.evaluate(now=timezone.now())), "cdp.evaluate", queue="evaluate")
+
+
+@shared_task(name="cdp.wake", queue="evaluate")
+def wake() -> None:
+    awake("cdp.wake")
+    _until_done(lambda: _transitions(pipeline.wake(now=timezone.now())), "cdp.wake", queue="evaluate")
+
+
+@shared_task(name="cdp.recompute", queue="evaluate")
+def recompute(segment_id: int) -> None:
+    _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now()))
+
+
+@shared_task(name="cdp.deliver", queue="deliver")
+def deliver() -> None:
+    awake("cdp.deliver")
+    _until_done(lambda: pipeline.deliver(now=timezone.now()), "cdp.deliver", queue="deliver")
+
+
+@shared_task(name="cdp.maintain")
+def maintain() -> None:
+    """Partitions made ahead and dropped behind."""
+    today = timezone.now().date()
+    partitions.ensure_ahead(today=today)
+    partitions.drop_old_seen_partitions(today=today)
+
+
+def _transitions(span: TransitionSpan | None) -> int:
+    """Nudge the deliveries that transitions may have planned; the answer says whether to look again."""
+    if span is None:
+        return 0
+    if span.entered or span.left:
+        nudge("cdp.deliver", queue="deliver")
+    return 1
+
+
+def _drain_chunk() -> int:
+    rows = pipeline.drain(now=timezone.now()).rows
+    if rows:
+        nudge("cdp.evaluate", queue="evaluate")
+    return rows
+
+
+def _until_done(step: Callable[[], int], name: str, *, queue: str) -> None:
+    """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn."""
+    end = time.monotonic() + TURN_SECONDS
+    while step():
+        if time.monotonic() > end:
+            nudge(name, queue=queue)
+            return

@@ -1,0 +1,79 @@
+"""What crosses the border of this room."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from identity.traits import TraitState
+
+Identifier = tuple[str, str]
+"""An identifier as ``(kind, normalised value)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """A profile as it is shown: `identifiers` are ``{kind: [value…]}``, oldest value first."""
+
+    id: int
+    traits: dict[str, Any]
+    provenance: dict[str, Any]
+    identifiers: dict[str, list[str]]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def display_name(self) -> str:
+        """A name to show: from the traits, else the most telling identifier."""
+        full = self.traits.get("name")
+        if isinstance(full, str) and full.strip():
+            return full.strip()
+        parts = [self.traits.get(key) for key in ("firstName", "lastName")]
+        joined = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
+        if joined:
+            return joined
+        for kind in ("email", "user_id", "anonymous_id"):
+            if self.identifiers.get(kind):
+                return self.identifiers[kind][0]
+        return f"Profile {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Identifiers that met in one message, in the order that the message named them."""
+
+    identifiers: tuple[Identifier, ...]
+    source_id: int
+    message_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An identifier that was not linked, since a limit would have been broken."""
+
+    sighting: Sighting
+    identifier: Identifier
+    reason: str
+    node: int
+
+
+@dataclass(slots=True)
+class Resolution:
+    """Where every combination of identifiers leads, and what changed on the way.
+
+    `absorbed` names the survivor of every profile that was merged away, `inherited` the traits it had.
+    """
+
+    profiles: dict[tuple[Identifier, ...], int] = field(default_factory=dict)
+    absorbed: dict[int, int] = field(default_factory=dict)
+    inherited: dict[int, TraitState] = field(default_factory=dict)
+    created: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A trait name or value seen in the data, its JSON type, and how many profiles have it."""
+
+    value: Any
+    type: str
+    count: int

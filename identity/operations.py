@@ -1,0 +1,79 @@
+"""Writes of this room: whose a message is, and what it says about that person."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from identity.contracts import Identifier, Resolution, Sighting
+from identity.resolve import ContendedError, resolve
+from identity.traits import TraitState, TraitUpdate, fold
+
+ATTEMPTS = 5
+
+
+def resolve_identities(
+    sightings: Sequence[Sighting], *, writing_traits: Collection[tuple[Identifier, ...]] = (), now: datetime
+) -> Resolution:
+    """The profile of every combination of identifiers, inside the caller's transaction.
+
+    Starts over, from a savepoint, when another worker linked the same people at the same time.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            with transaction.atomic():
+                return resolve(sightings, writing_traits=writing_traits, now=now)
+        except ContendedError:
+            continue
+    with transaction.atomic():
+        return resolve(sightings, writing_traits=writing_traits, now=now)
+
+
+def write_traits(
+    updates: Iterable[TraitUpdate], *, resolution: Resolution | None = None, now: datetime
+) -> dict[int, set[str]]:
+    """Merge traits into their profiles; returns per profile the names whose values changed."""
+    pending = list(updates)
+    merged = resolution or Resolution()
+    ids = {update.profile_id for update in pending} | set(merged.absorbed.values())
+    if not ids:
+        return {}
+    states = _read_states(ids)
+    for absorbed_id, survivor_id in merged.absorbed.items():
+        states[survivor_id].absorb(merged.inherited[absorbed_id])
+    fold(states, pending)
+    _write_states({id_: state for id_, state in states.items() if state.touched}, now=now)
+    return {id_: state.changed for id_, state in states.items() if state.changed}
+
+
+def _read_states(ids: Collection[int]) -> dict[int, TraitState]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, traits, provenance FROM profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            [sorted(ids)],
+        )
+        found = {id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()}
+    return {id_: found.get(id_) or TraitState() for id_ in ids}
+
+
+def _write_states(states: dict[int, TraitState], *, now: datetime) -> None:
+    if not states:
+        return
+    ids = sorted(states)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now"
+            " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
+            " AS u(id, traits, provenance, now) WHERE p.id = u.id",
+            [
+                ids,
+                [_dump(states[id_].traits) for id_ in ids],
+                [_dump(states[id_].provenance) for id_ in ids],
+                [now] * len(ids),
+            ],
+        )
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

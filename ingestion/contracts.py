@@ -1,0 +1,93 @@
+"""What crosses the border of this room."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+Identifier = tuple[str, str]
+"""An identifier as ``(kind, normalised value)``."""
+
+
+class Incoming(msgspec.Struct, gc=False):
+    """One message on its way through the drain. Times are microseconds since 2000-01-01 UTC.
+
+    `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
+    `payload` is the message as it came, for quarantine.
+    """
+
+    source_id: int
+    type: str
+    name: str
+    message_id: str
+    id: bytes
+    ts: int
+    received: int
+    identifiers: tuple[Identifier, ...]
+    properties: bytes
+    context: bytes
+    traits: dict[str, Any] | None
+    numbers: tuple[float | None, ...]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that could not be taken in."""
+
+    source_id: int
+    received_at: datetime
+    message_id: str
+    event: str
+    code: str
+    path: str
+    message: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    id: int
+    source_id: int
+    received_at: datetime
+    kind: str
+    events: int
+    remote_addr: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    day: date
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourCount:
+    hour: datetime
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    id: uuid.UUID
+    profile_id: int
+    name: str
+    type: str
+    ts: datetime
+    properties: dict[str, Any]
+    context: dict[str, Any]
+    source_id: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A name or value seen in the data, its JSON type (for names), and how often it was seen."""
+
+    value: Any
+    type: str
+    count: int

@@ -1,0 +1,17 @@
+"""Why a request or a message was not taken in. The docstring of an error is its meaning."""
+
+from cdp.kernel.errors import TributaryError
+
+
+class RequestRefusedError(TributaryError):
+    """The whole HTTP request is refused; `status` is what the sender is answered."""
+
+    def __init__(self, message: str, *, code: str, status: int = 400, path: str = "") -> None:
+        super().__init__(message, code=code, path=path)
+        self.status = status
+
+
+class BadMessageError(TributaryError):
+    """One message cannot be taken in: it is quarantined, and the rest of its batch goes through."""
+
+    code = "bad_message"

@@ -1,0 +1,178 @@
+"""The event log: which messages are new, and their rows, written by binary COPY in key order."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from django.db import connection
+
+from cdp.kernel.copy import NULL, copy_rows
+from ingestion.contracts import Incoming
+from ingestion.messages import NO_NUMBERS, VALUE_PROPERTIES
+from ingestion.models import EventName
+from ingestion.partitions import (
+    SEEN_DAYS,
+    ensure_event_partitions,
+    ensure_seen_partition,
+    has_event_partitions,
+    has_seen_partition,
+)
+
+_COLUMNS = ("ts", "id", "profile_id", "name_id", "value", "properties", "context", "source_id", "received_at")
+_HEAD = struct.Struct(">hiqi16siqii").pack
+_TAIL = struct.Struct(">iqiq").pack
+_VALUE = struct.Struct(">id").pack
+_JSON = struct.Struct(">ib").pack
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_DAY = 86_400_000_000
+
+# name -> (id, index into VALUE_PROPERTIES or None); only what is committed is remembered
+_names: dict[str, tuple[int, int | None]] = {}
+
+
+class UnpreparedError(Exception):
+    """A partition or a dictionary entry is missing: roll back, `prepare` outside the transaction, try again."""
+
+    def __init__(self, events: Sequence[Incoming]) -> None:
+        super().__init__("the event log lacks a partition or a name")
+        self.events = events
+
+
+def require_prepared(events: Sequence[Incoming], *, now: datetime) -> None:
+    """Check, without a query, that everything the rows will need is there and committed.
+
+    Raises:
+        UnpreparedError: otherwise.
+    """
+    if not has_seen_partition(now.date()) or not has_event_partitions(_months(events)) or _unknown_names(events):
+        raise UnpreparedError(events)
+
+
+def prepare(events: Sequence[Incoming], *, now: datetime) -> None:
+    """Make what the rows will need: partitions and dictionary entries, committed before any row needs them."""
+    ensure_seen_partition(now.date())
+    ensure_event_partitions(_months(events))
+    _learn_names(events, now=now)
+
+
+def forget_names() -> None:
+    """For tests that roll the dictionary back."""
+    _names.clear()
+
+
+def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
+    """Those messages that were never received before, each once; marks them as received.
+
+    Guard 1, `(source, messageId)` within seven days of receipt, is a unique key: of two workers with the same
+    message the second waits for the first. Guard 2, `(ts, id)` in the log itself, is asked only where guard 1
+    cannot know: a message whose time is older than that could have been received before.
+    """
+    first: dict[bytes, Incoming] = {}
+    for event in events:
+        first.setdefault(event.id, event)
+    unseen = _mark_seen(sorted(first), day=now.date())
+    fresh = [event for id_, event in first.items() if id_ in unseen]
+    known_since = _micros(now - timedelta(days=SEEN_DAYS - 1))
+    stored = _already_stored([event for event in fresh if event.ts < known_since])
+    return [event for event in fresh if event.id not in stored] if stored else fresh
+
+
+def append(events: Iterable[tuple[Incoming, int]]) -> None:
+    """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index is."""
+    entries = sorted(
+        ((profile_id, *_names[event.name], event) for event, profile_id in events),
+        key=lambda entry: (entry[0], entry[1], entry[3].ts),
+    )
+    rows = bytearray()
+    for profile_id, name_id, value_index, event in entries:
+        rows += _HEAD(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id)
+        value = None if value_index is None else event.numbers[value_index]
+        rows += NULL if value is None else _VALUE(8, value)
+        rows += _JSON(len(event.properties) + 1, 1)
+        rows += event.properties
+        rows += _JSON(len(event.context) + 1, 1)
+        rows += event.context
+        rows += _TAIL(8, event.source_id, 8, event.received)
+    if rows:
+        copy_rows(table="event", columns=_COLUMNS, rows=rows)
+
+
+def name_id(name: str) -> int:
+    """The dictionary id of an event name that `prepare` has seen."""
+    return _names[name][0]
+
+
+def _mark_seen(ids: list[bytes], *, day: date) -> set[bytes]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO seen_message (day, id)"
+            " SELECT %(day)s, u.id FROM unnest(%(ids)s::uuid[]) AS u(id)"
+            " WHERE NOT EXISTS (SELECT FROM seen_message s"
+            "   WHERE s.id = u.id AND s.day >= %(since)s AND s.day <> %(day)s)"
+            " ORDER BY u.id ON CONFLICT DO NOTHING RETURNING id::text",
+            {"day": day, "ids": _array(id_.hex() for id_ in ids), "since": day - timedelta(days=SEEN_DAYS - 1)},
+        )
+        return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+
+
+def _already_stored(events: Sequence[Incoming]) -> set[bytes]:
+    """LATERAL with a limit keeps the plan at one index probe per message, in the partition of its month."""
+    if not events:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT u.id::text FROM unnest(%s::bigint[], %s::uuid[]) AS u(us, id),"
+            " LATERAL (SELECT FROM event e"
+            " WHERE e.ts = timestamptz '2000-01-01 00:00:00+00'"
+            "   + make_interval(days => (u.us / 86400000000)::int)"
+            "   + (u.us %% 86400000000) * interval '1 microsecond'"
+            " AND e.id = u.id LIMIT 1) AS found",
+            [_array(str(event.ts) for event in events), _array(event.id.hex() for event in events)],
+        )
+        return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+
+
+def _months(events: Iterable[Incoming]) -> set[date]:
+    days = {event.ts // _DAY for event in events}
+    return {(_EPOCH + timedelta(days=day)).date().replace(day=1) for day in days}
+
+
+def _learn_names(events: Iterable[Incoming], *, now: datetime) -> None:
+    for name, (kind, index) in sorted(_unknown_names(events).items()):
+        _names[name] = _register(name, kind, index, now=now)
+
+
+def _unknown_names(events: Iterable[Incoming]) -> dict[str, tuple[str, int | None]]:
+    """Names that are new, or whose `value_property` is open while a number for it has arrived."""
+    wanted: dict[str, tuple[str, int | None]] = {}
+    for event in events:
+        known = _names.get(event.name)
+        if known is not None and (known[1] is not None or event.numbers is NO_NUMBERS):
+            continue
+        number = _first_number(event)
+        if known is not None and number is None:
+            continue
+        if event.name not in wanted or wanted[event.name][1] is None:
+            wanted[event.name] = (event.type, number)
+    return wanted
+
+
+def _first_number(event: Incoming) -> int | None:
+    return next((index for index, number in enumerate(event.numbers) if number is not None), None)
+
+
+def _register(name: str, kind: str, index: int | None, *, now: datetime) -> tuple[int, int | None]:
+    row, _ = EventName.objects.get_or_create(name=name, defaults={"type": kind, "first_seen_at": now})
+    if index is not None and row.value_property is None:
+        EventName.objects.filter(pk=row.pk, value_property=None).update(value_property=VALUE_PROPERTIES[index])
+        row.refresh_from_db()
+    return row.pk, None if row.value_property is None else VALUE_PROPERTIES.index(row.value_property)
+
+
+def _micros(moment: datetime) -> int:
+    return int((moment - _EPOCH) / timedelta(microseconds=1))
+
+
+def _array(items: Iterable[str]) -> str:
+    """A PostgreSQL array literal of items that need no quoting (numbers, hexadecimal)."""
+    return "{" + ",".join(items) + "}"

@@ -1,0 +1,87 @@
+"""The inbox: an HTTP request is acknowledged once its row here is committed, and not before."""
+
+import struct
+import threading
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+import zstandard
+from django.db import connection
+
+from cdp.kernel.copy import copy_rows, timestamp_micros
+from ingestion.contracts import InboxRow
+
+_COLUMNS = ("source_id", "received_at", "kind", "events", "remote_addr", "body")
+_local = threading.local()
+
+
+def append(*, source_id: int, kind: str, events: int, body: bytes, remote_addr: str, now: datetime) -> None:
+    """Keep one request. Durable when the surrounding transaction (or this statement) has committed."""
+    packed = _compressor().compress(body)
+    kind_bytes, addr = kind.encode(), remote_addr.encode("ascii", "replace")
+    row = b"".join(
+        (
+            struct.pack(">hiqiqi", 6, 8, source_id, 8, timestamp_micros(now), len(kind_bytes)),
+            kind_bytes,
+            struct.pack(">iii", 4, events, len(addr)),
+            addr,
+            struct.pack(">i", len(packed)),
+            packed,
+        )
+    )
+    copy_rows(table="inbox", columns=_COLUMNS, rows=row)
+
+
+def claim(*, max_events: int) -> list[InboxRow]:
+    """Lock the oldest rows that nobody else is draining, about `max_events` messages in all.
+
+    The lock lasts as long as the caller's transaction: a killed worker's rows are free at once.
+    """
+    claimed: list[InboxRow] = []
+    events, last, step = 0, 0, 32
+    while events < max_events:
+        rows = _claim_after(last, limit=step)
+        if not rows:
+            break
+        claimed += rows
+        last = rows[-1].id
+        events += sum(row.events for row in rows)
+        average = max(1, events // len(claimed))
+        step = min(2_000, max(1, (max_events - events) // average))
+    return claimed
+
+
+def remove(ids: Collection[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM inbox WHERE id = ANY(%s)", [list(ids)])
+
+
+def depth() -> tuple[int, datetime | None]:
+    """How many requests wait, and since when the oldest does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), min(received_at) FROM inbox")
+        count, oldest = cursor.fetchone()
+    return count, oldest
+
+
+def _claim_after(last: int, *, limit: int) -> list[InboxRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, source_id, received_at, kind, events, remote_addr, body FROM inbox"
+            " WHERE id > %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [last, limit],
+        )
+        return list(_unpacked(cursor.fetchall()))
+
+
+def _unpacked(rows: list[tuple[int, int, datetime, str, int, str, memoryview]]) -> Iterator[InboxRow]:
+    decompress = zstandard.ZstdDecompressor().decompress
+    for id_, source_id, received_at, kind, events, remote_addr, body in rows:
+        yield InboxRow(id_, source_id, received_at, kind, events, remote_addr, decompress(body))
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """One per thread: a compressor must not be shared."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=1)
+    return _local.compressor  # type: ignore[no-any-return]

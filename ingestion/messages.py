@@ -1,0 +1,386 @@
+"""From the bytes of a request to messages. One bad message never spoils its neighbours.
+
+Decoding is typed where we look (msgspec structs) and raw where we only pass on: properties and context reach
+PostgreSQL as the bytes that came, unless PostgreSQL could not keep them (`storable_json`).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from cdp.kernel.copy import timestamp_micros
+from cdp.kernel.identifiers import normalise
+from cdp.kernel.ids import message_uuid_bytes
+from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
+from ingestion.errors import BadMessageError
+
+TYPES = frozenset({"track", "identify", "page", "screen"})
+FIXED_NAMES = {"identify": "Identify", "page": "Page Viewed", "screen": "Screen Viewed"}
+VALUE_PROPERTIES = ("revenue", "total", "price", "value")
+
+MAX_MESSAGE_ID = 100
+MAX_NAME = 200
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+CLOCKS_AGREE = timedelta(minutes=1)
+MINUTE = 60_000_000
+
+EMPTY = b"{}"
+_Text = str | int | float | None
+
+
+class _Message(msgspec.Struct, gc=False):
+    type: str | None = None
+    messageId: _Text = None  # noqa: N815 - the wire's spelling, here and below
+    userId: _Text = None  # noqa: N815
+    anonymousId: _Text = None  # noqa: N815
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    properties: msgspec.Raw | None = None
+    traits: msgspec.Raw | None = None
+    context: msgspec.Raw | None = None
+    timestamp: str | None = None
+    originalTimestamp: str | None = None  # noqa: N815
+    sentAt: str | None = None  # noqa: N815
+
+
+class _Batch(msgspec.Struct, gc=False):
+    batch: list[msgspec.Raw]
+    context: msgspec.Raw | None = None
+    sentAt: str | None = None  # noqa: N815
+    writeKey: str | None = None  # noqa: N815
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    writeKey: str | None = None  # noqa: N815
+
+
+class _Numbers(msgspec.Struct, gc=False):
+    revenue: Any = None
+    total: Any = None
+    price: Any = None
+    value: Any = None
+
+
+class _ContextTraits(msgspec.Struct, gc=False):
+    traits: msgspec.Raw | None = None
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_numbers = msgspec.json.Decoder(_Numbers).decode
+_decode_context_traits = msgspec.json.Decoder(_ContextTraits).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+# What JSON allows and jsonb does not: the NUL character, and surrogates that have no partner.
+_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})")
+_UNSTORABLE_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def split_batch(body: bytes) -> tuple[list[msgspec.Raw], str | None]:
+    """The messages of a batch, each still as bytes, and the write key if the body carries one."""
+    batch = _decode_batch(body)
+    return batch.batch, batch.writeKey
+
+
+def write_key_of(body: bytes) -> str | None:
+    """The write key that a single message carries in its body."""
+    return _decode_envelope(body).writeKey
+
+
+def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
+    """Every message of an inbox row, decoded or rejected, in the order they were sent."""
+    if row.kind == "batch":
+        batch = _decode_batch(row.body)
+        payloads, shared, sent_at = batch.batch, batch.context, batch.sentAt
+    else:
+        payloads, shared, sent_at = [msgspec.Raw(row.body)], None, None
+    received = timestamp_micros(row.received_at)
+    for index, payload in enumerate(payloads):
+        try:
+            yield _decode_one(row, index, payload, received=received, shared=shared, sent_at=sent_at)
+        except BadMessageError as error:
+            yield _reject(row, payload, error)
+
+
+def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -> Rejected:
+    """Turn a decoded message away after all, for example since it could not be stored."""
+    return Rejected(
+        source_id=event.source_id,
+        received_at=received_at,
+        message_id=storable_text(event.message_id),
+        event=storable_text(event.name),
+        code=code,
+        path="",
+        message=message,
+        payload=event.payload,
+    )
+
+
+def _decode_one(
+    row: InboxRow,
+    index: int,
+    payload: msgspec.Raw,
+    *,
+    received: int,
+    shared: msgspec.Raw | None,
+    sent_at: str | None,
+) -> Incoming:
+    # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
+    try:
+        message = _decode_message(payload)
+    except msgspec.ValidationError as error:
+        raise wrong_type(error) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadMessageError(f"This message is not JSON: {error}", code="json_invalid") from None
+    kind, name = _kind_and_name(message, row.kind)
+    message_id = _message_id(message, row.id, index)
+    context = _context(message.context, shared)
+    traits = _traits(message, context, kind)
+    properties = _properties(message, kind)
+    return Incoming(
+        source_id=row.source_id,
+        type=kind,
+        name=name,
+        message_id=message_id,
+        id=message_uuid_bytes(source_id=row.source_id, message_id=message_id),
+        ts=_event_time(message, received_at=row.received_at, received=received, batch_sent_at=sent_at),
+        received=received,
+        identifiers=_identifiers(message, traits),
+        properties=properties,
+        context=context,
+        traits=traits if kind == "identify" else None,
+        numbers=_numbers(properties),
+        payload=bytes(payload),
+    )
+
+
+def _kind_and_name(message: _Message, route: str) -> tuple[str, str]:
+    kind = message.type or (route if route != "batch" else None)
+    if kind is None:
+        raise BadMessageError("A message needs a type.", code="type_missing", path="/type")
+    if kind not in TYPES:
+        expected = ", ".join(sorted(TYPES))
+        raise BadMessageError(f"The type {kind[:40]!r} is not one of {expected}.", code="type_unknown", path="/type")
+    if kind != "track":
+        return kind, FIXED_NAMES[kind]
+    name = (message.event or "").strip()
+    if not name:
+        raise BadMessageError("A track message needs the name of its event.", code="event_missing", path="/event")
+    if len(name) > MAX_NAME:
+        raise BadMessageError(
+            f"The event name is longer than {MAX_NAME} characters.", code="event_too_long", path="/event"
+        )
+    return kind, storable_text(name)
+
+
+def _message_id(message: _Message, inbox_id: int, index: int) -> str:
+    """The sender's id; without one, the place in the inbox, which is the same on every try at this row."""
+    if message.messageId is None or message.messageId == "":
+        return f"inbox-{inbox_id}-{index}"
+    text = str(message.messageId)
+    if len(text) > MAX_MESSAGE_ID:
+        raise BadMessageError(
+            f"The messageId is longer than {MAX_MESSAGE_ID} characters.",
+            code="message_id_too_long",
+            path="/messageId",
+        )
+    return text
+
+
+def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
+    found: list[Identifier] = []
+    candidates: list[tuple[str, Any]] = [("user_id", message.userId), ("anonymous_id", message.anonymousId)]
+    if traits is not None:
+        candidates.append(("email", traits.get("email")))
+    for kind, raw in candidates:
+        if raw is None or isinstance(raw, bool) or not isinstance(raw, str | int | float):
+            continue
+        value = normalise(kind, str(raw))
+        if value is not None:
+            found.append((kind, value))
+    if not found:
+        raise BadMessageError(
+            "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
+            code="identifier_missing",
+            path="/userId",
+        )
+    return tuple(found)
+
+
+def _event_time(message: _Message, *, received_at: datetime, received: int, batch_sent_at: str | None) -> int:
+    """When it happened, corrected by the sender's clock where that is off by more than a minute."""
+    stated_text = message.timestamp or message.originalTimestamp
+    if stated_text is None:
+        return received
+    path = "/timestamp" if message.timestamp else "/originalTimestamp"
+    stated = _parse_time(stated_text, path)
+    sent_text = message.sentAt or batch_sent_at
+    if sent_text is not None:
+        sent = _parse_time(sent_text, "/sentAt")
+        if abs(received_at - sent) > CLOCKS_AGREE:
+            original = message.originalTimestamp
+            began = _parse_time(original, "/originalTimestamp") if original else stated
+            stated = _shift(received_at, began - sent)
+    if stated < OLDEST:
+        raise BadMessageError("The event's time is before the year 2000.", code="timestamp_out_of_range", path=path)
+    return min(timestamp_micros(stated), received + MINUTE)
+
+
+def _shift(moment: datetime, delta: timedelta) -> datetime:
+    try:
+        return moment + delta
+    except OverflowError:
+        raise BadMessageError(
+            "sentAt and the event's time are too far apart.", code="timestamp_out_of_range", path="/sentAt"
+        ) from None
+
+
+def _parse_time(text: str, path: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadMessageError(f"{text[:40]!r} is not an ISO 8601 time.", code="timestamp_invalid", path=path) from None
+
+
+def _context(own: msgspec.Raw | None, shared: msgspec.Raw | None) -> bytes:
+    """The message's context; what the batch says for all of its messages fills the gaps."""
+    mine = _object_bytes(own, "/context")
+    if shared is None:
+        return mine
+    common = _object_bytes(shared, "/context")
+    if common == EMPTY:
+        return mine
+    return _encode(_decode_raw_object(common) | _decode_raw_object(mine))
+
+
+def _traits(message: _Message, context: bytes, kind: str) -> dict[str, Any] | None:
+    """What the message says about the person: `traits`, else `context.traits`."""
+    raw = _object_bytes(message.traits, "/traits")
+    if raw == EMPTY and b'"traits"' in context:
+        try:
+            raw = _object_bytes(_decode_context_traits(context).traits, "/context/traits")
+        except msgspec.DecodeError as error:
+            raise wrong_type(error) from None
+    if raw == EMPTY:
+        return {} if kind == "identify" else None
+    try:
+        return _decode_object(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadMessageError(f"The traits cannot be read: {error}", code="json_invalid", path="/traits") from None
+
+
+def _properties(message: _Message, kind: str) -> bytes:
+    if kind == "identify":
+        return _object_bytes(message.traits, "/traits")
+    raw = _object_bytes(message.properties, "/properties")
+    extra = {"name": message.name, "category": message.category} if kind != "track" else {}
+    extra = {key: storable_text(value) for key, value in extra.items() if value}
+    if not extra:
+        return raw
+    return _encode(extra | _decode_raw_object(raw))
+
+
+def _numbers(properties: bytes) -> tuple[float | None, ...]:
+    """The numbers of `VALUE_PROPERTIES`, None where there is none."""
+    if properties == EMPTY:
+        return NO_NUMBERS
+    try:
+        found = _decode_numbers(properties)
+    except (msgspec.DecodeError, RecursionError):
+        return NO_NUMBERS
+    return (_number(found.revenue), _number(found.total), _number(found.price), _number(found.value))
+
+
+NO_NUMBERS = (None, None, None, None)
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return None
+
+
+def _object_bytes(raw: msgspec.Raw | None, path: str) -> bytes:
+    """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one."""
+    if raw is None:
+        return EMPTY
+    data = bytes(raw)
+    if data[:1] == b"{":
+        return storable_json(data)
+    if data == b"null":
+        return EMPTY
+    raise BadMessageError(f"{path[1:]} must be an object.", code="object_expected", path=path)
+
+
+def storable_json(data: bytes) -> bytes:
+    """Replace what jsonb refuses (NUL, lone surrogates) by U+FFFD; the same bytes where there is nothing such."""
+    if b"\\u" not in data or not _UNSTORABLE.search(data):
+        return data
+    try:
+        cleaned = _clean(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise BadMessageError(f"This message is not JSON: {error}", code="json_invalid") from None
+    return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def storable_text(text: str) -> str:
+    return _UNSTORABLE_TEXT.sub("\ufffd", text)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, dict):
+        return {storable_text(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value
+
+
+def wrong_type(error: Exception) -> BadMessageError:
+    """Turn msgspec's "Expected `str`, got `int` - at `$.userId`" into our code and path."""
+    text, _, place = str(error).partition(" - at `")
+    path = place.rstrip("`").replace("$", "").replace(".", "/").replace("[", "/").replace("]", "")
+    return BadMessageError(text, code="type_mismatch", path=path)
+
+
+def _reject(row: InboxRow, payload: msgspec.Raw, error: BadMessageError) -> Rejected:
+    message_id, event = _labels(payload)
+    return Rejected(
+        source_id=row.source_id,
+        received_at=row.received_at,
+        message_id=message_id,
+        event=event,
+        code=error.code,
+        path=error.path[:200],
+        message=storable_text(error.message)[:500],
+        payload=bytes(payload),
+    )
+
+
+def _labels(payload: msgspec.Raw) -> tuple[str, str]:
+    """The messageId and event name of a message that may be anything, to find it again by."""
+    try:
+        loose = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return "", ""
+    if not isinstance(loose, dict):
+        return "", ""
+    return (
+        storable_text(str(loose.get("messageId") or ""))[:MAX_MESSAGE_ID],
+        storable_text(str(loose.get("event") or loose.get("type") or ""))[:MAX_NAME],
+    )
