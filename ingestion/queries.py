@@ -83,14 +83,22 @@ _EVENT = (
 
 
 def timeline(
-    *, profile_id: int, before: datetime | None = None, event: str | None = None, limit: int = 50
+    *,
+    profile_id: int,
+    before: datetime | None = None,
+    before_id: uuid.UUID | None = None,
+    event: str | None = None,
+    limit: int = 50,
 ) -> list[TimelineEvent]:
-    """A profile's events, newest first, those before an instant (for the next page), of one name if asked."""
+    """A profile's events, newest first, of one name if asked.
+
+    `before` continues before an instant; with `before_id`, after the event of that instant and id.
+    """
     conditions = ["e.profile_id = %s"]
     values: list[Any] = [profile_id]
     if before is not None:
-        conditions.append("e.ts < %s")
-        values.append(before)
+        conditions.append("(e.ts, e.id) < (%s, %s::uuid)")
+        values += [before, str(before_id or uuid.UUID(int=0))]
     if event is not None:
         conditions.append("n.name = %s")
         values.append(event)

@@ -1,11 +1,14 @@
 """What every REST endpoint of `/api/v1/` shares: errors, pages, and the shape of both."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.http import Http404
-from rest_framework import exceptions
+from rest_framework import exceptions, serializers
 from rest_framework.pagination import CursorPagination as BaseCursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from cdp.kernel.errors import TributaryError
@@ -65,3 +68,18 @@ def _first_problem(detail: Any, path: str = "") -> dict[str, Any]:
         return _first_problem(first, f"{path}/{place}" if isinstance(first, dict) else path)
     problem = {"code": str(getattr(detail, "code", "invalid")), "message": str(detail)}
     return problem | ({"path": path} if path else {})
+
+
+class PageQuery(serializers.Serializer[Any]):
+    """The query parameters of a list that continues after a key rather than over a queryset."""
+
+    page_size = serializers.IntegerField(default=100, min_value=1, max_value=1_000)
+
+
+def page_of(request: Request, rows: Sequence[Any], *, size: int, cursor_of: Callable[[Any], str]) -> dict[str, Any]:
+    """`{"results", "next"}` of rows that were fetched one beyond the page, to see whether there are more."""
+    shown = rows[:size]
+    following = None
+    if len(rows) > size:
+        following = replace_query_param(request.build_absolute_uri(), "cursor", cursor_of(shown[-1]))
+    return {"results": list(shown), "next": following}
