@@ -41,12 +41,23 @@ def socket_dir(home: Path) -> Path:
     The second is for homes whose path is too long for a unix socket, has characters that a
     connection URL would have to escape, or cannot be entered by the user PostgreSQL runs as.
     """
+    elsewhere = temporary_dir() / f"cdp-{os.getuid()}-{home_key(home)}"
+    if links_to(home / "sockets", elsewhere):
+        return elsewhere
     run = home.resolve() / "run"
     room = MAX_SOCKET_PATH - LONGEST_SOCKET_NAME - 1
     short = len(os.fsencode(run)) <= room and PLAIN_PATH.fullmatch(str(run))
     if short and user_can_reach(run, user=service_user(home)):
         return run
-    return temporary_dir() / f"cdp-{os.getuid()}-{home_key(home)}"
+    return elsewhere
+
+
+def links_to(link: Path, target: Path) -> bool:
+    """Left by the first start, so that a later change of folder modes does not move the sockets."""
+    try:
+        return link.readlink() == target
+    except OSError:
+        return False
 
 
 def temporary_dir() -> Path:

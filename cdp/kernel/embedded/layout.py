@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cdp.kernel.embedded.access import User, service_user, user_can_reach
 from cdp.kernel.embedded.errors import EmbeddedError
-from cdp.kernel.embedded.home import home_key, socket_dir
+from cdp.kernel.embedded.home import home_key, links_to, socket_dir
 
 # Where root's PostgreSQL keeps its data when CDP_HOME is in a folder closed to other users.
 SYSTEM_DATA = Path("/var/lib/tributary")
@@ -16,6 +16,7 @@ PRIVATE = 0o700
 
 def prepare(home: Path) -> None:
     """Make every folder the services need. Safe to repeat."""
+    home = home.resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         for name in ("log", "run", "valkey", "beat"):
@@ -25,7 +26,11 @@ def prepare(home: Path) -> None:
     if not os.access(home, os.W_OK | os.X_OK):
         raise not_writable(home, None)
     user = service_user(home)
-    make_private(socket_dir(home), owner=user)
+    sockets = socket_dir(home)
+    make_private(sockets, owner=user)
+    if sockets != home / "run" and not links_to(home / "sockets", sockets):
+        (home / "sockets").unlink(missing_ok=True)
+        (home / "sockets").symlink_to(sockets)
     make_private(postgres_root(home), owner=user)
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from cdp.kernel.embedded import layout, postgres, valkey
 from cdp.kernel.embedded.access import service_user
 from cdp.kernel.embedded.errors import EmbeddedError
@@ -41,6 +43,11 @@ def stop(home: Path) -> None:
     with exclusive(home):
         stop_valkey(home)
         stop_postgres(home)
+
+
+def servers(home: Path) -> list[psutil.Process]:
+    """Those that run, Valkey first: the order in which they stop."""
+    return [process for process in (valkey.process(home), postgres.postmaster(home)) if process]
 
 
 def uses_own_database() -> bool:

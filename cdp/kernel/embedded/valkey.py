@@ -41,10 +41,10 @@ def pid_file(home: Path) -> Path:
 
 
 def process(home: Path) -> psutil.Process | None:
-    """The server of this home, if it runs: the recorded process, and really a Valkey on our socket."""
+    """The server of this home, if it runs: the recorded process, and really a Valkey on our data."""
     try:
         found = psutil.Process(int(pid_file(home).read_text()))
-        ours = str(valkey_socket(home)) in found.cmdline()
+        ours = str(pid_file(home)) in found.cmdline()
     except (OSError, ValueError, psutil.Error):
         return None
     return found if ours else None
