@@ -96,11 +96,7 @@ def trait_values(*, trait: str, text: str = "", limit: int = 20) -> list[Suggest
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s",
             {"path": trait.split("."), "text": text, "sample": SAMPLE_PROFILES, "limit": limit},
         )
-        return [Suggestion(_loaded(value), kind, count) for value, kind, count in cursor.fetchall()]
-
-
-def _loaded(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+        return [Suggestion(json.loads(value), kind, count) for value, kind, count in cursor.fetchall()]
 
 
 def _views(profiles: Iterable[Profile]) -> list[ProfileView]:

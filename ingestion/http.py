@@ -50,7 +50,7 @@ def ingest(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 def _take_in(request: HttpRequest, kind: str) -> HttpResponse:
-    body = _body(request)
+    body = messages.replace_lone_surrogates(_body(request))
     batch, key_in_body = _frame(body, kind)
     sender = _sender(request, key_in_body)
     _check_sizes(body, batch)

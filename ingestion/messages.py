@@ -32,6 +32,9 @@ EMPTY = b"{}"
 _Text = str | int | float | None
 
 
+ABSENT = msgspec.Raw(b"")
+
+
 class _Message(msgspec.Struct, gc=False):
     type: str | None = None
     messageId: _Text = None  # noqa: N815 - the wire's spelling, here and below
@@ -40,9 +43,9 @@ class _Message(msgspec.Struct, gc=False):
     event: str | None = None
     name: str | None = None
     category: str | None = None
-    properties: msgspec.Raw | None = None
-    traits: msgspec.Raw | None = None
-    context: msgspec.Raw | None = None
+    properties: msgspec.Raw = ABSENT
+    traits: msgspec.Raw = ABSENT
+    context: msgspec.Raw = ABSENT
     timestamp: str | None = None
     originalTimestamp: str | None = None  # noqa: N815
     sentAt: str | None = None  # noqa: N815
@@ -50,7 +53,7 @@ class _Message(msgspec.Struct, gc=False):
 
 class _Batch(msgspec.Struct, gc=False):
     batch: list[msgspec.Raw]
-    context: msgspec.Raw | None = None
+    context: msgspec.Raw = ABSENT
     sentAt: str | None = None  # noqa: N815
     writeKey: str | None = None  # noqa: N815
 
@@ -67,7 +70,7 @@ class _Numbers(msgspec.Struct, gc=False):
 
 
 class _ContextTraits(msgspec.Struct, gc=False):
-    traits: msgspec.Raw | None = None
+    traits: msgspec.Raw = ABSENT
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
@@ -82,6 +85,19 @@ _encode = msgspec.json.Encoder().encode
 # What JSON allows and jsonb does not: the NUL character, and surrogates that have no partner.
 _UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})")
 _UNSTORABLE_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+# A backslash that is itself escaped, a surrogate pair, or a surrogate alone: only the last is replaced.
+_SURROGATES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+
+
+def replace_lone_surrogates(body: bytes) -> bytes:
+    """Browsers send half an emoji as ``\\ud83d``, which is JSON but no text: U+FFFD takes its place."""
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return body
+    return _SURROGATES.sub(lambda found: b"\\ufffd" if len(found[0]) == len(b"\\ud800") else found[0], body)
 
 
 def split_batch(body: bytes) -> tuple[list[msgspec.Raw], str | None]:
@@ -101,7 +117,7 @@ def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
         batch = _decode_batch(row.body)
         payloads, shared, sent_at = batch.batch, batch.context, batch.sentAt
     else:
-        payloads, shared, sent_at = [msgspec.Raw(row.body)], None, None
+        payloads, shared, sent_at = [msgspec.Raw(row.body)], ABSENT, None
     received = timestamp_micros(row.received_at)
     for index, payload in enumerate(payloads):
         try:
@@ -130,7 +146,7 @@ def _decode_one(
     payload: msgspec.Raw,
     *,
     received: int,
-    shared: msgspec.Raw | None,
+    shared: msgspec.Raw,
     sent_at: str | None,
 ) -> Incoming:
     # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
@@ -251,10 +267,10 @@ def _parse_time(text: str, path: str) -> datetime:
         raise BadMessageError(f"{text[:40]!r} is not an ISO 8601 time.", code="timestamp_invalid", path=path) from None
 
 
-def _context(own: msgspec.Raw | None, shared: msgspec.Raw | None) -> bytes:
+def _context(own: msgspec.Raw, shared: msgspec.Raw) -> bytes:
     """The message's context; what the batch says for all of its messages fills the gaps."""
     mine = _object_bytes(own, "/context")
-    if shared is None:
+    if shared is ABSENT:
         return mine
     common = _object_bytes(shared, "/context")
     if common == EMPTY:
@@ -314,14 +330,12 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _object_bytes(raw: msgspec.Raw | None, path: str) -> bytes:
+def _object_bytes(raw: msgspec.Raw, path: str) -> bytes:
     """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one."""
-    if raw is None:
-        return EMPTY
     data = bytes(raw)
     if data[:1] == b"{":
         return storable_json(data)
-    if data == b"null":
+    if data in {b"", b"null"}:
         return EMPTY
     raise BadMessageError(f"{path[1:]} must be an object.", code="object_expected", path=path)
 

@@ -1,5 +1,6 @@
 """Reads of this room, for screens, API and the other rooms."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -182,7 +183,7 @@ def property_values(*, event: str, path: str, text: str = "", limit: int = 20) -
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s",
             {"event": event, "sample": SAMPLE_EVENTS, "path": json_path(path), "text": text, "limit": limit},
         )
-        return [Suggestion(value, kind, count) for value, kind, count in cursor.fetchall()]
+        return [Suggestion(json.loads(value), kind, count) for value, kind, count in cursor.fetchall()]
 
 
 def json_path(path: str) -> str:
@@ -210,8 +211,6 @@ def _events(statement: str, values: Sequence[Any]) -> list[TimelineEvent]:
 
 def _with_json(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Django's raw cursor gives jsonb as text: read it here, in one place."""
-    import json
-
     return [
         tuple(
             json.loads(cell) if index in {5, 6} and isinstance(cell, str) else cell for index, cell in enumerate(row)

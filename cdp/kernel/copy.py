@@ -30,6 +30,6 @@ def copy_rows(*, table: str, columns: Iterable[str], rows: bytes | bytearray, us
     connection.ensure_connection()
     names = ", ".join(f'"{column}"' for column in columns)
     statement = f'COPY "{table}" ({names}) FROM STDIN (FORMAT binary)'
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         raw: Any = cursor
         raw.copy_expert(statement, BytesIO(b"".join((HEADER, rows, TRAILER))))
