@@ -54,12 +54,15 @@ def humanise(moment: datetime, now: datetime) -> str:
     if distance >= _DAYS:
         local = timezone.localtime(moment)
         return f"{local.day} {local:%b %Y}"
-    amount = f"{distance.days} d"
+    amount = _amount(distance)
+    return f"{amount} ago" if delta > timedelta(0) else f"in {amount}"
+
+
+def _amount(distance: timedelta) -> str:
     for limit, seconds, unit in _STEPS:
         if distance < limit:
-            amount = f"{int(distance.total_seconds()) // seconds} {unit}"
-            break
-    return f"{amount} ago" if delta > timedelta(0) else f"in {amount}"
+            return f"{int(distance.total_seconds()) // seconds} {unit}"
+    return f"{distance.days} d"
 
 
 @register.filter
@@ -74,6 +77,14 @@ def ago(moment: datetime | None) -> SafeString | str:
         exact,
         humanise(moment, timezone.now()),
     )
+
+
+@register.filter
+def span(delta: timedelta) -> str:
+    """A stretch of time, such as a delay: `40 ms`, `3 s`, `2 min`, `5 h`, `4 d`."""
+    if delta < timedelta(seconds=1):
+        return f"{delta // timedelta(milliseconds=1)} ms"
+    return _amount(delta)
 
 
 @register.filter
@@ -122,12 +133,26 @@ def value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return number(value)
+    if isinstance(value, list):
+        return ", ".join(value_text(one) for one in value) or "–"
     return "–" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def is_nested(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value))
 
 
 @register.filter
 def pretty_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
+
+
+@register.filter
+def second_name(profile: Any) -> str:
+    """The identifier that tells most beside the name that is shown already."""
+    values = (value for kind in profile.identifiers.values() for value in kind)
+    return next((value for value in values if value != profile.display_name), f"Profile {profile.id}")
 
 
 @register.filter
@@ -148,6 +173,18 @@ def address(context: dict[str, Any], **changes: Any) -> str:
     """The present query string with some parameters set, or dropped where the value is empty: `?q=a&after=5`."""
     params = context["request"].GET.dict() | {name: str(value) for name, value in changes.items()}
     return "?" + urlencode({name: value for name, value in params.items() if value})
+
+
+@register.simple_tag(takes_context=True)
+def next_page(context: dict[str, Any], page: Any, name: str = "after") -> str:
+    """The address of the page after this `cdp.kernel.screens.Page`; empty on the last one."""
+    return address(context, **{name: page.next}) if page.next else ""
+
+
+@register.simple_tag(takes_context=True)
+def first_page(context: dict[str, Any], name: str = "after") -> str:
+    """The way back to the first page; empty there."""
+    return address(context, **{name: ""}) if context["request"].GET.get(name) else ""
 
 
 @register.inclusion_tag("components/chart.html")

@@ -139,6 +139,11 @@ document.addEventListener("input", (event) => {
   if (field.hasAttribute("data-slug")) field.dataset.edited = field.value ? "yes" : "";
 });
 
+/* --- A page that answered a POST takes the address it belongs to, so that a reload asks for it afresh ---------- */
+
+const settled = document.querySelector("[data-address]");
+if (settled) history.replaceState(null, "", settled.dataset.address);
+
 /* --- Search: "/" goes there, arrows move through the answers, Escape leaves ---------------------------------- */
 
 const search = document.getElementById("search");

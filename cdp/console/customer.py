@@ -1,0 +1,150 @@
+"""What the page of one profile shows, gathered from every room."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from activation.models import Delivery
+from consent.contracts import Choice, Decision, State
+from consent.models import ConsentState, Purpose
+from consent.policy import decide
+from consent.subjects import subject_hash
+from identity.contracts import ProfileView
+from identity.models import ProfileIdentifier
+from ingestion.contracts import TimelineEvent
+from ingestion.models import Source
+from segments.models import Membership
+
+_TRAIT_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+DELIVERIES_SHOWN = 10
+
+IDENTIFIER_ICONS = {
+    "user_id": "id",
+    "email": "mail",
+    "phone": "phone",
+    "anonymous_id": "cookie",
+}
+
+EVENT_ICONS = {
+    "Order Completed": "shopping-bag",
+    "Product Viewed": "eye",
+    "Product Added": "shopping-cart-plus",
+    "Product Removed": "shopping-cart-minus",
+    "Cart Viewed": "shopping-cart",
+    "Checkout Started": "credit-card",
+    "Campaign Received": "speakerphone",
+    "Coupon Redeemed": "ticket",
+    "Products Searched": "search",
+    "Signed In": "login",
+    "Logged In": "login",
+    "Signed Up": "user-plus",
+}
+TYPE_ICONS = {"page": "browser", "screen": "device-mobile", "identify": "id-badge-2"}
+
+# Of an event's properties, those that tell most in one line.
+_TELLING = ("name", "title", "product_name", "category", "path", "query", "campaign", "coupon", "order_id")
+_AMOUNTS = ("revenue", "total", "price", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    name: str
+    value: Any
+    at: datetime | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person said about a purpose, and what follows."""
+
+    purpose: Purpose
+    decision: Decision
+
+    @property
+    def state(self) -> str:
+        return "allowed" if self.decision.allowed else "refused"
+
+    @property
+    def reason(self) -> str:
+        return _REASONS[self.decision.reason]
+
+
+_REASONS = {
+    "granted": "Agreed",
+    "not_objected": "Did not object",
+    "denied": "Said no",
+    "withdrawn": "Took it back",
+    "expired": "The consent has expired",
+    "no_choice": "Has not been asked",
+    "unknown_person": "Has no identifier",
+    "unknown_purpose": "The purpose is gone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event of the timeline, ready to be read."""
+
+    event: TimelineEvent
+    icon: str
+    summary: str
+    amount: float | None
+    source: str
+
+
+def source_names() -> dict[int, str]:
+    return dict(Source.objects.values_list("pk", "name"))
+
+
+def list_traits(*, profile: ProfileView, sources: dict[int, str]) -> list[Trait]:
+    """Every trait with the time and source that set it, by name."""
+    return [
+        _trait(name, value, profile.provenance.get(name), sources) for name, value in sorted(profile.traits.items())
+    ]
+
+
+def _trait(name: str, value: Any, stamp: list[int] | None, sources: dict[int, str]) -> Trait:
+    if not stamp:
+        return Trait(name=name, value=value, at=None, source="")
+    at = _TRAIT_EPOCH + timedelta(microseconds=stamp[0])
+    return Trait(name=name, value=value, at=at, source=sources.get(stamp[1], "a deleted source"))
+
+
+def list_memberships(*, profile_id: int) -> list[Membership]:
+    rows = Membership.objects.filter(profile_id=profile_id).select_related("segment")
+    return list(rows.order_by("-entered_at"))
+
+
+def list_deliveries(*, profile_id: int) -> list[Delivery]:
+    rows = Delivery.objects.filter(profile_id=profile_id).select_related("destination", "subscription__segment")
+    return list(rows.order_by("-id")[:DELIVERIES_SHOWN])
+
+
+def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:
+    """What the consent policy says for every purpose, from all identifiers of the profile; three queries."""
+    identifiers = ProfileIdentifier.objects.filter(profile_id=profile_id)
+    known = {subject_hash(kind, value): at for kind, value, at in identifiers.values_list("kind", "value", "first_seen_at")}
+    choices: dict[int, list[Choice]] = {}
+    for state in ConsentState.objects.filter(subject__in=list(known)):
+        choice = Choice(
+            State(state.state), state.happened_at, state.expires_at, state.record_id, known.get(state.subject)
+        )
+        choices.setdefault(state.purpose_id, []).append(choice)
+    return [
+        Answer(purpose, decide(choices.get(purpose.pk, []), requires_opt_in=purpose.requires_opt_in, now=now))
+        for purpose in Purpose.objects.order_by("kind", "name")
+    ]
+
+
+def read_event(event: TimelineEvent, *, sources: dict[int, str]) -> EventLine:
+    properties = event.properties
+    telling = [str(properties[key]) for key in _TELLING if isinstance(properties.get(key), str) and properties[key]]
+    amounts = [properties[key] for key in _AMOUNTS if isinstance(properties.get(key), int | float)]
+    return EventLine(
+        event=event,
+        icon=EVENT_ICONS.get(event.name) or TYPE_ICONS.get(event.type, "bolt"),
+        summary=" · ".join(telling[:2]),
+        amount=amounts[0] if amounts else None,
+        source=sources.get(event.source_id, ""),
+    )

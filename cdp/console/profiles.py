@@ -1,0 +1,98 @@
+"""Finding a profile, and the page of one."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from cdp.console import customer
+from cdp.kernel.access.roles import Scope
+from cdp.kernel.screens import after_param, requires, take_page
+from identity import queries as identities
+from identity.contracts import ProfileView
+from ingestion import queries as ingestion
+
+PAGE = 50
+ANSWERS = 8
+EVENTS = 30
+
+
+@requires(Scope.PROFILES_READ)
+def profiles(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()[:200]
+    after = after_param(request)
+    found = identities.search(text=text, limit=PAGE + 1, before_id=after)
+    context = {
+        "q": text,
+        "after": after,
+        "page": take_page(found, key=lambda profile: profile.id, size=PAGE),
+        "total": None if text else identities.count_profiles(),
+    }
+    return render(request, "console/profiles.html", context)
+
+
+@requires(Scope.PROFILES_READ)
+def search(request: HttpRequest) -> HttpResponse:
+    """The answers under the search field, as one types."""
+    text = request.GET.get("q", "").strip()[:200]
+    found = identities.search(text=text, limit=ANSWERS) if text else []
+    return render(request, "console/search_results.html", {"q": text, "profiles": found})
+
+
+@requires(Scope.PROFILES_READ)
+def profile(request: HttpRequest, profile_id: int) -> HttpResponse:
+    view = _profile(profile_id)
+    if view.id != profile_id:
+        return redirect("console:profile", view.id)
+    may: Any = request.user
+    now = timezone.now()
+    sources = customer.source_names()
+    context = {
+        "profile": view,
+        "identifier_icons": customer.IDENTIFIER_ICONS,
+        "traits": customer.list_traits(profile=view, sources=sources),
+        "memberships": customer.list_memberships(profile_id=view.id),
+        "deliveries": customer.list_deliveries(profile_id=view.id),
+        "answers": customer.list_answers(profile_id=view.id, now=now) if may.may(Scope.CONSENT_READ) else None,
+        "event_counts": ingestion.event_counts_of_profile(profile_id=view.id) if may.may(Scope.EVENTS_READ) else {},
+    }
+    context["event_total"] = sum(context["event_counts"].values())
+    return render(request, "console/profile.html", context | _timeline(request, view.id, sources))
+
+
+@requires(Scope.EVENTS_READ)
+def events(request: HttpRequest, profile_id: int) -> HttpResponse:
+    """The next stretch of the timeline."""
+    return render(request, "console/timeline.html", _timeline(request, profile_id, customer.source_names()))
+
+
+def _profile(profile_id: int) -> ProfileView:
+    view = identities.get_profile(profile_id=profile_id)
+    if view is None:
+        raise Http404("There is no profile with this id.")
+    return view
+
+
+def _timeline(request: HttpRequest, profile_id: int, sources: dict[int, str]) -> dict[str, Any]:
+    event = request.GET.get("event") or None
+    before = _instant(request.GET.get("before", ""))
+    found = ingestion.timeline(profile_id=profile_id, before=before, event=event, limit=EVENTS + 1)
+    page = take_page(found, key=lambda one: one.ts.isoformat(), size=EVENTS)
+    return {
+        "profile_id": profile_id,
+        "event": event or "",
+        "lines": [customer.read_event(one, sources=sources) for one in page],
+        "before": before,
+        "next": page.next,
+    }
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else None

@@ -1,0 +1,20 @@
+"""Screens that cross rooms: home, profiles, the account."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from cdp.console import account, home, profiles
+
+app_name = "console"
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("home/live/", home.live, name="home-live"),
+    path("home/events/", home.events_chart, name="home-events"),
+    path("login/", account.login, name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/", account.account, name="account"),
+    path("profiles/", profiles.profiles, name="profiles"),
+    path("profiles/search/", profiles.search, name="search"),
+    path("profiles/<int:profile_id>/", profiles.profile, name="profile"),
+    path("profiles/<int:profile_id>/events/", profiles.events, name="profile-events"),
+]

@@ -1,0 +1,85 @@
+"""Code to paste: how to send a first event to a source, in four languages."""
+
+from dataclasses import dataclass
+
+PLACEHOLDER = "YOUR_WRITE_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    id: str
+    label: str
+    note: str
+    code: str
+
+
+_CURL = """\
+curl {host}/v1/track \\
+  -u {key}: \\
+  -H 'Content-Type: application/json' \\
+  -d '{{
+    "userId": "customer-42",
+    "event": "Order Completed",
+    "properties": {{"order_id": "1001", "revenue": 59.9}},
+    "context": {{"traits": {{"email": "anna@example.com"}}}}
+  }}'
+"""
+
+_PYTHON = """\
+# pip install segment-analytics-python
+import segment.analytics as analytics
+
+analytics.write_key = "{key}"
+analytics.host = "{host}"
+
+analytics.identify("customer-42", {{"email": "anna@example.com", "firstName": "Anna"}})
+analytics.track("customer-42", "Order Completed", {{"order_id": "1001", "revenue": 59.9}})
+analytics.flush()
+"""
+
+_NODE = """\
+// npm install @segment/analytics-node
+import {{ Analytics }} from "@segment/analytics-node";
+
+const analytics = new Analytics({{ writeKey: "{key}", host: "{host}" }});
+
+analytics.identify({{ userId: "customer-42", traits: {{ email: "anna@example.com", firstName: "Anna" }} }});
+analytics.track({{
+  userId: "customer-42",
+  event: "Order Completed",
+  properties: {{ order_id: "1001", revenue: 59.9 }},
+}});
+await analytics.closeAndFlush();
+"""
+
+_BROWSER = """\
+<script type="module">
+  const anonymousId = (localStorage.anonymousId ??= crypto.randomUUID());
+
+  const send = (type, message) =>
+    fetch("{host}/v1/" + type, {{
+      method: "POST",
+      keepalive: true,
+      body: JSON.stringify({{
+        writeKey: "{key}",
+        messageId: crypto.randomUUID(),
+        anonymousId,
+        ...message,
+      }}),
+    }});
+
+  send("page", {{ name: document.title, properties: {{ path: location.pathname }} }});
+  // send("track", {{ event: "Product Added", properties: {{ product_id: "sku-1", price: 19.9 }} }});
+</script>
+"""
+
+
+def write_snippets(*, host: str, key: str = PLACEHOLDER) -> list[Snippet]:
+    """The snippets, filled in; without a key with a placeholder, since keys are kept as hashes only."""
+    fill = {"host": host.rstrip("/"), "key": key}
+    return [
+        Snippet("curl", "curl", "From a terminal.", _CURL.format(**fill)),
+        Snippet("python", "Python", "With Segment’s library: only the host differs.", _PYTHON.format(**fill)),
+        Snippet("node", "Node.js", "With Segment’s library: only the host differs.", _NODE.format(**fill)),
+        Snippet("browser", "Browser", "On a web page, without a library.", _BROWSER.format(**fill)),
+    ]
