@@ -1,0 +1,186 @@
+"""The launcher as `make up` runs it: start, watch, recover, stop. Every process here is a real one."""
+
+import signal
+import socket
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from cdp.kernel.embedded import leftovers, postgres, preflight, processes, services, valkey
+from cdp.kernel.embedded.programs import PROGRAMS
+from tests.deployments import Deployment, all_processes, query, temporary_home, wait_until
+
+ALWAYS = {program.name for program in PROGRAMS if not program.demo}
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    """One that runs for the whole module; the tests below leave it running."""
+    with temporary_home("a running one") as home:
+        running = Deployment(home)
+        running.launch()
+        running.wait_running()
+        yield running
+        assert running.stop() == 0
+
+
+def main_process(deployment: Deployment, name: str) -> psutil.Process:
+    """The one that supervisord started, not its children."""
+    supervisor = processes.marked(deployment.home)["supervisor"][0]
+    return next(child for child in supervisor.children() if processes.mark_of(child).endswith(f":{name}"))
+
+
+class TestRunning:
+    def test_answers(self, deployment: Deployment):
+        assert deployment.answers()
+
+    def test_every_program_runs(self, deployment: Deployment):
+        running = set(processes.marked(deployment.home)) | {"postgres"}
+
+        assert running >= ALWAYS
+
+    def test_the_database_is_migrated(self, deployment: Deployment):
+        assert query(deployment.home, "SELECT count(*) > 0 FROM django_migrations") == [(True,)]
+
+    def test_steps_are_told(self, deployment: Deployment):
+        assert "Creating the database … " in deployment.said
+        assert f"Tributary runs at http://127.0.0.1:{deployment.port}/" in deployment.said
+
+    def test_a_second_launcher_is_refused(self, deployment: Deployment):
+        second = Deployment(deployment.home.with_name("link"))
+        second.home.symlink_to(deployment.home)
+
+        second.launch()
+
+        assert second.wait_ended() == 1
+        assert f"already runs from {deployment.home} (process {deployment.process.pid})" in second.said
+        assert "Traceback" not in second.said
+
+    def test_start_leaves_a_running_deployment_alone(self, deployment: Deployment):
+        before = services.servers(deployment.home)
+
+        services.start(deployment.home)
+
+        assert services.servers(deployment.home) == before
+
+
+class TestRecovery:
+    def test_from_the_death_of_postgres(self, deployment: Deployment):
+        killed = postgres.postmaster(deployment.home)
+
+        killed.kill()
+
+        wait_until(lambda: postgres.postmaster(deployment.home) not in {None, killed})
+        wait_until(deployment.answers)
+
+    def test_from_the_death_of_valkey(self, deployment: Deployment):
+        killed = valkey.process(deployment.home)
+
+        killed.kill()
+
+        wait_until(lambda: valkey.process(deployment.home) not in {None, killed})
+        wait_until(lambda: valkey.is_ready(deployment.home))
+
+    def test_from_the_death_of_the_web_server(self, deployment: Deployment):
+        killed = main_process(deployment, "web")
+        orphans = killed.children()
+
+        killed.kill()
+
+        wait_until(lambda: not any(processes.is_alive(orphan) for orphan in orphans))
+        wait_until(deployment.answers)
+
+    def test_from_the_death_of_the_supervisor(self, deployment: Deployment):
+        killed = processes.marked(deployment.home)["supervisor"][0]
+
+        killed.kill()
+
+        wait_until(lambda: deployment.said.count("Starting web, workers and beat …") == 2)
+        wait_until(deployment.answers)
+        assert killed not in processes.marked(deployment.home)["supervisor"]
+
+
+class TestStopping:
+    def test_goes_backwards_and_leaves_nothing(self):
+        with temporary_home() as home:
+            first = Deployment(home)
+            first.launch()
+            first.wait_running()
+
+            status = first.stop(signal.SIGTERM)
+
+            stopped = [
+                line.split("stopped: ")[1].split()[0]
+                for line in (home / "log/supervisor.log").read_text().splitlines()
+                if "stopped: " in line
+            ]
+            assert status == 0
+            assert stopped[-3:] == ["web", "valkey", "postgres"]
+            assert stopped[0] == "beat"
+            assert all_processes(home) == []
+            self.comes_back_after_everybody_in_charge_was_killed(first)
+
+    def comes_back_after_everybody_in_charge_was_killed(self, deployment: Deployment):
+        """Continues the test above, to save a start."""
+        query_before = 'CREATE TABLE kept AS SELECT 1 AS "one"'
+        deployment.launch()
+        deployment.wait_running()
+        query(deployment.home, query_before)
+        supervisor = processes.marked(deployment.home)["supervisor"][0]
+
+        deployment.process.send_signal(signal.SIGSTOP)  # so that it does not notice
+        supervisor.kill()
+        deployment.kill()
+        left = leftovers.find(deployment.home)
+        deployment.launch()
+        deployment.wait_running()
+
+        assert {"postgres", "valkey", "web", "worker"} <= set(left)
+        assert "Stopping what an earlier run left behind" in deployment.said
+        assert query(deployment.home, "SELECT one FROM kept") == [(1,)]
+        deployment.kill()  # alone: supervisord notices and stops the rest
+        wait_until(lambda: all_processes(deployment.home) == [], seconds=60)
+
+    def test_in_the_middle_of_starting(self):
+        with temporary_home() as home:
+            deployment = Deployment(home)
+            deployment.launch()
+            wait_until(lambda: "Bringing the database up to date" in deployment.said)
+
+            assert deployment.stop() == 0
+            assert all_processes(home) == []
+
+
+class TestRefusals:
+    def test_a_taken_port(self):
+        with temporary_home() as home, socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            deployment = Deployment(home, port=other.getsockname()[1])
+
+            deployment.launch()
+
+            assert deployment.wait_ended() == 1
+            assert f"Error: Port {deployment.port} on 127.0.0.1 is taken" in deployment.said
+            assert "CDP_PORT" in deployment.said
+            assert "Traceback" not in deployment.said
+
+    def test_a_disk_that_is_nearly_full(self):
+        with temporary_home() as home:
+            deployment = Deployment(home, environment={"CDP_MIN_FREE_MB": "999999999"})
+
+            deployment.launch()
+
+            assert deployment.wait_ended() == 1
+            assert "nearly full" in deployment.said
+            assert "CDP_MIN_FREE_MB" in deployment.said
+            assert "Traceback" not in deployment.said
+
+    def test_the_lock_is_given_back(self):
+        with temporary_home() as home:
+            deployment = Deployment(home, environment={"CDP_MIN_FREE_MB": "999999999"})
+            deployment.launch()
+            deployment.wait_ended()
+
+            assert preflight.holder(home) is None
