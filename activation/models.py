@@ -122,6 +122,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [BrinIndex(fields=["at"], autosummarize=True, name="attempt_by_time")]
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.status}"
