@@ -1,0 +1,201 @@
+"""What a definition is made of. A `match` over these ends in `assert_never`."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TypeAlias
+
+from segments.ast import times
+
+Scalar: TypeAlias = str | bool | int | float
+
+
+class Op(StrEnum):
+    EQ = "eq"
+    NEQ = "neq"
+    IN = "in"
+    NOT_IN = "not_in"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    BETWEEN = "between"
+    CONTAINS = "contains"
+    NOT_CONTAINS = "not_contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    EXISTS = "exists"
+    NOT_EXISTS = "not_exists"
+    BEFORE = "before"
+    AFTER = "after"
+    WITHIN_LAST = "within_last"
+    WITHIN_NEXT = "within_next"
+    IS_TRUE = "is_true"
+    IS_FALSE = "is_false"
+    ANNIVERSARY_WITHIN = "anniversary_within"
+
+
+# Each is the exact complement of its counterpart: whoever has no country is "not Germany".
+NEGATIVE = {
+    Op.NEQ: Op.EQ,
+    Op.NOT_IN: Op.IN,
+    Op.NOT_CONTAINS: Op.CONTAINS,
+    Op.NOT_EXISTS: Op.EXISTS,
+}
+
+
+class Measure(StrEnum):
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    DISTINCT = "distinct"
+    DAYS = "days"
+    FIRST = "first"
+    LAST = "last"
+
+
+NUMERIC_MEASURES = frozenset(Measure) - {Measure.FIRST, Measure.LAST}
+
+
+class Period(StrEnum):
+    TODAY = "today"
+    YESTERDAY = "yesterday"
+    THIS_WEEK = "this_week"
+    LAST_WEEK = "last_week"
+    THIS_MONTH = "this_month"
+    LAST_MONTH = "last_month"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """`30d`: an amount and one of the units s, m, h, d, w."""
+
+    amount: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.amount}{self.unit}"
+
+    @property
+    def delta(self) -> timedelta:
+        return times.UNITS[self.unit] * self.amount
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A date or timestamp as it was written; one without an offset is meant in the deployment's time zone."""
+
+    text: str
+
+    def instant(self, zone: str) -> datetime:
+        return times.instant(self.text, zone)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A key of an object; with `each`, every element of the list found there."""
+
+    key: str
+    each: bool = False
+
+
+@dataclass(frozen=True)
+class Path:
+    """`address.city`, or `products[].category` for any element of a list."""
+
+    steps: tuple[Step, ...]
+
+    @cached_property
+    def text(self) -> str:
+        return ".".join(step.key + "[]" * step.each for step in self.steps)
+
+    @property
+    def root(self) -> str:
+        return self.steps[0].key
+
+    @property
+    def single(self) -> bool:
+        """Whether it leads to one value at most."""
+        return not any(step.each for step in self.steps)
+
+
+Value: TypeAlias = Scalar | tuple[Scalar, ...] | Moment | Duration | None
+
+
+@dataclass(frozen=True)
+class Test:
+    """An operator with what it compares to."""
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    op: Op
+    value: Value = None
+
+
+@dataclass(frozen=True)
+class Where:
+    """A test of a property, which an event has to pass to count."""
+
+    property: Path
+    test: Test
+
+
+@dataclass(frozen=True)
+class Last:
+    duration: Duration
+
+
+@dataclass(frozen=True)
+class Between:
+    """`after <= ts < before`; either may be open."""
+
+    after: Moment | None
+    before: Moment | None
+
+
+@dataclass(frozen=True)
+class Calendar:
+    period: Period
+    tz: str | None = None
+
+
+Window: TypeAlias = Last | Between | Calendar
+
+
+@dataclass(frozen=True)
+class Trait:
+    trait: Path
+    test: Test
+
+
+@dataclass(frozen=True)
+class Event:
+    events: tuple[str, ...]
+    where: tuple[Where, ...]
+    measure: Measure
+    of: Path | None
+    test: Test
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class All:
+    of: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Any:
+    of: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    of: "Node"
+
+
+Condition: TypeAlias = Trait | Event
+Node: TypeAlias = All | Any | Not | Condition

@@ -1,0 +1,446 @@
+"""Who is in: membership, transitions, due times and the count, always written together.
+
+1. `recompute` asks a definition of the whole population.
+2. `evaluate_changes` asks the segments that a change can touch, of the profiles that changed.
+3. `wake_due` asks the same where only time has passed.
+
+All three hold the rows of the segments they write to, so that per segment they are serial: each sees everything
+that was committed before it got the row, and nothing is lost between them. Locks are taken in one order (changes,
+segments by id, the rest), so they cannot deadlock.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, connection, transaction
+from django.db.models import F
+
+from identity.models import Profile
+from ingestion.models import EventName
+from segments.ast import DefinitionError, parse
+from segments.compile import compile_state, compile_state_of
+from segments.contracts import TransitionSpan
+from segments.engine import is_timeout, load_dictionary, local_settings, plan_at, population_settings
+from segments.models import Dependency, Segment, Transition
+from segments.sql import Sql, sql
+
+RECOMPUTE_SECONDS = 900
+EVALUATE_SECONDS = 30
+MAX_ERROR = 500
+
+Cause = Transition.Cause
+Kind = Transition.Kind
+
+log = structlog.get_logger(__name__)
+
+
+# --- One segment, everybody ---------------------------------------------------------------------------------
+
+
+def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
+    """Ask the definition of everybody and publish the difference; a failure is kept on the segment."""
+    with transaction.atomic():
+        segment = Segment.objects.select_for_update(no_key=True).filter(pk=segment_id).first()
+        if segment is None:
+            return TransitionSpan((), 0, 0, 0)
+        after_id = _last_transition_id()
+        try:
+            with transaction.atomic():
+                entered, left = _recompute(segment, now)
+        except Exception as error:
+            if not _is_of_the_segment(error):
+                raise
+            _mark_failed(segment.pk, error)
+            return TransitionSpan((segment.pk,), after_id, 0, 0)
+        return TransitionSpan((segment.pk,), after_id, entered, left)
+
+
+_EVALUATED = "CREATE TEMPORARY TABLE evaluated ON COMMIT DROP AS {state}"
+
+_GONE = """
+WITH gone AS (
+    DELETE FROM membership AS m
+    WHERE m.segment_id = {segment}
+      AND NOT EXISTS (SELECT FROM evaluated AS e WHERE e.profile_id = m.profile_id AND e.holds)
+    RETURNING m.profile_id
+)
+INSERT INTO transition (profile_id, segment_id, version, kind, at, cause)
+SELECT gone.profile_id, {segment}, {version}, 'left', {now},
+       CASE WHEN p.id IS NULL THEN 'merge' ELSE 'definition' END
+FROM gone LEFT JOIN profile AS p ON p.id = gone.profile_id
+ORDER BY gone.profile_id
+"""
+
+_CAME = """
+WITH came AS (
+    INSERT INTO membership (profile_id, segment_id, entered_at)
+    SELECT e.profile_id, {segment}, {now} FROM evaluated AS e
+    WHERE e.holds
+      AND NOT EXISTS (
+        SELECT FROM membership AS m WHERE m.profile_id = e.profile_id AND m.segment_id = {segment}
+      )
+    ORDER BY e.profile_id
+    RETURNING profile_id
+)
+INSERT INTO transition (profile_id, segment_id, version, kind, at, cause)
+SELECT profile_id, {segment}, {version}, 'entered', {now}, 'definition' FROM came ORDER BY profile_id
+"""
+
+_DUE_GONE = "DELETE FROM due WHERE segment_id = {segment}"
+_DUE_CAME = """
+INSERT INTO due (profile_id, segment_id, at)
+SELECT profile_id, {segment}, due FROM evaluated WHERE due IS NOT NULL ORDER BY profile_id
+"""
+
+
+def _recompute(segment: Segment, now: datetime) -> tuple[int, int]:
+    node = parse(segment.definition)
+    state = compile_state(plan_at(node, now=now), load_dictionary(node))
+    values = {"segment": segment.pk, "version": segment.version, "now": now}
+    with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
+        _run(sql(_EVALUATED, state=state))
+        _run(Sql("ANALYZE evaluated"))
+        left = _run(sql(_GONE, **values))
+        entered = _run(sql(_CAME, **values))
+        _run(sql(_DUE_GONE, **values))
+        _run(sql(_DUE_CAME, **values))
+        count = _fetch(Sql("SELECT count(*) FROM evaluated WHERE holds"))[0][0]
+        _run(Sql("DROP TABLE evaluated"))
+    Segment.objects.filter(pk=segment.pk).update(
+        state=Segment.State.LIVE, error="", member_count=count, computed_at=now
+    )
+    return entered, left
+
+
+# --- Some profiles, the segments that can have changed for them ---------------------------------------------
+
+Causes = dict[int, dict[int, str]]  # segment -> profile -> the cause to name if the answer is new
+State = tuple[bool, datetime | None]  # in or out, and when that can change by time alone
+
+
+def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
+    """Claim up to `limit` changes and ask the segments that they can touch."""
+    with transaction.atomic():
+        changes = _claim_changes(limit)
+        if not changes:
+            return TransitionSpan((), 0, 0, 0)
+        causes = _touched(changes)
+        segments = _lock_live(Segment.objects.select_for_update(no_key=True), causes)
+        return _evaluate(segments, causes, now)
+
+
+def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
+    """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
+    with transaction.atomic():
+        waiting = {segment_id for segment_id, _ in _due_pairs(now=now, limit=limit)}
+        if not waiting:
+            return TransitionSpan((), 0, 0, 0)
+        segments = _lock_live(Segment.objects.select_for_update(no_key=True, skip_locked=True), waiting)
+        causes: Causes = defaultdict(dict)
+        for segment_id, profile_id in _due_pairs(now=now, limit=limit, segment_ids=[s.pk for s in segments]):
+            causes[segment_id][profile_id] = Cause.TIME
+        return _evaluate(segments, causes, now)
+
+
+@dataclass
+class _Change:
+    """Everything that was claimed about one profile."""
+
+    events: set[int] = field(default_factory=set)
+    traits: set[str] = field(default_factory=set)
+    merged: bool = False
+    created: bool = False
+
+
+_CLAIM = """
+DELETE FROM change WHERE (profile_id, id) IN (
+    SELECT profile_id, id FROM change ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
+)
+RETURNING profile_id, events, traits, merged, created
+"""
+
+
+def _claim_changes(limit: int) -> dict[int, _Change]:
+    changes: dict[int, _Change] = defaultdict(_Change)
+    for profile_id, events, traits, merged, created in _fetch(sql(_CLAIM, limit=limit)):
+        change = changes[profile_id]
+        change.events.update(events)
+        change.traits.update(traits)
+        change.merged |= merged
+        change.created |= created
+    return changes
+
+
+_DUE = """
+SELECT d.segment_id, d.profile_id FROM due AS d JOIN segments_segment AS s ON s.id = d.segment_id
+WHERE d.at <= {now} AND s.state = 'live' AND {among}
+ORDER BY d.at LIMIT {limit}
+"""
+
+
+def _due_pairs(*, now: datetime, limit: int, segment_ids: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    among = Sql("true") if segment_ids is None else sql("d.segment_id = ANY ({ids}::bigint[])", ids=segment_ids)
+    return [(row[0], row[1]) for row in _fetch(sql(_DUE, now=now, among=among, limit=limit))]
+
+
+def _touched(changes: Mapping[int, _Change]) -> Causes:
+    """The dependency index turned round: for each changed profile, the segments that read what changed."""
+    existing = set(Profile.objects.filter(pk__in=list(changes)).values_list("pk", flat=True))
+    index = _Index(changes.values())
+    causes: Causes = defaultdict(dict)
+    for profile_id in existing:
+        change = changes[profile_id]
+        cause = Cause.MERGE if change.merged else Cause.CHANGE
+        for segment_id in index.segments(change):
+            causes[segment_id][profile_id] = cause
+    for segment_id, profile_id in _traces_of(changes.keys() - existing):
+        causes[segment_id][profile_id] = Cause.MERGE
+    return causes
+
+
+class _Index:
+    """The segments that read what these changes name, looked up once for all of them."""
+
+    def __init__(self, changes: Collection[_Change]) -> None:
+        ids = {event for change in changes for event in change.events}
+        traits = {trait for change in changes for trait in change.traits}
+        self._names = dict(EventName.objects.filter(pk__in=ids).values_list("pk", "name"))
+        self._by_event = self._read(Dependency.Kind.EVENT, self._names.values())
+        self._by_trait = self._read(Dependency.Kind.TRAIT, traits)
+        self._empty = self._read(Dependency.Kind.EMPTY, [""])[""]
+        self._all = self._every() if any(change.merged for change in changes) else frozenset()
+
+    def segments(self, change: _Change) -> set[int]:
+        if change.merged:
+            return set(self._all)
+        found = set(self._empty) if change.created else set()
+        for event in change.events:
+            found |= self._by_event[self._names.get(event, "")]
+        for trait in change.traits:
+            found |= self._by_trait[trait]
+        return found
+
+    @staticmethod
+    def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:
+        index: defaultdict[str, set[int]] = defaultdict(set)
+        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state=Segment.State.LIVE)
+        for key, segment_id in rows.values_list("key", "segment_id"):
+            index[key].add(segment_id)
+        return index
+
+    @staticmethod
+    def _every() -> frozenset[int]:
+        return frozenset(Segment.objects.filter(state=Segment.State.LIVE).values_list("pk", flat=True))
+
+
+def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
+    """Where profiles that are no more still are members or have a due time."""
+    if not profile_ids:
+        return []
+    traces = "SELECT segment_id, profile_id FROM {table} WHERE profile_id = ANY ({ids}::bigint[])"
+    members = sql(traces, table=Sql("membership"), ids=list(profile_ids))
+    dues = sql(traces, table=Sql("due"), ids=list(profile_ids))
+    return [(row[0], row[1]) for row in _fetch(sql("{members} UNION {dues}", members=members, dues=dues))]
+
+
+def _lock_live(rows: Any, segment_ids: Iterable[int]) -> list[Segment]:
+    """Hold these segments, in the order of their ids. One that is not live is left out: its recompute sees all."""
+    found = rows.filter(pk__in=list(segment_ids)).order_by("pk")
+    return [segment for segment in found if segment.state == Segment.State.LIVE]
+
+
+def _evaluate(segments: Sequence[Segment], causes: Causes, now: datetime) -> TransitionSpan:
+    """Ask each of these segments of its profiles and write what is new; one that fails does not stop the others."""
+    after_id = _last_transition_id()
+    states: dict[int, dict[int, State]] = {}
+    remaining = list(segments)
+    while remaining:
+        try:
+            with transaction.atomic(), local_settings(statement_timeout=f"{EVALUATE_SECONDS}s", jit="off"):
+                states = {segment.pk: _states_of(segment, list(causes[segment.pk]), now) for segment in remaining}
+            break
+        except _SegmentFailedError as failure:
+            _mark_failed(failure.segment_id, failure.reason)
+            remaining = [segment for segment in remaining if segment.pk != failure.segment_id]
+    entered, left = _write(remaining, states, causes, now)
+    return TransitionSpan(tuple(segment.pk for segment in segments), after_id, entered, left)
+
+
+def _states_of(segment: Segment, profile_ids: list[int], now: datetime) -> dict[int, State]:
+    try:
+        node = parse(segment.definition)
+        query = compile_state_of(plan_at(node, now=now), load_dictionary(node), profile_ids)
+        return {profile_id: (holds, due) for profile_id, holds, due in _fetch(query)}
+    except Exception as error:
+        if _is_of_the_segment(error):
+            raise _SegmentFailedError(segment.pk, error) from error
+        raise
+
+
+_BEFORE = """
+SELECT w.segment_id, w.profile_id, m.profile_id IS NOT NULL, d.at
+FROM unnest({segments}::bigint[], {profiles}::bigint[]) AS w(segment_id, profile_id)
+LEFT JOIN membership AS m ON m.profile_id = w.profile_id AND m.segment_id = w.segment_id
+LEFT JOIN due AS d ON d.profile_id = w.profile_id AND d.segment_id = w.segment_id
+ORDER BY w.profile_id, w.segment_id
+"""
+
+
+def _write(
+    segments: Sequence[Segment], states: Mapping[int, Mapping[int, State]], causes: Causes, now: datetime
+) -> tuple[int, int]:
+    """Compare with what is known and write the differences, sorted by key."""
+    pairs = [(segment.pk, profile_id) for segment in segments for profile_id in causes[segment.pk]]
+    if not pairs:
+        return 0, 0
+    news = _News({segment.pk: segment.version for segment in segments}, now)
+    before = sql(_BEFORE, segments=[pair[0] for pair in pairs], profiles=[pair[1] for pair in pairs])
+    for segment_id, profile_id, was_in, was_due in _fetch(before):
+        holds, due = states[segment_id].get(profile_id, (False, None))
+        if holds != was_in:
+            news.add_transition(segment_id, profile_id, holds, causes[segment_id][profile_id])
+        if due != was_due:
+            news.add_due(segment_id, profile_id, due)
+    return news.write()
+
+
+class _News:
+    """The differences that one evaluation found, gathered so that each table is written once."""
+
+    def __init__(self, versions: Mapping[int, int], now: datetime) -> None:
+        self.versions = versions
+        self.now = now
+        self.transitions: list[tuple[int, int, str, str]] = []
+        self.dues: list[tuple[int, int, datetime]] = []
+        self.dues_gone: list[tuple[int, int]] = []
+
+    def add_transition(self, segment_id: int, profile_id: int, holds: bool, cause: str) -> None:
+        self.transitions.append((segment_id, profile_id, Kind.ENTERED if holds else Kind.LEFT, cause))
+
+    def add_due(self, segment_id: int, profile_id: int, due: datetime | None) -> None:
+        if due is None:
+            self.dues_gone.append((segment_id, profile_id))
+        else:
+            self.dues.append((segment_id, profile_id, due))
+
+    def write(self) -> tuple[int, int]:
+        came = [(segment, profile) for segment, profile, kind, _ in self.transitions if kind == Kind.ENTERED]
+        gone = [(segment, profile) for segment, profile, kind, _ in self.transitions if kind == Kind.LEFT]
+        self._write_members(came, gone)
+        self._write_transitions()
+        self._write_dues()
+        self._write_counts(came, gone)
+        return len(came), len(gone)
+
+    def _write_members(self, came: list[tuple[int, int]], gone: list[tuple[int, int]]) -> None:
+        if gone:
+            _run(sql(_DELETE_PAIRS, table=Sql("membership"), pairs=_pairs(gone)))
+        if came:
+            insert = (
+                "INSERT INTO membership (segment_id, profile_id, entered_at)"
+                " SELECT segment_id, profile_id, {now} FROM {pairs} ORDER BY profile_id, segment_id"
+            )
+            _run(sql(insert, now=self.now, pairs=_pairs(came)))
+
+    def _write_transitions(self) -> None:
+        if not self.transitions:
+            return
+        insert = (
+            "INSERT INTO transition (segment_id, profile_id, version, kind, cause, at)"
+            " SELECT w.*, {now} FROM unnest({segments}::bigint[], {profiles}::bigint[], {versions}::int[],"
+            " {kinds}::text[], {causes}::text[]) AS w"
+        )
+        segments, profiles, kinds, causes = map(list, zip(*self.transitions, strict=True))
+        versions = [self.versions[segment] for segment in segments]
+        _run(
+            sql(
+                insert,
+                now=self.now,
+                segments=segments,
+                profiles=profiles,
+                versions=versions,
+                kinds=[str(kind) for kind in kinds],
+                causes=[str(cause) for cause in causes],
+            )
+        )
+
+    def _write_dues(self) -> None:
+        if self.dues_gone:
+            _run(sql(_DELETE_PAIRS, table=Sql("due"), pairs=_pairs(self.dues_gone)))
+        if self.dues:
+            upsert = (
+                "INSERT INTO due (segment_id, profile_id, at)"
+                " SELECT * FROM unnest({segments}::bigint[], {profiles}::bigint[], {ats}::timestamptz[])"
+                " ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at"
+            )
+            segments, profiles, ats = map(list, zip(*self.dues, strict=True))
+            _run(sql(upsert, segments=segments, profiles=profiles, ats=ats))
+
+    def _write_counts(self, came: list[tuple[int, int]], gone: list[tuple[int, int]]) -> None:
+        changes = Counter(segment for segment, _ in came)
+        changes.subtract(segment for segment, _ in gone)
+        for segment_id, change in sorted(changes.items()):
+            if change:
+                Segment.objects.filter(pk=segment_id).update(member_count=F("member_count") + change)
+
+
+_DELETE_PAIRS = (
+    "DELETE FROM {table} AS t USING {pairs} WHERE t.profile_id = w.profile_id AND t.segment_id = w.segment_id"
+)
+
+
+def _pairs(pairs: Sequence[tuple[int, int]]) -> Sql:
+    return sql(
+        "unnest({segments}::bigint[], {profiles}::bigint[]) AS w(segment_id, profile_id)",
+        segments=[segment for segment, _ in pairs],
+        profiles=[profile for _, profile in pairs],
+    )
+
+
+# --- Failures -----------------------------------------------------------------------------------------------
+
+
+class _SegmentFailedError(Exception):
+    """The query of one segment failed for a reason that lies in its definition or size."""
+
+    def __init__(self, segment_id: int, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.segment_id = segment_id
+        self.reason = reason
+
+
+def _is_of_the_segment(error: Exception) -> bool:
+    """Not a lost connection, a deadlock or a bug of ours: those concern everybody, and a retry mends them."""
+    if isinstance(error, OperationalError):
+        return is_timeout(error)
+    return isinstance(error, DataError | ProgrammingError | NotSupportedError | DefinitionError)
+
+
+def _mark_failed(segment_id: int, error: Exception) -> None:
+    reason = f"It took longer than allowed. {error}" if is_timeout(error) else str(error)
+    log.error("segment_failed", segment=segment_id, error=reason)
+    Segment.objects.filter(pk=segment_id).update(state=Segment.State.FAILED, error=reason.strip()[:MAX_ERROR])
+
+
+# --- The database -------------------------------------------------------------------------------------------
+
+
+def _last_transition_id() -> int:
+    found: int = _fetch(Sql("SELECT coalesce(max(id), 0) FROM transition"))[0][0]
+    return found
+
+
+def _fetch(query: Sql) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query.text, query.params)
+        return cursor.fetchall()
+
+
+def _run(query: Sql) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(query.text, query.params)
+        return cursor.rowcount

@@ -1,0 +1,172 @@
+"""The stage between a definition and an engine: conditions as measures over named event streams, at an instant.
+
+Nothing here is SQL, so that another engine can execute the same plan.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import assert_never
+
+from segments.ast import (
+    NEGATIVE,
+    All,
+    Any,
+    Between,
+    Calendar,
+    Event,
+    Last,
+    Measure,
+    Node,
+    Not,
+    Op,
+    Path,
+    Test,
+    Trait,
+    Where,
+    Window,
+)
+from segments.ast.times import MICROSECOND, local_day, period_days, start_of
+
+# Tests whose answer for one and the same value changes as time passes.
+RELATIVE = frozenset({Op.WITHIN_LAST, Op.WITHIN_NEXT, Op.ANNIVERSARY_WITHIN})
+ZERO_WHEN_EMPTY = frozenset({Measure.COUNT, Measure.SUM, Measure.DISTINCT, Measure.DAYS})
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The instant of an evaluation, and the zone in which days begin."""
+
+    now: datetime
+    zone: str
+
+    @property
+    def today(self) -> date:
+        return local_day(self.now, self.zone)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The stretch of time a window covers at one instant: `since <= ts < until`, and how it moves on."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    slides: timedelta | None = None
+    turns: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One condition: a measure over the events of these names that pass `where`, within `extent`."""
+
+    names: tuple[str, ...]
+    where: tuple[Where, ...]
+    measure: Measure
+    of: Path | None
+    test: Test
+    extent: Extent
+
+    @property
+    def holds_when_empty(self) -> bool:
+        return self.measure in ZERO_WHEN_EMPTY and compare(0, self.test)
+
+
+@dataclass(frozen=True)
+class Plan:
+    root: Node
+    clock: Clock
+    measured: tuple[Measured, ...]
+    places: Mapping[Event, int]
+
+    def place(self, condition: Event) -> int:
+        return self.places[condition]
+
+
+def make_plan(root: Node, *, now: datetime, zone: str) -> Plan:
+    """Resolve the windows of a definition at `now`; equal conditions are measured once."""
+    clock = Clock(now, zone)
+    events = list(dict.fromkeys(condition for condition in conditions(root) if isinstance(condition, Event)))
+    measured = tuple(
+        Measured(event.events, event.where, event.measure, event.of, event.test, extent_of(event.window, clock))
+        for event in events
+    )
+    return Plan(root, clock, measured, {event: place for place, event in enumerate(events)})
+
+
+def conditions(node: Node) -> Iterator[Trait | Event]:
+    match node:
+        case All(of) | Any(of):
+            for part in of:
+                yield from conditions(part)
+        case Not(of):
+            yield from conditions(of)
+        case Trait() | Event():
+            yield node
+        case _:
+            assert_never(node)
+
+
+def extent_of(window: Window | None, clock: Clock) -> Extent:
+    match window:
+        case None:
+            return Extent()
+        case Last(duration):
+            # now - D < ts, and timestamps count in microseconds
+            return Extent(since=clock.now - duration.delta + MICROSECOND, slides=duration.delta)
+        case Between(after, before):
+            return Extent(
+                since=after.instant(clock.zone) if after else None,
+                until=before.instant(clock.zone) if before else None,
+            )
+        case Calendar(period, tz):
+            zone = tz or clock.zone
+            first, end, turn = period_days(period, local_day(clock.now, zone))
+            return Extent(since=start_of(first, zone), until=start_of(end, zone), turns=start_of(turn, zone))
+        case _:
+            assert_never(window)
+
+
+def holds_when_empty(node: Node) -> bool:
+    """Whether a profile without traits and events is in."""
+    match node:
+        case All(of):
+            return all(holds_when_empty(part) for part in of)
+        case Any(of):
+            return any(holds_when_empty(part) for part in of)
+        case Not(of):
+            return not holds_when_empty(of)
+        case Trait(_, test):
+            return test.op in NEGATIVE
+        case Event():
+            return node.measure in ZERO_WHEN_EMPTY and compare(0, node.test)
+        case _:
+            assert_never(node)
+
+
+def compare(number: float, test: Test) -> bool:
+    """A numeric test, for the numbers that are known without asking the database."""
+    value = test.value
+    match test.op:
+        case Op.EQ:
+            return number == value
+        case Op.NEQ:
+            return number != value
+        case Op.BETWEEN if isinstance(value, tuple):
+            low, high = value
+            return _number(low) <= number <= _number(high)
+        case Op.GT:
+            return number > _number(value)
+        case Op.GTE:
+            return number >= _number(value)
+        case Op.LT:
+            return number < _number(value)
+        case Op.LTE:
+            return number <= _number(value)
+        case _:
+            raise AssertionError(test.op)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise AssertionError(value)
+    return value

@@ -1,0 +1,221 @@
+"""A definition in English, made from the nodes and not from the JSON, so that one meaning has one sentence."""
+
+from typing import assert_never
+
+from segments.ast import (
+    All,
+    Any,
+    Between,
+    Calendar,
+    Duration,
+    Event,
+    Last,
+    Measure,
+    Moment,
+    Node,
+    Not,
+    Op,
+    Period,
+    Scalar,
+    Test,
+    Trait,
+    Where,
+    Window,
+)
+
+UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
+COMPARED = {
+    Op.EQ: "is",
+    Op.NEQ: "is not",
+    Op.IN: "is one of",
+    Op.NOT_IN: "is none of",
+    Op.GT: "is more than",
+    Op.GTE: "is at least",
+    Op.LT: "is less than",
+    Op.LTE: "is at most",
+    Op.BETWEEN: "is between",
+    Op.CONTAINS: "contains",
+    Op.NOT_CONTAINS: "does not contain",
+    Op.STARTS_WITH: "starts with",
+    Op.ENDS_WITH: "ends with",
+    Op.EXISTS: "is known",
+    Op.NOT_EXISTS: "is not known",
+    Op.BEFORE: "is before",
+    Op.AFTER: "is after",
+    Op.WITHIN_LAST: "is within the last",
+    Op.WITHIN_NEXT: "is within the next",
+    Op.IS_TRUE: "is true",
+    Op.IS_FALSE: "is false",
+    Op.ANNIVERSARY_WITHIN: "has its anniversary within",
+}
+MEASURED = {
+    Measure.SUM: "sum",
+    Measure.AVG: "average",
+    Measure.MIN: "lowest",
+    Measure.MAX: "highest",
+    Measure.DISTINCT: "number of different values",
+    Measure.FIRST: "first",
+    Measure.LAST: "last",
+}
+PERIODS = {
+    Period.TODAY: "today",
+    Period.YESTERDAY: "yesterday",
+    Period.THIS_WEEK: "this week",
+    Period.LAST_WEEK: "last week",
+    Period.THIS_MONTH: "this month",
+    Period.LAST_MONTH: "last month",
+}
+COUNTED = {
+    Op.EQ: "exactly",
+    Op.NEQ: "not exactly",
+    Op.GT: "more than",
+    Op.GTE: "at least",
+    Op.LT: "fewer than",
+    Op.LTE: "at most",
+    Op.BETWEEN: "between",
+}
+_LISTED = 5
+_TIMES = {1: "once", 2: "twice"}
+
+
+def sentence(node: Node) -> str:
+    """The whole definition: a capital letter, no full stop."""
+    text = phrase(node)
+    return text[:1].upper() + text[1:]
+
+
+def phrase(node: Node) -> str:
+    match node:
+        case All(of):
+            return " and ".join(_grouped(part) for part in of)
+        case Any(of):
+            return " or ".join(_grouped(part) for part in of)
+        case Not(Event() as event) if _plain_occurrence(event):
+            return f"did not do {_events(event)}{_window(event.window)}"
+        case Not(of):
+            return f"not ({phrase(of)})"
+        case Trait(trait, test):
+            return f"{_path(trait.text)} {_test(test)}"
+        case Event():
+            return _event(node)
+        case _:
+            assert_never(node)
+
+
+def _grouped(node: Node) -> str:
+    text = phrase(node)
+    return f"({text})" if isinstance(node, All | Any) and len(node.of) > 1 else text
+
+
+def _event(event: Event) -> str:
+    window = _window(event.window)
+    if event.measure is Measure.COUNT:
+        return f"{_count(event)}{window}"
+    if event.measure is Measure.DAYS:
+        return f"did {_events(event)} on {_amount(event.test, 'day')}{window}"
+    of = _path(event.of.text) if event.of else ""
+    return f"{MEASURED[event.measure]} of {of} of {_events(event)} {_test(event.test)}{window}"
+
+
+def _count(event: Event) -> str:
+    events, test = _events(event), event.test
+    if _plain_occurrence(event):
+        return f"did {events}"
+    if (test.op, test.value) in {(Op.EQ, 0), (Op.LT, 1), (Op.LTE, 0)}:
+        return f"did not do {events}"
+    return f"did {events} {_times(test)}"
+
+
+def _plain_occurrence(event: Event) -> bool:
+    at_least_once = (event.test.op, event.test.value) in {(Op.GTE, 1), (Op.GT, 0)}
+    return event.measure is Measure.COUNT and at_least_once
+
+
+def _times(test: Test) -> str:
+    if not isinstance(test.value, tuple) and test.value in _TIMES and test.op is not Op.BETWEEN:
+        return f"{COUNTED[test.op]} {_TIMES[int(str(test.value))]}" if isinstance(test.value, int) else _amount(test)
+    return _amount(test)
+
+
+def _amount(test: Test, noun: str = "time") -> str:
+    if isinstance(test.value, tuple):
+        low, high = test.value
+        return f"{COUNTED[test.op]} {_scalar(low)} and {_scalar(high)} {noun}s"
+    return f"{COUNTED[test.op]} {_value(test)} {noun}{'' if test.value == 1 else 's'}"
+
+
+def _events(event: Event) -> str:
+    names = " or ".join(event.events[:_LISTED]) + _more(len(event.events) - _LISTED)
+    return names + (f" where {' and '.join(map(_where, event.where))}" if event.where else "")
+
+
+def _where(where: Where) -> str:
+    return f"{_path(where.property.text)} {_test(where.test)}"
+
+
+def _test(test: Test) -> str:
+    value = _value(test)
+    return f"{COMPARED[test.op]} {value}" if value else COMPARED[test.op]
+
+
+def _value(test: Test) -> str:
+    match test.value:
+        case None:
+            return ""
+        case tuple() as values:
+            if test.op is Op.BETWEEN:
+                return " and ".join(map(_scalar, values))
+            return ", ".join(map(_scalar, values[:_LISTED])) + _more(len(values) - _LISTED)
+        case Duration() as duration:
+            return "today" if not duration.amount else _duration(duration)
+        case Moment(text):
+            return text
+        case str() | int() | float() as value:
+            return _scalar(value)
+        case _:
+            assert_never(test.value)
+
+
+def _scalar(value: Scalar) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"“{value}”"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.15g}"
+        case _:
+            assert_never(value)
+
+
+def _duration(duration: Duration) -> str:
+    unit = UNITS[duration.unit]
+    return unit if duration.amount == 1 else f"{duration.amount:,} {unit}s"
+
+
+def _window(window: Window | None) -> str:
+    match window:
+        case None:
+            return ""
+        case Last(duration):
+            return f" in the last {_duration(duration)}"
+        case Calendar(period, tz):
+            return f" {PERIODS[period]}" + (f" ({tz})" if tz else "")
+        case Between(None, Moment(before)):
+            return f" before {before}"
+        case Between(Moment(after), None):
+            return f" since {after}"
+        case Between(Moment(after), Moment(before)):
+            return f" from {after} until {before}"
+        case _:
+            raise AssertionError(window)
+
+
+def _path(text: str) -> str:
+    return text.replace("[].", " → ").replace("[]", "").replace(".", " → ")
+
+
+def _more(others: int) -> str:
+    return f" and {others:,} more" if others > 0 else ""
