@@ -110,7 +110,8 @@ def _states(plan: Plan, source: Sql) -> Sql:
     due = earliest((*(Sql(f"c{place}.due") for place in range(len(plan.measured))), *_trait_edges(plan)))
     return sql(
         "SELECT profile_id, holds, CASE WHEN due < {horizon} THEN due END AS due"
-        " FROM (SELECT p.id AS profile_id, ({formula}) IS TRUE AS holds, {due}::timestamptz AS due FROM {source}) AS q",
+        " FROM (SELECT p.id AS profile_id, ({formula}) IS TRUE AS holds, {due}::timestamptz AS due"
+        " FROM {source}) AS q",
         horizon=plan.clock.now + HORIZON,
         formula=compile_formula(plan.root, plan, Answer.STATE),
         due=due or Sql("NULL"),
@@ -146,7 +147,8 @@ def _members(measured: Measured, dictionary: Dictionary, clock: Clock) -> Sql:
     stream = _Stream(measured, dictionary, clock)
     holds = measure_holds(measured.measure, measured.test, stream.measure(), clock)
     return sql(
-        "SELECT e.profile_id FROM {source} WHERE {where} AND {counted} GROUP BY e.profile_id HAVING ({holds}) IS {truth}",
+        "SELECT e.profile_id FROM {source} WHERE {where} AND {counted}"
+        " GROUP BY e.profile_id HAVING ({holds}) IS {truth}",
         source=stream.source,
         where=stream.where(),
         counted=stream.counted,
@@ -311,7 +313,7 @@ class _Stream:
         return _aggregate(self.measured.measure, self.operand, counted, self.clock)
 
 
-def _aggregate(measure: Measure, operand: Sql | None, counted: Sql | None, clock: Clock) -> Sql:  # noqa: PLR0911
+def _aggregate(measure: Measure, operand: Sql | None, counted: Sql | None, clock: Clock) -> Sql:
     """Casting a float8 result to numeric keeps 15 digits, which takes the dust of binary fractions off a sum."""
     match measure:
         case Measure.COUNT:

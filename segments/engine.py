@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from ingestion.models import EventName
 from segments.ast import Event, Node
 from segments.compile import Dictionary, EventNameEntry
 from segments.errors import QueryTooSlowError
 from segments.plan import Plan, conditions, make_plan
+from segments.sql import Sql
 
 QUERY_CANCELED = "57014"
 
@@ -54,19 +56,35 @@ def population_settings(*, timeout_seconds: int) -> Iterator[None]:
 
 
 @contextmanager
-def refused_when_slow(*, timeout_seconds: int) -> Iterator[None]:
-    """A query that the database cancelled, as an error that says what to change."""
+def limited_population(*, timeout_seconds: int) -> Iterator[None]:
+    """For somebody who waits: a query that takes too long becomes an error that says what to change."""
     try:
-        yield
+        with transaction.atomic(), population_settings(timeout_seconds=timeout_seconds):
+            yield
     except OperationalError as error:
-        if is_timeout(error):
-            message = (
-                f"This definition takes longer than {timeout_seconds} seconds to count."
-                " Narrow its windows, or put its rarest condition into a segment of its own."
-            )
-            raise QueryTooSlowError(message) from error
-        raise
+        if not is_timeout(error):
+            raise
+        message = (
+            f"Counting this definition takes longer than {timeout_seconds} seconds."
+            " Shorten its windows, or name rarer events."
+        )
+        raise QueryTooSlowError(message) from error
 
 
 def is_timeout(error: Exception) -> bool:
     return getattr(error.__cause__, "pgcode", None) == QUERY_CANCELED
+
+
+def fetch(query: Sql) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query.text, query.params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def run(query: Sql) -> int:
+    """Returns how many rows it wrote."""
+    with connection.cursor() as cursor:
+        cursor.execute(query.text, query.params)
+        written: int = cursor.rowcount
+        return written

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, connection, transaction
+from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, transaction
 from django.db.models import F
 
 from identity.models import Profile
@@ -24,7 +24,7 @@ from ingestion.models import EventName
 from segments.ast import DefinitionError, parse
 from segments.compile import compile_state, compile_state_of
 from segments.contracts import TransitionSpan
-from segments.engine import is_timeout, load_dictionary, local_settings, plan_at, population_settings
+from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, run
 from segments.models import Dependency, Segment, Transition
 from segments.sql import Sql, sql
 
@@ -102,14 +102,14 @@ def _recompute(segment: Segment, now: datetime) -> tuple[int, int]:
     state = compile_state(plan_at(node, now=now), load_dictionary(node))
     values = {"segment": segment.pk, "version": segment.version, "now": now}
     with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
-        _run(sql(_EVALUATED, state=state))
-        _run(Sql("ANALYZE evaluated"))
-        left = _run(sql(_GONE, **values))
-        entered = _run(sql(_CAME, **values))
-        _run(sql(_DUE_GONE, **values))
-        _run(sql(_DUE_CAME, **values))
-        count = _fetch(Sql("SELECT count(*) FROM evaluated WHERE holds"))[0][0]
-        _run(Sql("DROP TABLE evaluated"))
+        run(sql(_EVALUATED, state=state))
+        run(Sql("ANALYZE evaluated"))
+        left = run(sql(_GONE, **values))
+        entered = run(sql(_CAME, **values))
+        run(sql(_DUE_GONE, **values))
+        run(sql(_DUE_CAME, **values))
+        count = fetch(Sql("SELECT count(*) FROM evaluated WHERE holds"))[0][0]
+        run(Sql("DROP TABLE evaluated"))
     Segment.objects.filter(pk=segment.pk).update(
         state=Segment.State.LIVE, error="", member_count=count, computed_at=now
     )
@@ -166,7 +166,7 @@ RETURNING profile_id, events, traits, merged, created
 
 def _claim_changes(limit: int) -> dict[int, _Change]:
     changes: dict[int, _Change] = defaultdict(_Change)
-    for profile_id, events, traits, merged, created in _fetch(sql(_CLAIM, limit=limit)):
+    for profile_id, events, traits, merged, created in fetch(sql(_CLAIM, limit=limit)):
         change = changes[profile_id]
         change.events.update(events)
         change.traits.update(traits)
@@ -184,7 +184,7 @@ ORDER BY d.at LIMIT {limit}
 
 def _due_pairs(*, now: datetime, limit: int, segment_ids: Sequence[int] | None = None) -> list[tuple[int, int]]:
     among = Sql("true") if segment_ids is None else sql("d.segment_id = ANY ({ids}::bigint[])", ids=segment_ids)
-    return [(row[0], row[1]) for row in _fetch(sql(_DUE, now=now, among=among, limit=limit))]
+    return [(row[0], row[1]) for row in fetch(sql(_DUE, now=now, among=among, limit=limit))]
 
 
 def _touched(changes: Mapping[int, _Change]) -> Causes:
@@ -244,7 +244,7 @@ def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
     traces = "SELECT segment_id, profile_id FROM {table} WHERE profile_id = ANY ({ids}::bigint[])"
     members = sql(traces, table=Sql("membership"), ids=list(profile_ids))
     dues = sql(traces, table=Sql("due"), ids=list(profile_ids))
-    return [(row[0], row[1]) for row in _fetch(sql("{members} UNION {dues}", members=members, dues=dues))]
+    return [(row[0], row[1]) for row in fetch(sql("{members} UNION {dues}", members=members, dues=dues))]
 
 
 def _lock_live(rows: Any, segment_ids: Iterable[int]) -> list[Segment]:
@@ -274,7 +274,7 @@ def _states_of(segment: Segment, profile_ids: list[int], now: datetime) -> dict[
     try:
         node = parse(segment.definition)
         query = compile_state_of(plan_at(node, now=now), load_dictionary(node), profile_ids)
-        return {profile_id: (holds, due) for profile_id, holds, due in _fetch(query)}
+        return {profile_id: (holds, due) for profile_id, holds, due in fetch(query)}
     except Exception as error:
         if _is_of_the_segment(error):
             raise _SegmentFailedError(segment.pk, error) from error
@@ -299,7 +299,7 @@ def _write(
         return 0, 0
     news = _News({segment.pk: segment.version for segment in segments}, now)
     before = sql(_BEFORE, segments=[pair[0] for pair in pairs], profiles=[pair[1] for pair in pairs])
-    for segment_id, profile_id, was_in, was_due in _fetch(before):
+    for segment_id, profile_id, was_in, was_due in fetch(before):
         holds, due = states[segment_id].get(profile_id, (False, None))
         if holds != was_in:
             news.add_transition(segment_id, profile_id, holds, causes[segment_id][profile_id])
@@ -338,13 +338,13 @@ class _News:
 
     def _write_members(self, came: list[tuple[int, int]], gone: list[tuple[int, int]]) -> None:
         if gone:
-            _run(sql(_DELETE_PAIRS, table=Sql("membership"), pairs=_pairs(gone)))
+            run(sql(_DELETE_PAIRS, table=Sql("membership"), pairs=_pairs(gone)))
         if came:
             insert = (
                 "INSERT INTO membership (segment_id, profile_id, entered_at)"
                 " SELECT segment_id, profile_id, {now} FROM {pairs} ORDER BY profile_id, segment_id"
             )
-            _run(sql(insert, now=self.now, pairs=_pairs(came)))
+            run(sql(insert, now=self.now, pairs=_pairs(came)))
 
     def _write_transitions(self) -> None:
         if not self.transitions:
@@ -356,7 +356,7 @@ class _News:
         )
         segments, profiles, kinds, causes = map(list, zip(*self.transitions, strict=True))
         versions = [self.versions[segment] for segment in segments]
-        _run(
+        run(
             sql(
                 insert,
                 now=self.now,
@@ -370,7 +370,7 @@ class _News:
 
     def _write_dues(self) -> None:
         if self.dues_gone:
-            _run(sql(_DELETE_PAIRS, table=Sql("due"), pairs=_pairs(self.dues_gone)))
+            run(sql(_DELETE_PAIRS, table=Sql("due"), pairs=_pairs(self.dues_gone)))
         if self.dues:
             upsert = (
                 "INSERT INTO due (segment_id, profile_id, at)"
@@ -378,7 +378,7 @@ class _News:
                 " ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at"
             )
             segments, profiles, ats = map(list, zip(*self.dues, strict=True))
-            _run(sql(upsert, segments=segments, profiles=profiles, ats=ats))
+            run(sql(upsert, segments=segments, profiles=profiles, ats=ats))
 
     def _write_counts(self, came: list[tuple[int, int]], gone: list[tuple[int, int]]) -> None:
         changes = Counter(segment for segment, _ in came)
@@ -426,21 +426,6 @@ def _mark_failed(segment_id: int, error: Exception) -> None:
     Segment.objects.filter(pk=segment_id).update(state=Segment.State.FAILED, error=reason.strip()[:MAX_ERROR])
 
 
-# --- The database -------------------------------------------------------------------------------------------
-
-
 def _last_transition_id() -> int:
-    found: int = _fetch(Sql("SELECT coalesce(max(id), 0) FROM transition"))[0][0]
+    found: int = fetch(Sql("SELECT coalesce(max(id), 0) FROM transition"))[0][0]
     return found
-
-
-def _fetch(query: Sql) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query.text, query.params)
-        return cursor.fetchall()
-
-
-def _run(query: Sql) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(query.text, query.params)
-        return cursor.rowcount

@@ -23,8 +23,8 @@ class Segment(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
 
     class Meta:
         ordering = ["name"]
@@ -40,7 +40,7 @@ class SegmentVersion(models.Model):
     number = models.IntegerField()
     definition = models.JSONField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["segment", "number"], name="segment_version_number")]
@@ -134,7 +134,10 @@ class Due(models.Model):
 
     class Meta:
         db_table = "due"
-        indexes = [models.Index(fields=["at"], name="due_at")]
+        indexes = [
+            models.Index(fields=["at"], name="due_at"),
+            models.Index(fields=["segment"], name="due_by_segment"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.segment_id} {self.at}"

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.text import slugify
 
@@ -48,11 +48,13 @@ def create_segment(
                     description=_checked(description, "description", most=MAX_DESCRIPTION, empty=True),
                     definition=definition,
                     created_by=user,
+                    created_at=now,
+                    updated_at=now,
                 )
         except IntegrityError as error:
             message = f"There already is a segment with the slug “{slug}”."
             raise SlugTakenError(message, path="/slug") from error
-        _publish(segment, node, user)
+        _publish(segment, node, user, now)
     return segment
 
 
@@ -78,9 +80,10 @@ def update_segment(
             segment.definition = definition
         if means_else:
             segment.version += 1
+        segment.updated_at = now
         segment.save(update_fields=["name", "description", "definition", "version", "updated_at"])
         if node is not None and means_else:
-            _publish(segment, node, user)
+            _publish(segment, node, user, now)
     return segment
 
 
@@ -104,9 +107,9 @@ def request_recompute(*, segment_id: int) -> None:
         _send_recompute(segment)
 
 
-def _publish(segment: Segment, node: Node, user: User | None) -> None:
+def _publish(segment: Segment, node: Node, user: User | None, now: datetime) -> None:
     SegmentVersion.objects.create(
-        segment=segment, number=segment.version, definition=segment.definition, created_by=user
+        segment=segment, number=segment.version, definition=segment.definition, created_by=user, created_at=now
     )
     _index(segment, node)
     _send_recompute(segment)
@@ -125,7 +128,7 @@ def _index(segment: Segment, node: Node) -> None:
 def _send_recompute(segment: Segment) -> None:
     segment.state = Segment.State.COMPUTING
     segment.error = ""
-    segment.save(update_fields=["state", "error", "updated_at"])
+    segment.save(update_fields=["state", "error"])
     send_on_commit("cdp.recompute", segment.pk, queue="evaluate")
 
 

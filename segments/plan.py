@@ -3,7 +3,8 @@
 Nothing here is SQL, so that another engine can execute the same plan.
 """
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import assert_never
@@ -145,28 +146,23 @@ def holds_when_empty(node: Node) -> bool:
 
 def compare(number: float, test: Test) -> bool:
     """A numeric test, for the numbers that are known without asking the database."""
-    value = test.value
-    match test.op:
-        case Op.EQ:
-            return number == value
-        case Op.NEQ:
-            return number != value
-        case Op.BETWEEN if isinstance(value, tuple):
-            low, high = value
-            return _number(low) <= number <= _number(high)
-        case Op.GT:
-            return number > _number(value)
-        case Op.GTE:
-            return number >= _number(value)
-        case Op.LT:
-            return number < _number(value)
-        case Op.LTE:
-            return number <= _number(value)
-        case _:
-            raise AssertionError(test.op)
+    if isinstance(test.value, tuple):
+        low, high = test.value
+        return _number(low) <= number <= _number(high)
+    return _COMPARED[test.op](number, _number(test.value))
+
+
+_COMPARED: Mapping[Op, Callable[[float, float], bool]] = {
+    Op.EQ: operator.eq,
+    Op.NEQ: operator.ne,
+    Op.GT: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.LTE: operator.le,
+}
 
 
 def _number(value: object) -> float:
     if not isinstance(value, int | float):
-        raise AssertionError(value)
+        raise TypeError(value)
     return value

@@ -120,7 +120,7 @@ def _date_holds(test: Test, value: Sql, clock: Clock) -> Sql:
 
 def _date_edge(test: Test, value: Sql, clock: Clock) -> Sql:
     if not isinstance(test.value, Duration):
-        raise AssertionError(test)
+        raise TypeError(test)
     if test.op is Op.ANNIVERSARY_WITHIN:
         return _anniversary_edge(test.value, value, clock)
     found = _instant(value, clock)
@@ -152,7 +152,8 @@ def _in_year(born: Sql, year: int) -> Sql:
 def _anniversary_edge(within: Duration, value: Sql, clock: Clock) -> Sql:
     """The start of the first day that is near enough, or of the day after the anniversary."""
     return sql(
-        "(CASE WHEN {next} <= {latest}::date THEN {next} + 1 ELSE {next} - {days}::int END)::timestamp AT TIME ZONE {zone}",
+        "(CASE WHEN {next} <= {latest}::date THEN {next} + 1 ELSE {next} - {days}::int END)::timestamp"
+        " AT TIME ZONE {zone}",
         next=_anniversary(value, clock),
         latest=clock.today + within.delta,
         days=within.delta.days,

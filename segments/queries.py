@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 
@@ -16,11 +15,11 @@ from segments.ast import DefinitionError, Node, parse
 from segments.ast.times import local_day, start_of
 from segments.compile import compile_breakdown, compile_members
 from segments.contracts import Member, Part, Preview, SegmentOfProfile, SegmentOverview, TransitionView, TrendDay
-from segments.engine import load_dictionary, plan_at, population_settings, refused_when_slow
+from segments.engine import fetch, limited_population, load_dictionary, plan_at
 from segments.errors import SegmentNotFoundError
 from segments.models import Membership, Segment, Transition
 from segments.sentence import phrase, sentence
-from segments.sql import Sql, sql
+from segments.sql import sql
 
 PREVIEW_SECONDS = 10
 MAX_SAMPLE = 100
@@ -34,10 +33,9 @@ def preview(*, definition: Any, as_of: datetime, sample: int = 10, breakdown: bo
     """Count who is in at `as_of` (traits as they are now), with some of them; exact, or an error when too slow."""
     started = time.perf_counter()
     node = parse(definition)
-    with transaction.atomic(), refused_when_slow(timeout_seconds=PREVIEW_SECONDS), transaction.atomic():
-        with population_settings(timeout_seconds=PREVIEW_SECONDS):
-            count, sample_ids = _count(node, as_of, min(sample, MAX_SAMPLE))
-            total, parts = _breakdown(node, as_of) if breakdown else (None, ())
+    with limited_population(timeout_seconds=PREVIEW_SECONDS):
+        count, sample_ids = _count(node, as_of, min(sample, MAX_SAMPLE))
+        total, parts = _breakdown(node, as_of) if breakdown else (None, ())
     took_ms = round((time.perf_counter() - started) * 1_000)
     return Preview(count, sample_ids, sentence(node), took_ms, total, parts)
 
@@ -50,7 +48,7 @@ SELECT (SELECT count(*) FROM matching), ARRAY(SELECT profile_id FROM matching LI
 
 def _count(node: Node, as_of: datetime, sample: int) -> tuple[int, tuple[int, ...]]:
     members = compile_members(plan_at(node, now=as_of), load_dictionary(node))
-    ((count, ids),) = _fetch(sql(_COUNT, members=members, sample=sample))
+    ((count, ids),) = fetch(sql(_COUNT, members=members, sample=sample))
     return count, tuple(ids)
 
 
@@ -60,7 +58,7 @@ def _breakdown(node: Node, as_of: datetime) -> tuple[int, tuple[Part, ...]]:
     group = AnyOf if isinstance(node, AnyOf) else AllOf
     together = tuple(group(parts[: place + 1]) for place in range(len(parts)))
     query = compile_breakdown(plan_at(node, now=as_of), load_dictionary(node), (*parts, *together))
-    ((total, *counts),) = _fetch(query)
+    ((total, *counts),) = fetch(query)
     rows = zip(parts, counts[: len(parts)], counts[len(parts) :], strict=True)
     return total, tuple(Part(phrase(part), alone, cumulative) for part, alone, cumulative in rows)
 
@@ -189,9 +187,3 @@ def _trend(size: int, moves: Moves, *, days: int, now: datetime) -> tuple[TrendD
         trend_days.append(TrendDay(day, entered, left, size))
         size -= entered - left
     return tuple(reversed(trend_days))
-
-
-def _fetch(query: Sql) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query.text, query.params)
-        return cursor.fetchall()

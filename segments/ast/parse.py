@@ -235,7 +235,7 @@ def _number(raw: object, at: str) -> int | float:
 
 
 def _range(raw: object, at: str) -> tuple[Scalar, ...]:
-    if not isinstance(raw, list) or len(raw) != 2:  # noqa: PLR2004 - a range has two ends
+    if not isinstance(raw, list) or len(raw) != 2:
         raise _wrong_value(raw, at, "a list of two numbers, the lower one first")
     low, high = _number(raw[0], f"{at}/0"), _number(raw[1], f"{at}/1")
     if low > high:
@@ -451,7 +451,7 @@ def _kind(raw: object) -> str:
 def _shown(text: str) -> str:
     """A stranger's text inside our message: short, and safe to encode."""
     clean = _SURROGATE_OR_NUL.sub("?", text)
-    return f"“{clean[:40]}…”" if len(clean) > 40 else f"“{clean}”"  # noqa: PLR2004 - enough to recognise it
+    return f"“{clean[:40]}…”" if len(clean) > 40 else f"“{clean}”"
 
 
 def _pointer(key: str) -> str:
