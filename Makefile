@@ -3,7 +3,6 @@
 # docs/how-to/run.md explains the settings (CDP_HOME, CDP_PORT, DATABASE_URL, REDIS_URL …).
 
 PY := .venv/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check
 EMBEDDED := $(PY) -m cdp.kernel.embedded
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -75,12 +74,12 @@ dev: .venv/.dev node_modules/.installed
 
 .venv/.runtime: requirements/runtime.txt | .venv/.made
 	@echo "Installing Python packages (the first time takes a minute or two)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@sh .ci/pip requirements/runtime.txt
 	@touch $@
 
 .venv/.dev: requirements/dev.txt | .venv/.made
 	@echo "Installing Python packages for development (the first time takes a minute or two)"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@sh .ci/pip requirements/dev.txt
 	@touch $@ .venv/.runtime
 
 node_modules/.installed: package-lock.json | .venv/.made

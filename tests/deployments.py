@@ -83,11 +83,13 @@ class Deployment:
     command: tuple[str, ...] = (sys.executable, "-m", "cdp.kernel.embedded", "up")
     cwd: Path = REPOSITORY
     environment: dict[str, str] = field(default_factory=dict)
+    named_home: bool = True  # else it finds its home by default
     process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = clean_environment(CDP_HOME=str(self.home), CDP_PORT=str(self.port), **self.environment)
+        named = {"CDP_HOME": str(self.home)} if self.named_home else {}
+        environment = clean_environment(CDP_PORT=str(self.port), **named, **self.environment)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command, cwd=self.cwd, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -95,7 +97,11 @@ class Deployment:
 
     @property
     def log(self) -> Path:
-        return self.home.with_name(f"{self.home.name}.log")
+        return (
+            self.home.parents[1] / "launcher.log"
+            if not self.named_home
+            else self.home.with_name(f"{self.home.name}.log")
+        )
 
     @property
     def said(self) -> str:
