@@ -2,6 +2,7 @@
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 
@@ -68,6 +69,7 @@ class ConsentRecord(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [GinIndex(fields=["subjects"], name="consent_record_by_subject")]
         triggers = [
             pgtrigger.Trigger(
                 name="append_only",

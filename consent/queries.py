@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Hashable, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connection
 
 from consent import policy
 from consent.contracts import Choice, Decision, State
-from consent.models import Purpose
+from consent.errors import UnknownPurposeError
+from consent.models import ConsentRecord, Purpose
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -49,6 +50,33 @@ def decide_many(*, people: Mapping[Key, Collection[str]], purpose_id: int, now: 
         else policy.UNKNOWN_PERSON
         for key, person in people.items()
     }
+
+
+def records(
+    *,
+    purpose: str | None = None,
+    subject: str | None = None,
+    state: str | None = None,
+    before_id: int | None = None,
+    limit: int = 100,
+) -> list[ConsentRecord]:
+    """Ledger records, newest first; of a purpose (slug), of a hashed identifier, below an id."""
+    wanted: dict[str, Any] = {
+        "purpose__slug": purpose,
+        "subjects__contains": None if subject is None else [subject],
+        "state": state,
+        "id__lt": before_id,
+    }
+    found = ConsentRecord.objects.filter(**{name: value for name, value in wanted.items() if value is not None})
+    return list(found.select_related("purpose").order_by("-id")[:limit])
+
+
+def get_purpose(*, slug: str) -> Purpose:
+    """Raises UnknownPurposeError."""
+    found = Purpose.objects.filter(slug=slug).first()
+    if found is None:
+        raise UnknownPurposeError(f"There is no purpose {slug!r}.", path="/purpose")
+    return found
 
 
 def _requires_opt_in(purpose_id: int) -> bool | None:
