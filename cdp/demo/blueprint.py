@@ -1,6 +1,6 @@
 """What a demo deployment has: purposes, sources, people, segments, one webhook."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cdp.kernel.access.roles import Role
@@ -34,15 +34,13 @@ class DemoUser:
 
 @dataclass(frozen=True)
 class DemoSegment:
-    """`purpose` is asked before anybody hears that somebody entered or left."""
+    """`purpose` is asked before the webhook hears that somebody entered or left; without one it hears nothing."""
 
     slug: str
     name: str
     description: str
     definition: dict[str, Any]
     purpose: str | None = None
-    on_enter: bool = field(default=True)
-    on_exit: bool = field(default=True)
 
 
 PURPOSES = (
@@ -141,4 +139,3 @@ SEGMENTS = (
 
 WEBHOOK_SLUG = "demo-receiver"
 WEBHOOK_NAME = "Demo receiver"
-SUBSCRIBED = ("lapsed-big-spenders", "weekly-regulars", "coupon-lovers", "high-value", "drifting-away")

@@ -23,6 +23,7 @@ from cdp.demo.errors import DemoError
 from cdp.demo.progress import Progress
 from cdp.demo.sender import Sender, send_all
 from cdp.demo.setup import Login
+from consent.models import Purpose
 from ingestion.models import Source
 from ingestion.queries import inbox_depth
 from segments.models import Change, Segment
@@ -63,24 +64,33 @@ class Loader:
         self.sender.check()
         self.keyring = keyring.read(self.home)
         try:
-            sources, logins = self._prepare()
+            purposes, sources, logins = self._prepare()
             self._send(sources[blueprint.SHOP])
             self._wait_until_drained()
             found = setup.ensure_segments(now=self.clock())
             self._wait_until_live([segment.pk for segment in found])
-            setup.ensure_webhook(self.keyring, now=self.clock())
+            self._connect_webhook(purposes)
         finally:
             keyring.write(self.home, self.keyring)
         found = list(Segment.objects.filter(pk__in=[segment.pk for segment in found]))
         return Loaded(self.sent, found, logins, time.monotonic() - began)
 
-    def _prepare(self) -> tuple[dict[str, Source], list[Login]]:
+    def _prepare(self) -> tuple[dict[str, Purpose], dict[str, Source], list[Login]]:
         purposes = setup.ensure_purposes()
         sources = setup.ensure_sources(self.keyring, purposes=purposes, now=self.clock())
         setup.ensure_token(self.keyring)
         logins = setup.ensure_users(self.keyring)
         keyring.write(self.home, self.keyring)
-        return sources, logins
+        return purposes, sources, logins
+
+    def _connect_webhook(self, purposes: dict[str, Purpose]) -> None:
+        if setup.receiver_is_allowed():
+            setup.ensure_webhook(self.keyring, purposes=purposes, now=self.clock())
+        else:
+            self.progress.say(
+                "The webhook was left out, since this deployment sends nothing to its own machine. For it, restart "
+                f"with CDP_EGRESS_ALLOW=127.0.0.1:{setup.receiver_port()} and run load_demo again."
+            )
 
     # --- Sending --------------------------------------------------------------------------------------------
     def _send(self, shop: Source) -> None:

@@ -7,12 +7,15 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.db import transaction
 
 import activation.operations
 import segments.operations
-from activation.models import Destination, Subscription
+from activation.egress import is_allow_listed
+from activation.models import Destination
 from cdp.demo import blueprint
 from cdp.demo.keyring import Keyring
+from cdp.demo.receiver.server import HOOK
 from cdp.kernel import env
 from cdp.kernel.access.models import ApiToken, User
 from cdp.kernel.access.roles import Role, Scope
@@ -127,3 +130,38 @@ def ensure_segments(*, now: datetime) -> list[Segment]:
                 now=now,
             )
     return [found[wanted.slug] for wanted in blueprint.SEGMENTS]
+
+
+def receiver_is_allowed() -> bool:
+    """Whether this deployment may send to the receiver, which is on this machine."""
+    return is_allow_listed("127.0.0.1", receiver_port(), entries=settings.EGRESS_ALLOWED_HOSTS)
+
+
+@transaction.atomic
+def ensure_webhook(keyring: Keyring, *, purposes: Mapping[str, Purpose], now: datetime) -> Destination:
+    """The receiver as a destination that listens to the segments. One that is there keeps what was changed on it."""
+    destination = Destination.objects.filter(slug=blueprint.WEBHOOK_SLUG).first()
+    if destination is None:
+        destination, keyring.signing_secret = activation.operations.create_destination(
+            slug=blueprint.WEBHOOK_SLUG,
+            name=blueprint.WEBHOOK_NAME,
+            config={"url": f"http://127.0.0.1:{receiver_port()}{HOOK}"},
+        )
+        _subscribe(destination, purposes)
+    elif not keyring.signing_secret:
+        secrets_now = activation.operations.reveal_secrets(destination=destination, now=now, actor=TOKEN_NAME)
+        keyring.signing_secret = secrets_now[0].text
+    return destination
+
+
+def _subscribe(destination: Destination, purposes: Mapping[str, Purpose]) -> None:
+    listened = Segment.objects.in_bulk([wanted.slug for wanted in blueprint.SEGMENTS], field_name="slug")
+    for wanted in blueprint.SEGMENTS:
+        if wanted.purpose:
+            activation.operations.subscribe(
+                destination=destination,
+                segment=listened[wanted.slug],
+                on_enter=True,
+                on_exit=True,
+                purpose=purposes[wanted.purpose],
+            )
