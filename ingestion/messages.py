@@ -6,7 +6,7 @@ PostgreSQL as the bytes that came, unless PostgreSQL could not keep them (`stora
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from cdp.kernel.identifiers import normalise
 from cdp.kernel.ids import message_uuid_bytes
 from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
+from ingestion.nesting import MAX_DEPTH, decode_shallow, is_too_deep
 
 TYPES = frozenset({"track", "identify", "page", "screen"})
 FIXED_NAMES = {"identify": "Identify", "page": "Page Viewed", "screen": "Screen Viewed"}
@@ -94,7 +95,7 @@ _SURROGATES = re.compile(
 
 
 def replace_lone_surrogates(body: bytes) -> bytes:
-    """Browsers send half an emoji as ``\\ud83d``, which is JSON but no text: U+FFFD takes its place."""
+    r"""Browsers send half an emoji as ``\ud83d``, which is JSON but no text: U+FFFD takes its place."""
     if b"\\ud" not in body and b"\\uD" not in body:
         return body
     return _SURROGATES.sub(lambda found: b"\\ufffd" if len(found[0]) == len(b"\\ud800") else found[0], body)
@@ -102,28 +103,34 @@ def replace_lone_surrogates(body: bytes) -> bytes:
 
 def split_batch(body: bytes) -> tuple[list[msgspec.Raw], str | None]:
     """The messages of a batch, each still as bytes, and the write key if the body carries one."""
-    batch = _decode_batch(body)
+    batch = decode_shallow(_decode_batch, body)
     return batch.batch, batch.writeKey
 
 
 def write_key_of(body: bytes) -> str | None:
     """The write key that a single message carries in its body."""
-    return _decode_envelope(body).writeKey
+    return decode_shallow(_decode_envelope, body).writeKey
 
 
 def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
     """Every message of an inbox row, decoded or rejected, in the order they were sent."""
+    payloads: Sequence[bytes | msgspec.Raw] = [row.body]
+    shared, sent_at = ABSENT, None
     if row.kind == "batch":
-        batch = _decode_batch(row.body)
+        try:
+            batch = decode_shallow(_decode_batch, row.body)
+        except (ValueError, RecursionError) as error:
+            yield _reject(row, row.body, _unreadable(error))
+            return
         payloads, shared, sent_at = batch.batch, batch.context, batch.sentAt
-    else:
-        payloads, shared, sent_at = [msgspec.Raw(row.body)], ABSENT, None
     received = timestamp_micros(row.received_at)
     for index, payload in enumerate(payloads):
         try:
-            yield _decode_one(row, index, payload, received=received, shared=shared, sent_at=sent_at)
+            yield _decode_one(row, index, bytes(payload), received=received, shared=shared, sent_at=sent_at)
         except BadMessageError as error:
-            yield _reject(row, payload, error)
+            yield _reject(row, bytes(payload), error)
+        except (ValueError, RecursionError) as error:
+            yield _reject(row, bytes(payload), _unreadable(error))
 
 
 def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -> Rejected:
@@ -143,19 +150,14 @@ def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -
 def _decode_one(
     row: InboxRow,
     index: int,
-    payload: msgspec.Raw,
+    payload: bytes,
     *,
     received: int,
     shared: msgspec.Raw,
     sent_at: str | None,
 ) -> Incoming:
     # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
-    try:
-        message = _decode_message(payload)
-    except msgspec.ValidationError as error:
-        raise wrong_type(error) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadMessageError(f"This message is not JSON: {error}", code="json_invalid") from None
+    message = decode_shallow(_decode_message, payload)
     kind, name = _kind_and_name(message, row.kind)
     message_id = _message_id(message, row.id, index)
     context = _context(message.context, shared)
@@ -174,7 +176,7 @@ def _decode_one(
         context=context,
         traits=traits if kind == "identify" else None,
         numbers=_numbers(properties),
-        payload=bytes(payload),
+        payload=payload,
     )
 
 
@@ -233,7 +235,7 @@ def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Iden
 
 def _event_time(message: _Message, *, received_at: datetime, received: int, batch_sent_at: str | None) -> int:
     """When it happened, corrected by the sender's clock where that is off by more than a minute."""
-    stated_text = message.timestamp or message.originalTimestamp
+    stated_text = message.timestamp or message.originalTimestamp or None
     if stated_text is None:
         return received
     path = "/timestamp" if message.timestamp else "/originalTimestamp"
@@ -290,7 +292,7 @@ def _traits(message: _Message, context: bytes, kind: str) -> dict[str, Any] | No
         return {} if kind == "identify" else None
     try:
         return _decode_object(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessageError(f"The traits cannot be read: {error}", code="json_invalid", path="/traits") from None
 
 
@@ -311,7 +313,7 @@ def _numbers(properties: bytes) -> tuple[float | None, ...]:
         return NO_NUMBERS
     try:
         found = _decode_numbers(properties)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return NO_NUMBERS
     return (_number(found.revenue), _number(found.total), _number(found.price), _number(found.value))
 
@@ -334,6 +336,10 @@ def _object_bytes(raw: msgspec.Raw, path: str) -> bytes:
     """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one."""
     data = bytes(raw)
     if data[:1] == b"{":
+        if is_too_deep(data):
+            raise BadMessageError(
+                f"{path[1:]} nests more than {MAX_DEPTH} levels.", code="nested_too_deeply", path=path
+            )
         return storable_json(data)
     if data in {b"", b"null"}:
         return EMPTY
@@ -372,7 +378,15 @@ def wrong_type(error: Exception) -> BadMessageError:
     return BadMessageError(text, code="type_mismatch", path=path)
 
 
-def _reject(row: InboxRow, payload: msgspec.Raw, error: BadMessageError) -> Rejected:
+def _unreadable(error: Exception) -> BadMessageError:
+    if isinstance(error, msgspec.ValidationError):
+        return wrong_type(error)
+    if isinstance(error, RecursionError):
+        return BadMessageError(f"The message nests more than {MAX_DEPTH} levels.", code="nested_too_deeply")
+    return BadMessageError(f"This message is not JSON: {error}", code="json_invalid")
+
+
+def _reject(row: InboxRow, payload: bytes, error: BadMessageError) -> Rejected:
     message_id, event = _labels(payload)
     return Rejected(
         source_id=row.source_id,
@@ -382,15 +396,15 @@ def _reject(row: InboxRow, payload: msgspec.Raw, error: BadMessageError) -> Reje
         code=error.code,
         path=error.path[:200],
         message=storable_text(error.message)[:500],
-        payload=bytes(payload),
+        payload=payload,
     )
 
 
-def _labels(payload: msgspec.Raw) -> tuple[str, str]:
+def _labels(payload: bytes) -> tuple[str, str]:
     """The messageId and event name of a message that may be anything, to find it again by."""
     try:
         loose = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(loose, dict):
         return "", ""

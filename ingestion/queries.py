@@ -14,6 +14,7 @@ from ingestion.contracts import DayCount, HourCount, Suggestion, TimelineEvent
 from ingestion.models import EventName, HourlyCount, QuarantinedEvent, WriteKey
 
 SAMPLE_EVENTS = 2_000
+MAX_DIGITS = 300
 
 
 def inbox_depth() -> int:
@@ -183,7 +184,7 @@ def property_values(*, event: str, path: str, text: str = "", limit: int = 20) -
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s",
             {"event": event, "sample": SAMPLE_EVENTS, "path": json_path(path), "text": text, "limit": limit},
         )
-        return [Suggestion(json.loads(value), kind, count) for value, kind, count in cursor.fetchall()]
+        return [Suggestion(_loaded(value), kind, count) for value, kind, count in cursor.fetchall()]
 
 
 def json_path(path: str) -> str:
@@ -212,8 +213,15 @@ def _events(statement: str, values: Sequence[Any]) -> list[TimelineEvent]:
 def _with_json(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Django's raw cursor gives jsonb as text: read it here, in one place."""
     return [
-        tuple(
-            json.loads(cell) if index in {5, 6} and isinstance(cell, str) else cell for index, cell in enumerate(row)
-        )
+        tuple(_loaded(cell) if index in {5, 6} and isinstance(cell, str) else cell for index, cell in enumerate(row))
         for row in rows
     ]
+
+
+def _loaded(text: str) -> Any:
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    """Python refuses to read thousands of digits, which jsonb keeps: they are shown as text."""
+    return int(digits) if len(digits) <= MAX_DIGITS else digits

@@ -1,0 +1,143 @@
+"""Traits: the same set of updates ends in the same traits, in whatever order and however often they come."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity.traits import TraitState, TraitUpdate, fold
+from tests.oracles.identity import last_writer_wins
+
+NAMES = st.sampled_from(["plan", "city", "age"])
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from(["a", "b", ""])
+    | st.lists(st.integers(0, 2), max_size=2)
+)
+UPDATES = st.lists(
+    st.builds(
+        TraitUpdate,
+        profile_id=st.just(1),
+        at=st.integers(0, 4),
+        source_id=st.integers(1, 3),
+        priority=st.sampled_from([50, 100]),
+        traits=st.dictionaries(NAMES, VALUES, max_size=3),
+    ),
+    max_size=8,
+)
+
+
+def update(at: int = 1, *, source_id: int = 1, priority: int = 100, **traits: object) -> TraitUpdate:
+    return TraitUpdate(1, at, source_id, priority, traits)
+
+
+def state_after(*updates: TraitUpdate) -> TraitState:
+    state = TraitState()
+    fold({1: state}, updates)
+    return state
+
+
+def stored(state: TraitState) -> TraitState:
+    """As the database gives it back."""
+    return TraitState(json.loads(json.dumps(state.traits)), json.loads(json.dumps(state.provenance)))
+
+
+class TestOrder:
+    @given(UPDATES, st.randoms(use_true_random=False))
+    def test_and_repetition_do_not_matter(self, updates, random):
+        expected = state_after(*updates)
+        repeated = updates + random.choices(updates, k=3) if updates else []
+        random.shuffle(repeated)
+
+        found = state_after(*repeated)
+
+        assert (found.traits, found.provenance) == (expected.traits, expected.provenance)
+
+    @given(UPDATES, st.integers(0, 8))
+    def test_and_chunks_do_not_matter(self, updates, cut):
+        expected = state_after(*updates)
+
+        state = stored(state_after(*updates[:cut]))
+        fold({1: state}, updates[cut:])
+
+        assert (state.traits, state.provenance) == (expected.traits, expected.provenance)
+
+    @given(UPDATES, st.lists(st.booleans(), min_size=8, max_size=8))
+    def test_and_merges_do_not_matter(self, updates, sides):
+        """Half of the updates went to another profile, which was absorbed."""
+        expected = state_after(*updates)
+        left = state_after(*(u for u, side in zip(updates, sides, strict=False) if side))
+        right = state_after(*(u for u, side in zip(updates, sides, strict=False) if not side))
+
+        left.absorb(stored(right))
+
+        assert (left.traits, left.provenance) == (expected.traits, expected.provenance)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.tuples(st.integers(0, 3), st.sampled_from([50, 100]), st.integers(1, 3)),
+                st.dictionaries(NAMES, VALUES),
+            ),
+            max_size=8,
+            unique_by=lambda pair: pair[0],
+        )
+    )
+    def test_the_last_writer_wins(self, stamped):
+        updates = [TraitUpdate(1, at, source, priority, traits) for (at, priority, source), traits in stamped]
+
+        assert state_after(*updates).traits == last_writer_wins(stamped)
+
+
+class TestTraits:
+    def test_of_two_at_one_instant_the_better_source_wins(self):
+        state = state_after(update(priority=50, plan="crm"), update(priority=100, plan="web"))
+
+        assert state.traits == {"plan": "crm"}
+
+    def test_a_null_deletes(self):
+        state = state_after(update(1, plan="pro", city="Oslo"), update(2, plan=None))
+
+        assert state.traits == {"city": "Oslo"}
+
+    def test_an_older_value_does_not_bring_a_deleted_one_back(self):
+        state = state_after(update(2, plan=None), update(1, plan="pro"))
+
+        assert state.traits == {}
+        assert state.provenance == {"plan": [2, 1, 100]}
+
+    def test_provenance_names_the_winner(self):
+        state = state_after(update(5, source_id=3, priority=50, plan="pro"))
+
+        assert state.provenance == {"plan": [5, 3, 50]}
+
+
+class TestChanged:
+    def test_names_what_has_another_value(self):
+        state = state_after(update(1, plan="pro", city="Oslo"))
+        state.changed.clear()
+
+        fold({1: state}, [update(2, plan="free", city="Oslo")])
+
+        assert state.changed == {"plan"}
+        assert state.touched
+
+    @pytest.mark.parametrize(("before", "after"), [(1, True), (0, False), (1, "1"), ("", None)])
+    def test_tells_types_apart(self, before, after):
+        state = state_after(update(1, x=before))
+        state.changed.clear()
+
+        fold({1: state}, [update(2, x=after)])
+
+        assert state.changed == {"x"}
+
+    def test_is_empty_for_a_repetition(self):
+        state = stored(state_after(update(1, plan="pro")))
+
+        fold({1: state}, [update(1, plan="pro")])
+
+        assert not state.changed
+        assert not state.touched
