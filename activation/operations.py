@@ -34,6 +34,7 @@ __all__ = [
     "reveal_secrets",
     "rotate_secret",
     "send_test",
+    "set_destination_state",
     "subscribe",
     "unsubscribe",
     "update_destination",
@@ -79,17 +80,25 @@ def delete_destination(*, destination: Destination) -> None:
 
 def enable_destination(*, destination: Destination) -> Destination:
     """Go on sending; what has waited is sent."""
-    return _set_state(destination, Destination.State.ACTIVE, reason="")
+    return set_destination_state(destination=destination, state=Destination.State.ACTIVE)
 
 
 def pause_destination(*, destination: Destination, reason: str = "") -> Destination:
     """Send nothing for now; what is owed waits."""
-    return _set_state(destination, Destination.State.PAUSED, reason=reason)
+    return set_destination_state(destination=destination, state=Destination.State.PAUSED, reason=reason)
 
 
 def disable_destination(*, destination: Destination, reason: str = "") -> Destination:
     """Send nothing, and plan nothing new either."""
-    return _set_state(destination, Destination.State.DISABLED, reason=reason)
+    return set_destination_state(destination=destination, state=Destination.State.DISABLED, reason=reason)
+
+
+def set_destination_state(*, destination: Destination, state: Destination.State, reason: str = "") -> Destination:
+    """Whatever it is set to, its failures are forgotten: it is asked again at once when it is active."""
+    destination.state, destination.state_reason = state, reason[:300]
+    _forget_failures(destination)
+    destination.save(update_fields=["state", "state_reason", "failures", "failing_since", "held_until"])
+    return destination
 
 
 def rotate_secret(*, destination: Destination, now: datetime, keep_old_for: timedelta = KEEP_OLD_FOR) -> str:
@@ -199,13 +208,6 @@ def send_test(*, destination: Destination, now: datetime) -> TestResult:
 def _test_result(status: int | None, error: str, response: str, *, started: float) -> TestResult:
     took = round((time.monotonic() - started) * 1_000)
     return TestResult(ok=not error, status=status, error=error, response=response[:1_000], duration_ms=took)
-
-
-def _set_state(destination: Destination, state: Destination.State, *, reason: str) -> Destination:
-    destination.state, destination.state_reason = state, reason[:300]
-    _forget_failures(destination)
-    destination.save(update_fields=["state", "state_reason", "failures", "failing_since", "held_until"])
-    return destination
 
 
 def _forget_failures(destination: Destination) -> None:
