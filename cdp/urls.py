@@ -1,26 +1,34 @@
 """Every address of the product, room by room."""
 
-from importlib import import_module
-
 from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
 
+import activation.api
+import consent.api
+import identity.api
+import ingestion.api
+import segments.api
 from cdp.kernel.screens import requires
+
+router = SimpleRouter()
+for api in (ingestion.api, identity.api, segments.api, activation.api, consent.api):
+    try:
+        api.register(router)
+    except TypeError:
+        continue
 
 api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema", title="API docs"))
 
 urlpatterns = [
     path("", include("cdp.console.urls")),
     path("sources/", include("ingestion.screens")),
+    path("segments/", include("segments.urls")),
+    path("", include("activation.urls")),
     path("v1/", include("ingestion.urls")),
+    path("api/v1/", include(router.urls)),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),
     path("admin/", admin.site.urls),
 ]
-for prefix, module in (("segments/", "segments.urls"), ("", "activation.urls")):
-    try:
-        import_module(module)
-    except ImportError:
-        continue
-    urlpatterns.append(path(prefix, include(module)))

@@ -32,6 +32,7 @@ class LoginForm(AuthenticationForm):
 class PasswordForm(PasswordChangeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["old_password"].widget.attrs.pop("autofocus")  # the page is also for looking at one's roles
         style(self)
 
 

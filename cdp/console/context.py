@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from cdp.kernel.access.roles import Scope
 
@@ -50,12 +50,8 @@ def navigation(request: HttpRequest, user: Any) -> list[tuple[str, list[NavItem]
     for group, label, icon, name, scope, lit_by in _NAV:
         if not user.may(scope) or (name == "admin:index" and not user.is_staff):
             continue
-        try:
-            url = reverse(name)
-        except NoReverseMatch:
-            continue
         active = _is_deliveries(here) == (label == "Deliveries") and (here == name or here.startswith(lit_by or "\0"))
-        groups.setdefault(group, []).append(NavItem(label=label, icon=icon, url=url, active=active))
+        groups.setdefault(group, []).append(NavItem(label=label, icon=icon, url=reverse(name), active=active))
     return list(groups.items())
 
 
