@@ -24,11 +24,13 @@ from cdp.kernel.embedded.home import DATABASE, REPOSITORY, socket_dir
 # Of the session that runs the tests; a deployment of its own must not inherit it.
 OURS = ("CDP_HOME", "CDP_PORT", "CDP_REDIS_DB", "CDP_TEST_HOME", "DATABASE_URL", "REDIS_URL", "MAKEFLAGS")
 
+PREFIX = "cdp-test-"
+
 
 @contextlib.contextmanager
 def temporary_home(name: str = "home") -> Iterator[Path]:
     """A folder that other users can enter, unlike pytest's; whatever runs in it is stopped at the end."""
-    base = Path(tempfile.mkdtemp(prefix="cdp-test-", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     base.chmod(0o755)
     home = base / name
     try:
@@ -97,11 +99,9 @@ class Deployment:
 
     @property
     def log(self) -> Path:
-        return (
-            self.home.parents[1] / "launcher.log"
-            if not self.named_home
-            else self.home.with_name(f"{self.home.name}.log")
-        )
+        """Beside the home or the clone, not inside."""
+        base = next(folder for folder in self.home.parents if folder.name.startswith(PREFIX))
+        return base / f"{self.home.name}.log"
 
     @property
     def said(self) -> str:

@@ -18,12 +18,24 @@ class TestPort:
             monkeypatch.setenv("CDP_PORT", str(port))
 
             with pytest.raises(EmbeddedError) as raised:
-                preflight.check_port()
+                preflight.check_ports(demo=False)
 
         assert raised.value.code == "port_taken"
         assert f"Port {port} on 127.0.0.1 is taken" in raised.value.message
         assert str(os.getpid()) in raised.value.message
-        assert f"CDP_PORT={port + 1}" in raised.value.remedy
+        assert f"CDP_PORT={port + 10}" in raised.value.remedy
+
+    def test_the_demo_needs_a_second_one(self, monkeypatch: pytest.MonkeyPatch):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            monkeypatch.setenv("CDP_RECEIVER_PORT", str(other.getsockname()[1]))
+            monkeypatch.setattr(preflight, "web_port", lambda: 0)
+
+            with pytest.raises(EmbeddedError) as raised:
+                preflight.check_ports(demo=True)
+
+        assert "CDP_RECEIVER_PORT" in raised.value.remedy
 
     @pytest.mark.parametrize("value", ["0", "70000", "http"])
     def test_nonsense_is_refused(self, monkeypatch: pytest.MonkeyPatch, value: str):
@@ -35,7 +47,9 @@ class TestPort:
         assert "CDP_PORT" in raised.value.message
 
     def test_a_forbidden_port_is_explained(self):
-        error = preflight.port_error(OSError(errno.EACCES, "Permission denied"), address="127.0.0.1", port=80)
+        error = preflight.port_error(
+            OSError(errno.EACCES, "Permission denied"), address="127.0.0.1", port=80, variable="CDP_PORT"
+        )
 
         assert error.code == "port_forbidden"
 

@@ -91,7 +91,7 @@ class Launcher:
     def prepare(self) -> None:
         self.stop_leftovers()
         preflight.check_disk(self.home)
-        preflight.check_port()
+        preflight.check_ports(demo=self.demo)
         if not self.own_database:
             first = not layout.data_dir(self.home).exists()
             with step("Creating the database" if first else "Checking the database"):

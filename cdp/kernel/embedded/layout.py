@@ -1,5 +1,6 @@
 """The folders below CDP_HOME, made with the right owner and mode."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -68,6 +69,14 @@ def remove(home: Path) -> None:
     """Everything of this home, wherever it had to be put."""
     for folder in (postgres_root(home), socket_dir(home), home):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy_sockets(home: Path) -> None:
+    """Leave no empty folder in a temporary place."""
+    if socket_dir(home) != home.resolve() / "run":
+        (socket_dir(home) / "control.sock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            socket_dir(home).rmdir()
 
 
 def make_private(folder: Path, *, owner: User) -> None:

@@ -86,9 +86,19 @@ def free_megabytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free // MEGABYTE
 
 
-def check_port() -> None:
-    """Bind once to see; the web server binds again a moment later."""
-    port, address = web_port(), bind_address()
+def receiver_port() -> int:
+    """Of the demo's webhook receiver."""
+    return integer("CDP_RECEIVER_PORT", web_port() + 1)
+
+
+def check_ports(*, demo: bool) -> None:
+    check_port(bind_address(), web_port(), variable="CDP_PORT")
+    if demo:
+        check_port("127.0.0.1", receiver_port(), variable="CDP_RECEIVER_PORT")
+
+
+def check_port(address: str, port: int, *, variable: str) -> None:
+    """Bind once to see; the server binds again a moment later."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,27 +106,27 @@ def check_port() -> None:
             probe.bind((address, port))
             probe.listen()
         except OSError as error:
-            raise port_error(error, address=address, port=port) from None
+            raise port_error(error, address=address, port=port, variable=variable) from None
 
 
-def port_error(error: OSError, *, address: str, port: int) -> EmbeddedError:
+def port_error(error: OSError, *, address: str, port: int, variable: str) -> EmbeddedError:
     match error.errno:
         case errno.EADDRINUSE:
             return EmbeddedError(
                 f"Port {port} on {address} is taken{by_whom(port)}.",
-                remedy=f"Stop that program, or choose another port: CDP_PORT={port + 1} make up",
+                remedy=f"Stop that program, or choose another port: {variable}={port + 10} make up",
                 code="port_taken",
             )
         case errno.EACCES:
             return EmbeddedError(
                 f"This user may not open port {port}.",
-                remedy="Choose a port above 1023 with CDP_PORT, and put a proxy in front of it.",
+                remedy=f"Choose a port above 1023 with {variable}, and put a proxy in front of it.",
                 code="port_forbidden",
             )
         case _:
             return EmbeddedError(
                 f"Port {port} on {address} cannot be opened: {error.strerror}.",
-                remedy="Check CDP_BIND and CDP_PORT.",
+                remedy=f"Check CDP_BIND and {variable}.",
                 code="port_invalid",
             )
 

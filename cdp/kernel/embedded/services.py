@@ -43,6 +43,7 @@ def stop(home: Path) -> None:
     with exclusive(home):
         stop_valkey(home)
         stop_postgres(home)
+    layout.tidy_sockets(home)
 
 
 def servers(home: Path) -> list[psutil.Process]:
