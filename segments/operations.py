@@ -29,6 +29,7 @@ __all__ = [
 MAX_NAME = 120
 MAX_SLUG = 80
 MAX_DESCRIPTION = 2_000
+RESERVED_SLUGS = frozenset({"builder", "new", "preview", "schema", "validate"})  # addresses beside a segment's own
 _SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
@@ -152,10 +153,12 @@ def _checked_slug(slug: object) -> str:
     if not isinstance(slug, str) or len(slug) > MAX_SLUG or not _SLUG.fullmatch(slug):
         message = f"A slug has small letters, digits and hyphens, {MAX_SLUG} at most."
         raise SegmentError(message, code="invalid_slug", path="/slug")
+    if slug in RESERVED_SLUGS:
+        raise SegmentError(f"“{slug}” is an address of its own; choose another slug.", code="invalid_slug", path="/slug")
     return slug
 
 
 def _free_slug(name: str) -> str:
     base = slugify(name)[: MAX_SLUG - 5].strip("-_") or "segment"
-    taken = set(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    taken = RESERVED_SLUGS.union(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)

@@ -1,0 +1,360 @@
+"""`/api/v1/segments/`: define segments, count them before they are saved, read who is in and how that moves."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, inline_serializer
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import BaseRouter
+
+import identity.queries
+from cdp.kernel.access.models import User
+from cdp.kernel.access.roles import Scope
+from cdp.kernel.api import PageQuery, page_of
+from segments import operations, queries
+from segments.ast import DefinitionError, parse
+from segments.ast.schema import json_schema
+from segments.contracts import Member, TransitionView
+from segments.models import Segment
+from segments.sentence import sentence
+
+EXAMPLE = {
+    "type": "all",
+    "of": [
+        {
+            "type": "event",
+            "event": "Order Completed",
+            "measure": "sum",
+            "of": "revenue",
+            "op": "gt",
+            "value": 500,
+            "window": {"last": "30d"},
+        },
+        {"type": "not", "of": {"type": "event", "event": "Order Completed", "window": {"last": "7d"}}},
+    ],
+}
+EARLIEST_AS_OF = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST_AS_OF = datetime(2200, 1, 1, tzinfo=UTC)
+MAX_TREND_DAYS = 366
+
+
+class NestedJSONParser(JSONParser):
+    """A body nested thousands deep is bad input and no failure of ours."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("This JSON is nested too deep.", code="too_deep") from None
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class DefinitionField(serializers.JSONField):
+    """Understood by the parser, whose errors have a path into the definition."""
+
+
+class SegmentSerializer(serializers.ModelSerializer[Segment]):
+    slug = serializers.CharField(required=False, help_text="Made from the name where it is missing.")
+    name = serializers.CharField()
+    description = serializers.CharField(required=False, allow_blank=True)
+    definition = DefinitionField()
+    sentence = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Segment
+        fields = [
+            "slug",
+            "name",
+            "description",
+            "definition",
+            "sentence",
+            "state",
+            "error",
+            "member_count",
+            "computed_at",
+            "version",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["state", "error", "member_count", "computed_at", "version", "created_at", "updated_at"]
+
+    def get_sentence(self, segment: Segment) -> str:
+        return queries.segment_sentence(segment)
+
+
+class SegmentChangeSerializer(SegmentSerializer):
+    """The slug is the segment's address and stays."""
+
+    slug = serializers.CharField(read_only=True)
+
+
+class PreviewRequestSerializer(serializers.Serializer[Any]):
+    definition = DefinitionField()
+    as_of = serializers.DateTimeField(required=False, help_text="Default: now. Traits are as they are now.")
+    sample_size = serializers.IntegerField(default=10, min_value=0, max_value=queries.MAX_SAMPLE)
+    breakdown = serializers.BooleanField(default=False, help_text="Also count each top-level condition.")
+
+    def validate_as_of(self, as_of: datetime) -> datetime:
+        if not EARLIEST_AS_OF <= as_of <= LATEST_AS_OF:
+            raise serializers.ValidationError("Choose an instant between 2000 and 2200.", code="out_of_range")
+        return as_of
+
+
+class SampleSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    traits = serializers.DictField()
+    identifiers = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    created_at = serializers.DateTimeField()
+
+
+class PartSerializer(serializers.Serializer[Any]):
+    sentence = serializers.CharField()
+    alone = serializers.IntegerField()
+    cumulative = serializers.IntegerField()
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+    sample = SampleSerializer(many=True)
+    sentence = serializers.CharField()
+    took_ms = serializers.IntegerField()
+    total = serializers.IntegerField(required=False, help_text="All profiles; with `breakdown`.")
+    breakdown = PartSerializer(many=True, required=False)
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    path = serializers.CharField(required=False)
+
+
+class ValidationSerializer(serializers.Serializer[Any]):
+    valid = serializers.BooleanField()
+    sentence = serializers.CharField(required=False)
+    error = ProblemSerializer(required=False)
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    profile = serializers.IntegerField(source="profile_id")
+    identifiers = serializers.SerializerMethodField()
+    entered_at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.DictField(child=serializers.ListField(child=serializers.CharField())))
+    def get_identifiers(self, member: Member) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = self.context["identifiers"].get(member.profile_id, {})
+        return found
+
+
+class TransitionSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    profile = serializers.IntegerField(source="profile_id")
+    kind = serializers.CharField()
+    at = serializers.DateTimeField()
+    cause = serializers.CharField()
+    version = serializers.IntegerField()
+
+
+class TrendDaySerializer(serializers.Serializer[Any]):
+    day = serializers.DateField()
+    entered = serializers.IntegerField()
+    left = serializers.IntegerField()
+    size = serializers.IntegerField()
+
+
+class KeysetQuery(PageQuery):
+    """Continues after an instant and an id, since thousands may enter at the same instant."""
+
+    cursor = serializers.CharField(required=False, max_length=80, help_text="From `next`.")
+
+    def validate_cursor(self, value: str) -> tuple[datetime, int]:
+        instant, _, row_id = value.partition("_")
+        try:
+            moment = datetime.fromisoformat(instant)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or not (row_id.isascii() and row_id.isdigit() and len(row_id) < 19):
+            raise serializers.ValidationError("Use the cursor of `next`.", code="cursor_invalid")
+        return moment, int(row_id)
+
+
+class TrendQuery(serializers.Serializer[Any]):
+    days = serializers.IntegerField(default=30, min_value=1, max_value=MAX_TREND_DAYS)
+
+
+def _page(name: str, child: serializers.BaseSerializer[Any]) -> Any:
+    return inline_serializer(name, {"results": child, "next": serializers.URLField(allow_null=True)})
+
+
+class SegmentViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Segment]
+):
+    """Segments. Creating or editing one answers at once and computes in the background."""
+
+    read_scope = Scope.SEGMENTS_READ
+    queryset = Segment.objects.all()
+    serializer_class = SegmentSerializer
+    parser_classes = [NestedJSONParser]
+    lookup_field = "slug"
+    filterset_fields = ["state"]
+
+    @property
+    def write_scope(self) -> Scope:
+        """Asking what a definition would give changes nothing."""
+        return Scope.SEGMENTS_READ if self.action in {"preview", "validate_definition"} else Scope.SEGMENTS_WRITE
+
+    @extend_schema(
+        responses={201: SegmentSerializer},
+        examples=[
+            OpenApiExample(
+                "Gone quiet",
+                request_only=True,
+                value={"name": "Big spenders gone quiet", "slug": "gone-quiet", "definition": EXAMPLE},
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        data = self._body(SegmentSerializer, request)
+        segment = operations.create_segment(**data, user=_person(request), now=timezone.now())
+        return Response(SegmentSerializer(segment).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=SegmentChangeSerializer, responses=SegmentSerializer)
+    def update(self, request: Request, slug: str) -> Response:
+        return self._change(request, slug, partial=False)
+
+    @extend_schema(request=SegmentChangeSerializer(partial=True), responses=SegmentSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        return self._change(request, slug, partial=True)
+
+    def perform_destroy(self, instance: Segment) -> None:
+        operations.delete_segment(segment_id=instance.pk)
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @action(detail=False, filterset_class=None, pagination_class=None)
+    def schema(self, _request: Request) -> Response:
+        """The JSON Schema of a definition."""
+        return Response(json_schema())
+
+    @extend_schema(
+        request=inline_serializer("ValidationRequest", {"definition": DefinitionField()}),
+        responses=ValidationSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="validate", url_name="validate")
+    def validate_definition(self, request: Request) -> Response:
+        """Whether a definition can be understood: its sentence, or what is wrong with it and where."""
+        try:
+            node = parse(_definition_of(request))
+        except DefinitionError as error:
+            return Response({"valid": False, "error": error.as_dict()})
+        return Response({"valid": True, "sentence": sentence(node)})
+
+    @extend_schema(
+        request=PreviewRequestSerializer,
+        responses=PreviewSerializer,
+        examples=[OpenApiExample("Gone quiet", request_only=True, value={"definition": EXAMPLE})],
+    )
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Exactly how many are in, and some of them, without saving anything."""
+        asked = self._body(PreviewRequestSerializer, request)
+        found = queries.preview(
+            definition=asked["definition"],
+            as_of=asked.get("as_of") or timezone.now(),
+            sample=asked["sample_size"],
+            breakdown=asked["breakdown"],
+        )
+        profiles = identity.queries.get_profiles(ids=found.sample_ids)
+        answer = {
+            "count": found.count,
+            "sample": SampleSerializer([profiles[id_] for id_ in found.sample_ids if id_ in profiles], many=True).data,
+            "sentence": found.sentence,
+            "took_ms": found.took_ms,
+        }
+        if asked["breakdown"]:
+            answer |= {"total": found.total, "breakdown": PartSerializer(found.breakdown, many=True).data}
+        return Response(answer)
+
+    @extend_schema(request=None, responses={202: SegmentSerializer})
+    @action(detail=True, methods=["post"])
+    def recompute(self, _request: Request, slug: str) -> Response:
+        """Compute again, for a segment that failed."""
+        operations.request_recompute(segment_id=queries.get_segment(slug=slug).pk)
+        return Response(SegmentSerializer(queries.get_segment(slug=slug)).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(parameters=[KeysetQuery], responses=_page("MemberPage", MemberSerializer(many=True)), filters=False)
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def members(self, request: Request, slug: str) -> Response:
+        """Who is in, those that entered last first."""
+        segment, query = queries.get_segment(slug=slug), self._query(KeysetQuery, request)
+        size = query["page_size"]
+        found = queries.members(segment_id=segment.pk, limit=size + 1, after=query.get("cursor"))
+        page = page_of(request, found, size=size, cursor_of=_member_cursor)
+        context = {"identifiers": identity.queries.identifiers_of(ids=[each.profile_id for each in page["results"]])}
+        return Response(page | {"results": MemberSerializer(page["results"], many=True, context=context).data})
+
+    @extend_schema(
+        parameters=[KeysetQuery], responses=_page("TransitionPage", TransitionSerializer(many=True)), filters=False
+    )
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def transitions(self, request: Request, slug: str) -> Response:
+        """Every entry and exit, the newest first."""
+        segment, query = queries.get_segment(slug=slug), self._query(KeysetQuery, request)
+        size = query["page_size"]
+        found = queries.transitions(segment_id=segment.pk, limit=size + 1, before=query.get("cursor"))
+        page = page_of(request, found, size=size, cursor_of=_transition_cursor)
+        return Response(page | {"results": TransitionSerializer(page["results"], many=True).data})
+
+    @extend_schema(parameters=[TrendQuery], responses=_page("TrendPage", TrendDaySerializer(many=True)), filters=False)
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def trend(self, request: Request, slug: str) -> Response:
+        """Entries, exits and size of the last days, today last."""
+        segment, query = queries.get_segment(slug=slug), self._query(TrendQuery, request)
+        days = queries.trend(segment_id=segment.pk, days=query["days"], now=timezone.now())
+        return Response({"results": TrendDaySerializer(days, many=True).data, "next": None})
+
+    def _change(self, request: Request, slug: str, *, partial: bool) -> Response:
+        segment = queries.get_segment(slug=slug)
+        data = self._body(SegmentChangeSerializer, request, partial=partial)
+        changed = operations.update_segment(segment_id=segment.pk, **data, user=_person(request), now=timezone.now())
+        return Response(SegmentSerializer(changed).data)
+
+    @staticmethod
+    def _body(serializer: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False) -> Any:
+        checked = serializer(data=request.data, partial=partial)
+        checked.is_valid(raise_exception=True)
+        return checked.validated_data
+
+    @staticmethod
+    def _query(serializer: type[serializers.Serializer[Any]], request: Request) -> Any:
+        checked = serializer(data=request.query_params)
+        checked.is_valid(raise_exception=True)
+        return checked.validated_data
+
+
+def register(router: BaseRouter) -> None:
+    router.register("segments", SegmentViewSet, basename="segment")
+
+
+def _definition_of(request: Request) -> Any:
+    body = request.data
+    if not isinstance(body, dict) or "definition" not in body:
+        raise DefinitionError("Send a `definition`.", code="missing_key", path="/definition")
+    return body["definition"]
+
+
+def _person(request: Request) -> User | None:
+    return request.user if isinstance(request.user, User) else None
+
+
+def _member_cursor(member: Member) -> str:
+    return f"{member.entered_at.isoformat()}_{member.profile_id}"
+
+
+def _transition_cursor(transition: TransitionView) -> str:
+    return f"{transition.at.isoformat()}_{transition.id}"

@@ -1,0 +1,120 @@
+"""People with traits and events put straight into the tables, and the changes that the drain would have noted."""
+
+import json
+import math
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.db import connection
+from psycopg2.extras import execute_values
+
+from ingestion.models import EventName
+from ingestion.partitions import ensure_event_partitions, next_month
+from segments.changes import ProfileChange, note_changes
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def ensure_months(first: date, last: date) -> None:
+    """Partitions from the month of `first` to that of `last`."""
+    months, month = [], first.replace(day=1)
+    while month <= last:
+        months.append(month)
+        month = next_month(month)
+    ensure_event_partitions(months)
+
+
+def make_event_name(name: str, *, value_property: str | None = None) -> EventName:
+    row, _ = EventName.objects.get_or_create(
+        name=name, defaults={"type": "track", "value_property": value_property, "first_seen_at": LONG_AGO}
+    )
+    return row
+
+
+def make_profile(traits: dict[str, Any] | None = None, *, now: datetime = LONG_AGO) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO profile (traits, provenance, created_at, updated_at) VALUES (%s, '{}', %s, %s) RETURNING id",
+            [json.dumps(traits or {}), now, now],
+        )
+        return cursor.fetchone()[0]
+
+
+def make_profiles(all_traits: Iterable[dict[str, Any]]) -> list[int]:
+    with connection.cursor() as cursor:
+        rows = execute_values(
+            cursor,
+            "INSERT INTO profile (traits, provenance, created_at, updated_at) VALUES %s RETURNING id",
+            [(json.dumps(traits), "{}", LONG_AGO, LONG_AGO) for traits in all_traits],
+            fetch=True,
+        )
+    return [row[0] for row in rows]
+
+
+def set_traits(profile_id: int, traits: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE profile SET traits = %s WHERE id = %s", [json.dumps(traits), profile_id])
+
+
+def make_event(
+    profile_id: int, name: str, ts: datetime, properties: dict[str, Any] | None = None, *, number: int | None = None
+) -> None:
+    make_events([(profile_id, name, ts, properties or {}, number)])
+
+
+def make_events(rows: Iterable[tuple[int, str, datetime, dict[str, Any], int | None]]) -> None:
+    """`(profile, name, ts, properties, number)`; the number makes the id, so that its order is known."""
+    names = {row.name: row for row in EventName.objects.all()}
+    values = []
+    for profile_id, name, ts, properties, number in rows:
+        entry = names.get(name) or names.setdefault(name, make_event_name(name))
+        event_id = uuid.uuid4() if number is None else uuid.UUID(int=number)
+        value = promoted(properties.get(entry.value_property)) if entry.value_property else None
+        values.append((ts, str(event_id), profile_id, entry.pk, value, json.dumps(properties), "{}", 1, ts))
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "INSERT INTO event (ts, id, profile_id, name_id, value, properties, context, source_id, received_at)"
+            " VALUES %s",
+            values,
+            page_size=1_000,
+        )
+
+
+def promoted(value: Any) -> float | None:
+    """What the drain writes to `event.value`: the number, if it is one that a float8 can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def note_change(
+    profile_id: int,
+    *,
+    events: Iterable[str] = (),
+    traits: Iterable[str] = (),
+    merged: bool = False,
+    created: bool = False,
+) -> None:
+    ids = frozenset(EventName.objects.filter(name__in=list(events)).values_list("pk", flat=True))
+    note_changes([ProfileChange(profile_id, ids, frozenset(traits), merged, created)])
+
+
+def absorb(profile_id: int, *, into: int) -> None:
+    """A merge as identity leaves it: events on the survivor, the other row gone, both noted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH moved AS (DELETE FROM event WHERE profile_id = %s RETURNING *)"
+            " INSERT INTO event SELECT ts, id, %s, name_id, value, properties, context, source_id, received_at"
+            " FROM moved",
+            [profile_id, into],
+        )
+        cursor.execute("DELETE FROM profile WHERE id = %s", [profile_id])
+    note_change(profile_id, merged=True)
+    note_change(into, merged=True)

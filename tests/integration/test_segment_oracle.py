@@ -1,0 +1,208 @@
+"""The compiler and the three ways of evaluation against the slow oracle, on seeded random worlds. R: D2
+
+Full recompute, evaluation of changes and evaluation by time have to agree with the oracle at every instant, and
+the transitions have to replay to the membership.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from segments import operations, queries
+from segments.ast import dump, parse
+from segments.models import Due, Membership, Segment, Transition
+from tests.factories import segments as make
+from tests.oracles import segments as oracle
+from tests.oracles.segment_worlds import EARLIEST, LATEST, START, VALUE_PROPERTY, World
+
+SEEDS = range(40)
+PEOPLE = 12
+DEFINITIONS = 6
+STEPS = 7
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _months(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        make.ensure_months(EARLIEST.date(), LATEST.date())
+
+
+class Replica:
+    """The same people in the database and in plain lists."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.now = START
+        for name, value_property in VALUE_PROPERTY.items():
+            make.make_event_name(name, value_property=value_property)
+        self.people: dict[int, oracle.Person] = {}
+        for _ in range(PEOPLE):
+            self.add_person(world.person())
+        self.segments: dict[int, dict[str, Any]] = {}
+
+    def add_person(self, person: oracle.Person) -> int:
+        profile_id = make.make_profile(person.traits)
+        self.people[profile_id] = person
+        self._store(profile_id, person.events)
+        return profile_id
+
+    @staticmethod
+    def _store(profile_id: int, events: list[oracle.Happening]) -> None:
+        make.make_events((profile_id, each.name, each.ts, each.properties, each.id) for each in events)
+
+    def add_segment(self, definition: dict[str, Any]) -> None:
+        segment = operations.create_segment(name="Random", definition=definition, now=self.now)
+        operations.recompute(segment_id=segment.pk, now=self.now)
+        self.segments[segment.pk] = definition
+
+    # --- What can happen --------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        self.world.random.choice(
+            (self.let_time_pass, self.let_time_pass, self.let_time_pass, self.new_events, self.new_events,
+             self.new_traits, self.new_person, self.merge, self.new_definition)
+        )()  # fmt: skip
+
+    def let_time_pass(self) -> None:
+        """To the next due instant, to the microsecond before it, or somewhere."""
+        due = Due.objects.order_by("at").values_list("at", flat=True).first()
+        somewhere = self.now + timedelta(seconds=self.world.random.choice((1, 600, 3_600, 30_000, 90_000, 700_000)))
+        choices = [due, due - timedelta(microseconds=1), somewhere] if due else [somewhere]
+        self.now = max(self.now, min(self.world.random.choice(choices), LATEST))
+        self.evaluate()
+
+    def new_events(self) -> None:
+        for _ in range(self.world.random.choice((1, 3))):
+            profile_id = self.anybody()
+            event = self.world.happening(self.now)
+            self.people[profile_id].events.append(event)
+            self._store(profile_id, [event])
+            make.note_change(profile_id, events=[event.name])
+        self.evaluate()
+
+    def new_traits(self) -> None:
+        profile_id = self.anybody()
+        before, after = self.people[profile_id].traits, self.world.properties()
+        self.people[profile_id].traits = after
+        make.set_traits(profile_id, after)
+        make.note_change(profile_id, traits=before.keys() | after.keys())
+        self.evaluate()
+
+    def new_person(self) -> None:
+        person = self.world.random.choice((oracle.Person(), self.world.person()))
+        profile_id = self.add_person(person)
+        names = {event.name for event in person.events}
+        make.note_change(profile_id, events=names, traits=person.traits, created=True)
+        self.evaluate()
+
+    def merge(self) -> None:
+        absorbed, survivor = self.world.random.sample(list(self.people), 2)
+        self.people[survivor].events += self.people.pop(absorbed).events
+        make.absorb(absorbed, into=survivor)
+        self.evaluate()
+
+    def new_definition(self) -> None:
+        segment_id = self.world.random.choice(list(self.segments))
+        definition = self.world.telling_definition(self.people.values(), self.now)
+        operations.update_segment(segment_id=segment_id, definition=definition, now=self.now)
+        operations.recompute(segment_id=segment_id, now=self.now)
+        self.segments[segment_id] = definition
+        self.evaluate()
+
+    def anybody(self) -> int:
+        return self.world.random.choice(list(self.people))
+
+    def evaluate(self) -> None:
+        operations.evaluate_changes(now=self.now, limit=1_000)
+        for _ in range(50):
+            if not Due.objects.filter(at__lte=self.now).exists():
+                return
+            operations.wake_due(now=self.now, limit=1_000)
+        raise AssertionError("due rows that never go away")
+
+    # --- What has to be true ----------------------------------------------------------------------------------
+
+    def expected(self, definition: dict[str, Any], now: datetime) -> set[int]:
+        return {
+            profile_id
+            for profile_id, person in self.people.items()
+            if oracle.holds(definition, person, now, self.world.zone)
+        }
+
+    def check(self, story: str) -> None:
+        for segment in Segment.objects.all():
+            definition = self.segments[segment.pk]
+            assert segment.state == Segment.State.LIVE, f"{story}: {segment.error}"
+            expected = self.expected(definition, self.now)
+            members = set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
+            assert members == expected, f"{story} at {self.now} in {self.world.zone}: {definition}"
+            assert segment.member_count == len(expected), story
+            assert replayed(segment.pk) == expected, story
+
+
+def replayed(segment_id: int) -> set[int]:
+    members: set[int] = set()
+    for profile_id, kind in (
+        Transition.objects.filter(segment=segment_id).order_by("id").values_list("profile_id", "kind")
+    ):
+        if kind == Transition.Kind.ENTERED:
+            assert profile_id not in members, "entered twice"
+            members.add(profile_id)
+        else:
+            assert profile_id in members, "left without having entered"
+            members.remove(profile_id)
+    return members
+
+
+@pytest.mark.django_db
+class TestAgainstTheOracle:
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_every_way_of_evaluation_agrees_at_every_instant(self, seed: int, settings: Any) -> None:
+        world = World(seed)
+        settings.TIME_ZONE = world.zone
+        replica = Replica(world)
+        for _ in range(DEFINITIONS):
+            replica.add_segment(world.telling_definition(replica.people.values(), START))
+        replica.check("recompute")
+
+        for number in range(STEPS):
+            replica.step()
+            replica.check(f"step {number}")
+
+    @pytest.mark.parametrize("seed", range(1_000, 1_025))
+    def test_a_preview_counts_what_the_oracle_counts(self, seed: int, settings: Any) -> None:
+        world = World(seed)
+        settings.TIME_ZONE = world.zone
+        replica = Replica(world)
+        for hours in (-200, 0, 0, 30):
+            now = START + timedelta(hours=hours)
+            definition = world.telling_definition(replica.people.values(), now)
+
+            found = queries.preview(definition=definition, as_of=now, sample=100, breakdown=True)
+
+            expected = replica.expected(definition, now)
+            assert set(found.sample_ids) == expected, f"{definition} at {now}"
+            assert found.count == len(expected)
+            assert found.total == len(replica.people)
+            assert found.breakdown[-1].cumulative == found.count
+            assert parse(dump(parse(definition))) == parse(definition)
+
+    def test_the_worlds_are_telling(self) -> None:
+        telling = 0
+        for seed in range(50):
+            world = World(seed)
+            people = [world.person() for _ in range(PEOPLE)]
+            definition = world.telling_definition(people, START)
+            telling += 0 < sum(oracle.holds(definition, person, START, world.zone) for person in people) < PEOPLE
+
+        assert telling > 45
+
+
+@pytest.mark.django_db
+def test_connections_speak_utc() -> None:
+    """Intervals of days are added in the time zone of the session."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW timezone")
+        assert cursor.fetchone()[0] == "UTC"
