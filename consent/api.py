@@ -13,6 +13,7 @@ from drf_spectacular.utils import (
     inline_serializer,
 )
 from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
@@ -22,7 +23,7 @@ from cdp.kernel.api import PageQuery, page_of
 from cdp.kernel.identifiers import MAX_LENGTH
 from consent import operations, queries
 from consent.contracts import ConsentInput, Decision, Reason, State
-from consent.errors import ConsentError
+from consent.errors import ConsentError, UnknownPurposeError
 from consent.models import ConsentRecord, Purpose
 from consent.subjects import subject_hash, subject_hashes
 
@@ -219,7 +220,10 @@ class DecisionViewSet(viewsets.ViewSet):
     def list(self, request: Request) -> Response:
         """Whether a purpose is allowed for whoever has these identifiers; repeat kind and value for several."""
         query = _validated(DecisionQuery, request)
-        purpose = queries.get_purpose(slug=query["purpose"])
+        try:
+            purpose = queries.get_purpose(slug=query["purpose"])
+        except UnknownPurposeError as error:
+            raise NotFound(error.message, code=error.code) from None
         subjects = subject_hashes(zip(query["kind"], query["value"], strict=True))
         decision = queries.decide(subjects=subjects, purpose_id=purpose.pk, now=timezone.now())
         return Response(DecisionSerializer(decision).data)
