@@ -52,13 +52,11 @@ def maintain() -> None:
     partitions.drop_old_seen_partitions(today=today)
 
 
-def _transitions(span: TransitionSpan | None) -> int:
-    """Nudge the deliveries that transitions may have planned; the answer says whether to look again."""
-    if span is None:
-        return 0
-    if span.entered or span.left:
+def _transitions(span: TransitionSpan) -> int:
+    """Nudge the deliveries that transitions may have planned; how much was claimed says whether to look again."""
+    if span.size:
         nudge("cdp.deliver", queue="deliver")
-    return 1
+    return span.claimed
 
 
 def _drain_chunk() -> int:

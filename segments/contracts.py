@@ -8,13 +8,15 @@ from datetime import date, datetime
 class TransitionSpan:
     """The transitions that the current transaction wrote: of these segments, with an id above `after_id`.
 
-    Exact because whoever writes transitions of a segment holds its row until the transaction ends.
+    Exact because whoever writes transitions of a segment holds its row until the transaction ends. `claimed` is how
+    much was taken from the queue (changes, or due times): nothing means that there is nothing to do now.
     """
 
     segment_ids: tuple[int, ...]
     after_id: int
     entered: int
     left: int
+    claimed: int = 0
 
     @property
     def size(self) -> int:

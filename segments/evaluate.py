@@ -11,7 +11,7 @@ segments by id, the rest), so they cannot deadlock.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -130,7 +130,7 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
             return TransitionSpan((), 0, 0, 0)
         causes = _touched(changes)
         segments = _lock_live(Segment.objects.select_for_update(no_key=True), causes)
-        return _evaluate(segments, causes, now)
+        return replace(_evaluate(segments, causes, now), claimed=len(changes))
 
 
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
@@ -143,7 +143,7 @@ def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         causes: Causes = defaultdict(dict)
         for segment_id, profile_id in _due_pairs(now=now, limit=limit, segment_ids=[s.pk for s in segments]):
             causes[segment_id][profile_id] = Cause.TIME
-        return _evaluate(segments, causes, now)
+        return replace(_evaluate(segments, causes, now), claimed=sum(map(len, causes.values())))
 
 
 @dataclass
@@ -202,6 +202,11 @@ def _touched(changes: Mapping[int, _Change]) -> Causes:
     return causes
 
 
+# A segment that is being computed counts too: its recompute may have looked before this change was committed, so
+# `_lock_live` waits for it to end and then asks again.
+_ASKED = (Segment.State.LIVE, Segment.State.COMPUTING)
+
+
 class _Index:
     """The segments that read what these changes name, looked up once for all of them."""
 
@@ -227,14 +232,14 @@ class _Index:
     @staticmethod
     def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:
         index: defaultdict[str, set[int]] = defaultdict(set)
-        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state=Segment.State.LIVE)
+        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state__in=_ASKED)
         for key, segment_id in rows.values_list("key", "segment_id"):
             index[key].add(segment_id)
         return index
 
     @staticmethod
     def _every() -> frozenset[int]:
-        return frozenset(Segment.objects.filter(state=Segment.State.LIVE).values_list("pk", flat=True))
+        return frozenset(Segment.objects.filter(state__in=_ASKED).values_list("pk", flat=True))
 
 
 def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
