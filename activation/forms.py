@@ -17,7 +17,7 @@ MAX_NAME = 100
 MAX_SLUG = 60
 
 
-class DestinationForm(StyledForm):
+class DestinationForm(forms.Form):
     """Name and, below it, the settings that the kind asks for."""
 
     name = forms.CharField(max_length=MAX_NAME, help_text="What people here call it.")

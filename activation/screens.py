@@ -37,7 +37,7 @@ write = requires(Scope.ACTIVATION_WRITE)
 @read
 def destinations(request: HttpRequest) -> HttpResponse:
     context = {
-        "rows": queries.destinations_overview(now=timezone.now()),
+        "rows": [(row, _percent(row.success_rate)) for row in queries.destinations_overview(now=timezone.now())],
         "segment": Segment.objects.filter(slug=request.GET.get("segment", "")).first(),
     }
     return render(request, "destinations/list.html", context)
@@ -82,9 +82,11 @@ def _show_destination(
     request: HttpRequest, found: Destination, form: SubscriptionForm, *, status: int = 200
 ) -> HttpResponse:
     now = timezone.now()
+    overview = queries.destination_overview(slug=found.slug, now=now)
     context = {
         "destination": found,
-        "overview": queries.destination_overview(slug=found.slug, now=now),
+        "overview": overview,
+        "success": _percent(overview.success_rate if overview else None),
         "subscriptions": list(found.subscriptions.select_related("segment", "purpose").order_by("segment__name")),
         "form": form,
         "purposes": list(activation_purposes()),
@@ -94,6 +96,11 @@ def _show_destination(
         "snippets": SNIPPETS,
     }
     return render(request, "destinations/detail.html", context, status=status)
+
+
+def _percent(rate: float | None) -> str:
+    """Rounded down, so that 100% means that nothing failed."""
+    return "–" if rate is None else f"{int(rate * 1_000) / 10:g}%"
 
 
 def _tries_chart(found: Destination, *, now: datetime) -> dict[str, Any]:

@@ -20,17 +20,32 @@ const JOINTS = { all: "and", any: "or", none: "nor", not_all: "and" };
 export class SegmentBuilder extends HTMLElement {
   #history;
   #dictionary;
-  #types = new Map();
   #error = null;
   #showGaps = false;
   #json = null;
+  #toolbar = h("div", { class: "builder-toolbar" });
+  #body = h("div", { class: "builder-body" });
+  #drawing = false;
+  #redrawWanted = false;
+  #typed = new Set();
+  #pointerDown = false;
 
   /** Begin with this definition; forgets what was undone before. */
   start(definition) {
     this.#dictionary = new Dictionary(this.getAttribute("suggest-url"));
     this.#history = new History(tree.fromDefinition(definition));
+    this.replaceChildren(this.#toolbar, this.#body);
     this.addEventListener("keydown", (event) => this.#onKey(event));
+    this.addEventListener("input", (event) => event.target.classList.remove("is-invalid"));
+    this.addEventListener("focusout", () => this.#drawLater());
     document.addEventListener("keydown", (event) => this.#onUndoKey(event));
+    document.addEventListener("pointerdown", () => (this.#pointerDown = true), true);
+    for (const end of ["pointerup", "pointercancel"]) {
+      document.addEventListener(end, () => {
+        this.#pointerDown = false;
+        this.#drawLater();
+      }, true);
+    }
     this.#draw();
   }
 
@@ -64,14 +79,14 @@ export class SegmentBuilder extends HTMLElement {
 
   /** Show the server's answer about this definition: {message, path} at its node, or null where all is well. */
   showError(error) {
-    this.#error = error && { ...tree.locate(this.#root, error.path ?? ""), message: error.message };
-    this.#draw();
+    this.#error = error && { ...tree.locate(this.#root, error.path ?? ""), path: error.path, message: error.message };
+    this.#mark();
   }
 
   /** Mark every field that still needs a value, and go to the first. */
   showGaps() {
     this.#showGaps = true;
-    this.#draw();
+    this.#mark();
     this.querySelector(".is-invalid")?.focus();
   }
 
@@ -85,21 +100,31 @@ export class SegmentBuilder extends HTMLElement {
 
   #changed({ focus = null, redraw = true } = {}) {
     this.#error = null;
-    if (redraw) this.#draw(focus);
-    else this.#drawToolbar();
+    if (redraw) {
+      this.#draw(focus);
+    } else {
+      this.#drawToolbar();
+      this.#mark();
+    }
     this.dispatchEvent(new CustomEvent("definitionchange", { bubbles: true }));
   }
 
-  #edit(node, json, key, focusField) {
-    const now = tree.find(this.#root, node.uid);
-    if (!now || JSON.stringify(now.json) === JSON.stringify(json)) {
-      if (!key) this.#draw();
+  /** A field changed the condition `uid`, whose drawn fields read from `draft`. */
+  #edit(uid, draft, json, key, focusField) {
+    const now = tree.find(this.#root, uid);
+    if (!now || this.#drawing) return;
+    if (JSON.stringify(now.json) === JSON.stringify(json)) {
+      if (!key && this.#typed.has(uid)) this.#wantRedraw();
       return;
     }
-    const root = tree.replace(this.#root, node.uid, (old) => ({ ...old, json }));
-    node.json = json;
-    const focus = focusField ? { uid: node.uid, field: focusField } : null;
-    this.#commit(root, { key: key && `${node.uid}:${key}`, typing: Boolean(key), focus });
+    const next = structuredClone(json);
+    const root = tree.replace(this.#root, uid, (old) => ({ ...old, json: next }));
+    if (key) {
+      follow(draft, next);
+      this.#typed.add(uid);
+    }
+    const focus = focusField ? { uid, field: focusField } : null;
+    this.#commit(root, { key: key && `${uid}:${key}`, typing: Boolean(key), focus });
   }
 
   #add(groupUid, node) {
@@ -150,27 +175,72 @@ export class SegmentBuilder extends HTMLElement {
 
   #draw(focus = null) {
     const kept = focus ?? this.#focused();
-    this.#toolbar ??= h("div", { class: "builder-toolbar" });
-    this.#body ??= h("div", { class: "builder-body" });
-    if (!this.#toolbar.isConnected) this.replaceChildren(this.#toolbar, this.#body);
+    this.#redrawWanted = false;
+    this.#typed.clear();
+    this.#drawing = true;
     this.#drawToolbar();
     if (this.#json) this.#drawJson();
     else this.#body.replaceChildren(this.#drawGroup(this.#root, 0));
+    this.#drawing = false;
+    this.#mark();
     this.#focus(kept);
   }
-  #toolbar;
-  #body;
+
+  /** Draw again as soon as it takes nothing away under the person's hands: no click half done, no open list. */
+  #wantRedraw() {
+    this.#redrawWanted = true;
+    this.#drawLater();
+  }
+
+  #drawLater() {
+    setTimeout(() => {
+      const choosing = this.contains(document.activeElement) && document.activeElement.matches("select");
+      if (this.#redrawWanted && !this.#pointerDown && !choosing) this.#draw();
+    });
+  }
 
   #focused() {
     const element = document.activeElement;
     if (!this.contains(element) || !element.dataset.field) return null;
-    return { uid: element.closest("[data-uid]")?.dataset.uid, field: element.dataset.field };
+    const uid = element.closest("[data-uid]")?.dataset.uid;
+    return { uid, field: element.dataset.field, quietly: !element.dataset.opening };
   }
 
+  /** Quietly: without unfolding suggestions again that were folded. */
   #focus(place) {
     if (!place?.uid || !place.field) return;
     const field = this.querySelector(`[data-uid="${place.uid}"] [data-field="${place.field}"]`);
-    if (field && field !== document.activeElement) field.focus({ preventScroll: false });
+    if (!field || field === document.activeElement) return;
+    if (place.quietly) field.dataset.quiet = "yes";
+    field.focus({ preventScroll: Boolean(place.quietly) });
+    delete field.dataset.quiet;
+  }
+
+  /** Show the error and the gaps on what is drawn, without drawing it again. */
+  #mark() {
+    for (const element of this.querySelectorAll(".is-bad, .is-invalid")) element.classList.remove("is-bad", "is-invalid");
+    for (const element of this.querySelectorAll("[data-problem]")) element.hidden = true;
+    if (this.#json) {
+      this.#markJson();
+      return;
+    }
+    if (this.#showGaps) {
+      for (const node of tree.conditions(this.#root)) {
+        const fields = gaps(node.json);
+        if (fields.length) this.#markNode(node.uid, "Fill in what is marked.", fields);
+      }
+    }
+    if (this.#error) this.#markNode(this.#error.uid, this.#error.message, [this.#error.rest.slice(1)]);
+  }
+
+  #markNode(uid, message, fields) {
+    const element = this.querySelector(`[data-uid="${uid}"]`);
+    if (!element) return;
+    element.classList.add("is-bad");
+    const problem = element.querySelector(`[data-problem="${uid}"]`);
+    problem.replaceChildren(icon("alert-circle"), message);
+    problem.hidden = false;
+    for (const field of fields) fieldAt(element, field)?.classList.add("is-invalid");
   }
 
   #drawToolbar() {
@@ -203,9 +273,9 @@ export class SegmentBuilder extends HTMLElement {
       h("li", {}, child.kind === "group" ? this.#drawGroup(child, depth + 1) : this.#drawCondition(child)),
     ]);
     const empty = node.children.length ? null : h("p", { class: "group-empty" }, depth ? "An empty group. Add a condition to it, or remove it." : "Add a condition: something people did, or something known about them.");
-    return h("div", { class: `group mode-${node.mode}${this.#isBad(node) ? " is-bad" : ""}`, "data-uid": node.uid, role: "group", "aria-label": `Group: ${MODE_LABELS.find(([name]) => name === node.mode)[1]}` },
+    return h("div", { class: `group mode-${node.mode}`, "data-uid": node.uid, role: "group", "aria-label": `Group: ${MODE_LABELS.find(([name]) => name === node.mode)[1]}` },
       head,
-      this.#problem(node),
+      problemOf(node),
       node.children.length ? h("ul", { class: "group-items" }, items) : empty,
       this.#adders(node, depth));
   }
@@ -220,20 +290,16 @@ export class SegmentBuilder extends HTMLElement {
   }
 
   #drawCondition(node) {
-    const missing = this.#showGaps ? gaps(node.json) : [];
-    const rest = this.#error?.uid === node.uid ? this.#error.rest.slice(1) : null;
-    const atFault = (field) => missing.includes(field) || (rest && (rest === field || rest.startsWith(`${field}/`)));
+    const draft = structuredClone(node.json);
     const context = {
       dictionary: this.#dictionary,
-      calendars: this.hasAttribute("calendars"),
       typeOf: (question, name) => this.#typeOf(question, name),
-      bad: atFault,
-      edit: (json, key, focus) => this.#edit(node, json, key, focus),
+      edit: (json, key, focus) => this.#edit(node.uid, draft, json, key, focus),
     };
-    const kind = { event: "bolt", trait: "user" }[node.json?.type] ?? "code";
-    return h("div", { class: `condition kind-${kind}${this.#isBad(node) || missing.length ? " is-bad" : ""}`, "data-uid": node.uid },
+    const kind = { event: "bolt", trait: "user" }[draft?.type] ?? "code";
+    return h("div", { class: `condition kind-${kind}`, "data-uid": node.uid },
       h("span", { class: "condition-icon" }, icon(kind)),
-      h("div", { class: "condition-body" }, conditionFields(node.json, context), this.#problem(node), missing.length ? h("p", { class: "problem", role: "alert" }, "Fill in what is marked.") : null),
+      h("div", { class: "condition-body" }, conditionFields(draft, context), problemOf(node)),
       this.#tools(node, "condition"));
   }
 
@@ -251,31 +317,18 @@ export class SegmentBuilder extends HTMLElement {
       tool("trash", "Remove", "remove", () => this.#commit(tree.remove(this.#root, node.uid))));
   }
 
-  #isBad(node) {
-    return this.#error?.uid === node.uid;
-  }
-
-  #problem(node) {
-    return this.#isBad(node) ? h("p", { class: "problem", role: "alert" }, icon("alert-circle"), this.#error.message) : null;
-  }
-
-  /** The known type; where it is still being asked for, the builder is drawn again once it is there. */
+  /** The known type; where it has to be asked for, the builder is drawn again once it is there. */
   #typeOf(question, name) {
     if (!name || (question.event && !question.event.some(Boolean))) return undefined;
-    const key = JSON.stringify([question, name]);
-    if (!this.#types.has(key)) {
-      this.#types.set(key, undefined);
-      this.#dictionary.typeOf(question, name).then((type) => {
-        if (!type) return;
-        this.#types.set(key, type);
-        if (!this.#json && !this.#isTyping()) this.#draw();
+    const known = this.#dictionary.known(question);
+    if (!known) {
+      this.#dictionary.ask(question).then((entries) => {
+        if (!entries.some((entry) => entry.value === name)) return;
+        this.#redrawWanted = true;
+        if (!this.querySelector("input:focus")) this.#drawLater();
       });
     }
-    return this.#types.get(key);
-  }
-
-  #isTyping() {
-    return this.contains(document.activeElement) && document.activeElement.matches("input");
+    return known?.find((entry) => entry.value === name)?.type;
   }
 
   // --- JSON ---------------------------------------------------------------------------------------------------
@@ -300,41 +353,60 @@ export class SegmentBuilder extends HTMLElement {
   }
 
   #drawJson() {
-    const { text, problem } = this.#json;
-    const note = h("p", { class: "problem", role: "alert", hidden: !(problem ?? this.#error) }, problem ?? this.#errorText());
-    const area = h("textarea", {
-      class: `form-control json${problem ? " is-invalid" : ""}`, spellcheck: "false", "aria-label": "Definition as JSON",
-      rows: Math.min(28, Math.max(12, text.split("\n").length + 1)), value: text,
-      oninput: () => this.#onJson(area, note),
-    });
+    const { text } = this.#json;
     const old = this.#body.querySelector("textarea.json");
-    if (old && old.value === text) {
-      old.classList.toggle("is-invalid", Boolean(problem));
-      this.#body.querySelector(".problem").replaceWith(note);
-      return;
-    }
-    this.#body.replaceChildren(area, note);
+    if (old?.value === text) return;
+    const area = h("textarea", {
+      class: "form-control json", spellcheck: "false", "aria-label": "Definition as JSON", value: text,
+      rows: Math.min(28, Math.max(12, text.split("\n").length + 1)),
+      oninput: () => this.#onJson(area),
+    });
+    this.#body.replaceChildren(area, h("p", { class: "problem", role: "alert", hidden: true, "data-problem": "json" }));
   }
 
-  #errorText() {
-    if (!this.#error) return "";
-    return this.#error.message;
-  }
-
-  #onJson(area, note) {
+  #onJson(area) {
     this.#json.text = area.value;
     try {
-      const definition = JSON.parse(area.value);
+      const root = tree.fromDefinition(JSON.parse(area.value));
       this.#json.problem = null;
-      this.#history.push(tree.fromDefinition(definition), "json");
+      this.#history.push(root, "json");
     } catch (error) {
       this.#json.problem = `This is not JSON yet: ${error.message}`;
     }
-    area.classList.toggle("is-invalid", this.#json.problem !== null);
-    note.textContent = this.#json.problem ?? "";
-    note.hidden = this.#json.problem === null;
     this.#changed({ redraw: false });
   }
+
+  #markJson() {
+    const { path, message } = this.#error ?? {};
+    const text = this.#json.problem ?? (message && (path ? `At ${path}: ${message}` : message));
+    const problem = this.#body.querySelector("[data-problem]");
+    this.#body.querySelector("textarea").classList.toggle("is-invalid", Boolean(text));
+    problem.textContent = text ?? "";
+    problem.hidden = !text;
+  }
+}
+
+/** Make `draft` equal to `next` in place, so that handlers that hold parts of it go on seeing the truth. */
+function follow(draft, next) {
+  for (const name of Object.keys(draft)) if (!(name in next)) delete draft[name];
+  for (const [name, value] of Object.entries(next)) {
+    const isContainer = value !== null && typeof value === "object";
+    const fits = isContainer && draft[name] !== null && typeof draft[name] === "object" && Array.isArray(value) === Array.isArray(draft[name]);
+    if (fits) follow(draft[name], value);
+    else draft[name] = isContainer ? structuredClone(value) : value;
+  }
+  if (Array.isArray(draft)) draft.length = next.length;
+}
+
+const problemOf = (node) => h("p", { class: "problem", role: "alert", hidden: true, "data-problem": node.uid });
+
+/** The field that a path inside a condition means, or the nearest around it: "window/last/unit", "window/last", "window". */
+function fieldAt(element, path) {
+  for (let rest = path; rest; rest = rest.slice(0, Math.max(0, rest.lastIndexOf("/")))) {
+    const field = [...element.querySelectorAll("[data-field]")].find((one) => one.dataset.field === rest);
+    if (field) return field;
+  }
+  return null;
 }
 
 customElements.define("segment-builder", SegmentBuilder);

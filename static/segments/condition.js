@@ -1,14 +1,14 @@
 import { h, icon, select } from "./dom.js";
 import {
   MEASURES, MEASURES_OF, MEASURE_OPERATORS, SHAPES, UNITS, WINDOWS,
-  emptyValue, fromLocalInput, hasNotDone, operatorsFor, parseDuration, toLocalInput, typeOfValue,
+  asNumber, emptyValue, fromLocalInput, hasNotDone, operatorsFor, parseDuration, toLocalInput, typeOfValue,
 } from "./language.js";
 import { matching, suggestInput } from "./suggest.js";
 
 /**
- * The fields of one condition, as a sentence. `context` brings
- *   dictionary, typeOf(question, name): the known type or undefined, bad(field): is this field at fault,
- *   edit(json, key): the changed condition; with a key it is typing, which redraws nothing.
+ * The fields of one condition, as a sentence. `context` brings the dictionary, typeOf(question, name), and
+ * edit(json, key, focus): the changed condition; with a key it is typing, which redraws nothing. `json` is a draft
+ * that the builder keeps equal to the condition, so handlers read from it when they are called.
  */
 export function conditionFields(json, context) {
   if (json?.type === "trait") return traitFields(json, context);
@@ -23,11 +23,15 @@ export const newTrait = () => ({ type: "trait", trait: "", op: "eq", value: "" }
 
 const word = (text) => h("span", { class: "word" }, text);
 const line = (...parts) => h("div", { class: "phrase" }, ...parts);
+const without = (object, ...names) => Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name)));
+
+const iconButton = (name, label, onclick) =>
+  h("button", { type: "button", class: "btn btn-icon btn-sm btn-ghost-secondary", "aria-label": label, title: label, onclick }, icon(name));
 
 function rawFields(json) {
-  const kind = json?.type ?? "unknown";
+  const kind = String(json?.type ?? "unknown");
   return [
-    line(word("A “"), h("strong", {}, String(kind)), word("” condition, kept as it is. Edit it in the JSON view.")),
+    line(word(`A condition of type “${kind}”, kept as it is. Edit it in the JSON view.`)),
     h("pre", { class: "raw" }, JSON.stringify(json, null, 2)),
   ];
 }
@@ -37,284 +41,277 @@ function rawFields(json) {
 function traitFields(json, context) {
   const known = context.typeOf({ of: "traits" }, json.trait);
   const name = suggestInput({
-    value: json.trait, label: "Trait", placeholder: "choose a trait", name: "trait", invalid: context.bad("trait"),
+    value: json.trait, label: "Trait", placeholder: "choose a trait", name: "trait",
     ask: async (text) => matching(await context.dictionary.ask({ of: "traits" }), text),
     onpick: (value) => context.edit({ ...json, trait: value }, "trait"),
     oncommit: (value, type) => context.edit(suited({ ...json, trait: value }, type)),
   });
-  const ask = async (text) =>
+  const values = async (text) =>
     json.trait ? matching(await context.dictionary.ask({ of: "values", trait: json.trait }), text) : [];
-  return [line(word("Their"), name, ...comparison(json, known, ask, "", context, (next, key) => context.edit(next, key)))];
+  return [line(word("Their"), name, ...comparison(json, { known, values, set: context.edit }))];
 }
 
-/** The condition with an operator and value that suit the type of the trait or property just chosen. */
+/** The comparison with an operator and a value that suit the type of the trait or property just chosen. */
 function suited(json, type) {
-  if (!type || type === "unknown") return json;
-  if (operatorsFor(type).some(([name]) => name === json.op)) {
-    if (SHAPES[json.op] !== "any" || typeOfValue(json.value, type) === type) return json;
-    return { ...json, value: type === "number" && json.value !== "" && !Number.isNaN(Number(json.value)) ? Number(json.value) : emptyValue("any", type, "") };
-  }
-  return withOperator(json, operatorsFor(type)[0][0], type);
+  if (!["string", "number", "boolean"].includes(type)) return json;
+  if (!operatorsFor(type).some(([name]) => name === json.op)) return withOperator(json, operatorsFor(type)[0][0], type);
+  if (SHAPES[json.op] !== "any" || typeOfValue(json.value, type) === type) return json;
+  return { ...json, value: type === "number" ? asNumber(json.value) : "" };
 }
 
 function withOperator(json, op, type) {
-  const { value, ...rest } = json;
   if (SHAPES[op] === SHAPES[json.op]) return { ...json, op };
-  const next = emptyValue(SHAPES[op], type, value);
-  return next === undefined ? { ...rest, op } : { ...rest, op, value: next };
+  const value = emptyValue(SHAPES[op], type, json.value);
+  return value === undefined ? { ...without(json, "value"), op } : { ...json, op, value };
 }
 
-/** Operator and value of a trait or of a property; `set(json, key)` takes the changed object. */
-function comparison(json, known, ask, prefix, context, set) {
-  const type = known ?? (["number", "boolean"].includes(typeof json.value) ? typeof json.value : "string");
-  const operator = select(operatorsFor(type === "string" ? known ?? "unknown" : type, json.op), json.op, {
+/**
+ * Operator and value of a trait or of a property. `set(json, key)` takes the changed object; `values(text)`
+ * promises what was seen in the data; `prefix` tells the fields of several filters apart; `without` names operators
+ * that are not for this place.
+ */
+function comparison(json, { known, values, set, prefix = "", without: unfit = [] }) {
+  const seen = ["number", "boolean"].includes(typeof json.value) ? typeof json.value : undefined;
+  const offered = operatorsFor(known ?? seen, json.op).filter(([name]) => !unfit.includes(name));
+  const operator = select(offered, json.op, {
     "aria-label": "Operator",
     "data-field": `${prefix}op`,
-    onchange: (event) => set(withOperator(json, event.target.value, type)),
+    onchange: (event) => set(withOperator(json, event.target.value, known ?? seen ?? "string")),
   });
-  return [operator, ...valueFields(json, known, ask, prefix, context, set)];
+  const put = (value, key) => set({ ...json, value }, key);
+  return [operator, ...valueFields(json, { known, values, put, name: `${prefix}value` })];
 }
 
 // --- Values ---------------------------------------------------------------------------------------------------
 
-function valueFields(json, known, ask, prefix, context, set) {
-  const name = `${prefix}value`;
-  const invalid = context.bad(name);
-  const put = (value, key) => set({ ...json, value }, key);
+function valueFields(json, { known, values, put, name }) {
   switch (SHAPES[json.op]) {
     case "none":
       return [];
     case "number":
-      return [numberInput(json.value, name, invalid, (value) => put(value, name))];
+      return [numberInput(json.value, name, (value) => put(value, name))];
     case "pair":
-      return pairInputs(json.value, name, invalid, put);
+      return pairInputs(json, name, put);
     case "list":
-      return [listInput(json.value, typeOfValue(json.value?.[0], known), name, invalid, ask, put)];
+      return [listInput(json, typeOfValue(json.value?.[0], known), name, values, put)];
     case "text":
-      return [textInput(json.value, name, invalid, (value) => put(value, name))];
+      return [textInput(json.value, name, (value) => put(value, name))];
     case "time":
-      return [timeInput(json.value, name, invalid, "Time", (value) => put(value))];
+      return [timeInput(json.value, name, "Time", put)];
     case "duration":
-      return durationInputs(json.value, name, invalid, put);
+      return durationInputs(json.value, name, put);
     default:
-      return scalarInput(json.value, known, name, invalid, ask, put);
+      return scalarInput(json, known, name, values, put);
   }
 }
 
-function scalarInput(value, known, name, invalid, ask, put) {
-  const type = typeOfValue(value, known);
+function scalarInput(json, known, name, values, put) {
+  const type = typeOfValue(json.value, known);
   if (type === "boolean") {
-    const options = [["true", "true"], ["false", "false"]];
     const onchange = (event) => put(event.target.value === "true");
-    return [select(options, String(value), { "data-field": name, "aria-label": "Value", onchange })];
+    return [select([["true", "true"], ["false", "false"]], String(json.value), { "data-field": name, "aria-label": "Value", onchange })];
   }
   const field =
     type === "number"
-      ? numberInput(value, name, invalid, (next) => put(next, name))
+      ? numberInput(json.value, name, (value) => put(value, name))
       : suggestInput({
-          value, label: "Value", placeholder: "value", name, invalid,
-          ask: async (text) => (await ask(text)).map((entry) => ({ ...entry, type: undefined })),
-          onpick: (next) => put(next, name),
+          value: json.value, label: "Value", placeholder: "value", name,
+          ask: async (text) => (await values(text)).map(({ value, count }) => ({ value, count })),
+          onpick: (value) => put(value, name),
+          oncommit: (value) => put(value),
         });
-  const certain = known === type || (known === "date" && type === "string");
-  return certain ? [field] : [field, typeSwitch(type, value, put)];
+  return known === type ? [field] : [field, typeSwitch(json, type, put)];
 }
 
-/** Text "5" and number 5 are different values; where the data does not say which, the person does. */
-function typeSwitch(type, value, put) {
-  const number = type === "number";
-  const turn = () => put(number ? String(value ?? "") : value === "" || Number.isNaN(Number(value)) ? null : Number(value));
-  const label = number ? "A number; compare as text instead" : "Text; compare as a number instead";
-  return h("button", { class: "btn btn-sm btn-ghost-secondary type-switch", type: "button", title: label, "aria-label": label, onclick: turn }, number ? "123" : "Abc");
+/** The text "5" and the number 5 are different values; where the data does not say which, the person does. */
+function typeSwitch(json, type, put) {
+  const isNumber = type === "number";
+  const label = isNumber ? "A number; compare as text instead" : "Text; compare as a number instead";
+  const turn = () => put(isNumber ? String(json.value ?? "") : asNumber(json.value));
+  return h("button", { class: "btn btn-sm btn-ghost-secondary type-switch", type: "button", title: label, "aria-label": label, onclick: turn }, isNumber ? "123" : "Abc");
 }
 
-function numberInput(value, name, invalid, onvalue, label = "Value") {
-  const shown = typeof value === "number" ? value : "";
+function numberInput(value, name, onvalue, label = "Value") {
   const input = h("input", {
-    class: `form-control number${invalid ? " is-invalid" : ""}`,
-    type: "number", step: "any", value: shown, "data-field": name, "aria-label": label, inputmode: "decimal",
+    class: "form-control number", type: "number", step: "any", inputmode: "decimal",
+    value: typeof value === "number" ? value : "", "data-field": name, "aria-label": label,
     oninput: () => onvalue(input.value === "" ? null : Number(input.value)),
   });
   return input;
 }
 
-function textInput(value, name, invalid, onvalue) {
+function textInput(value, name, onvalue) {
   const input = h("input", {
-    class: `form-control${invalid ? " is-invalid" : ""}`,
-    type: "text", value: value ?? "", "data-field": name, "aria-label": "Text", placeholder: "text",
+    class: "form-control", type: "text", placeholder: "text",
+    value: value ?? "", "data-field": name, "aria-label": "Text",
     oninput: () => onvalue(input.value),
   });
   return input;
 }
 
-function pairInputs(value, name, invalid, put) {
-  const pair = Array.isArray(value) ? value : [null, null];
-  const at = (index) =>
-    numberInput(pair[index], `${name}/${index}`, invalid, (next) => {
+function pairInputs(json, name, put) {
+  const at = (index, label) =>
+    numberInput(json.value?.[index], `${name}/${index}`, (next) => {
+      const pair = [json.value?.[0] ?? null, json.value?.[1] ?? null];
       pair[index] = next;
-      put([...pair], name);
-    }, index ? "Upper bound" : "Lower bound");
-  return [at(0), word("and"), at(1)];
+      put(pair, `${name}/${index}`);
+    }, label);
+  return [at(0, "Lower bound"), word("and"), at(1, "Upper bound")];
 }
 
-function timeInput(value, name, invalid, label, onvalue) {
+function timeInput(value, name, label, put) {
   return h("input", {
-    class: `form-control${invalid ? " is-invalid" : ""}`,
-    type: "datetime-local", value: toLocalInput(value), "data-field": name, "aria-label": label,
-    onchange: (event) => onvalue(fromLocalInput(event.target.value)),
+    class: "form-control", type: "datetime-local",
+    value: toLocalInput(value), "data-field": name, "aria-label": label,
+    onchange: (event) => put(fromLocalInput(event.target.value), name),
   });
 }
 
-function durationInputs(value, name, invalid, put) {
+function durationInputs(value, name, put) {
   const parsed = parseDuration(value);
-  if (!parsed && value) return [textInput(value, name, invalid, (next) => put(next, name))];
-  let { amount, unit } = parsed ?? { amount: "", unit: "d" };
+  if (!parsed && value) return [textInput(value, name, (next) => put(next, name))];
   const input = h("input", {
-    class: `form-control number short${invalid ? " is-invalid" : ""}`,
-    type: "number", min: 1, step: 1, value: amount, "data-field": name, "aria-label": "How long", inputmode: "numeric",
-    oninput: () => {
-      amount = input.value;
-      put(amount ? `${Math.trunc(Number(amount))}${unit}` : "", name);
-    },
+    class: "form-control number short", type: "number", min: 1, step: 1, inputmode: "numeric",
+    value: parsed?.amount ?? "", "data-field": name, "aria-label": "How long",
   });
-  const units = select(UNITS, unit, {
-    "aria-label": "Unit", "data-field": `${name}/unit`,
-    onchange: (event) => {
-      unit = event.target.value;
-      put(amount ? `${Math.trunc(Number(amount))}${unit}` : "");
-    },
-  });
-  return [input, units];
+  const unit = select(UNITS, parsed?.unit ?? "d", { "data-field": `${name}/unit`, "aria-label": "Unit" });
+  const text = () => (input.value === "" ? "" : `${Math.trunc(Number(input.value))}${unit.value}`);
+  input.addEventListener("input", () => put(text(), name));
+  unit.addEventListener("change", () => put(text(), name));
+  return [input, unit];
 }
 
-function listInput(values, type, name, invalid, ask, put) {
-  const list = Array.isArray(values) ? values : [];
-  const add = (text, chosen) => {
-    const parts = chosen === undefined ? String(text).split(",").map((part) => part.trim()).filter(Boolean) : [chosen];
-    const fresh = parts.map((part) => (type === "number" && !Number.isNaN(Number(part)) ? Number(part) : part));
-    const next = [...list, ...fresh.filter((part) => !list.includes(part))];
-    if (next.length > list.length) put(next);
+function listInput(json, type, name, values, put) {
+  const list = () => (Array.isArray(json.value) ? json.value : []);
+  const add = (parts) => {
+    const fresh = [...new Set(parts)].filter((part) => !list().includes(part));
+    if (fresh.length) put([...list(), ...fresh]);
   };
-  const chips = list.map((value, index) =>
+  const read = (text) => text.split(",").map((part) => part.trim()).filter(Boolean)
+    .map((part) => (type === "number" ? asNumber(part) ?? part : part));
+  const chips = list().map((value) =>
     h("span", { class: "chip" }, String(value),
       h("button", {
         type: "button", class: "chip-remove", "aria-label": `Remove ${value}`,
-        onclick: () => put(list.filter((_, place) => place !== index)),
+        onclick: () => put(list().filter((other) => other !== value)),
       }, icon("x"))));
   const box = suggestInput({
-    value: "", label: "Add a value", placeholder: list.length ? "add" : "values", name, invalid,
-    ask: async (text) => (await ask(text)).filter((entry) => !list.includes(entry.value)).map((entry) => ({ ...entry, type: undefined })),
+    value: "", label: "Add a value", placeholder: chips.length ? "add" : "values", name,
+    ask: async (text) =>
+      (await values(text)).filter(({ value }) => !list().includes(value)).map(({ value, count }) => ({ value, count })),
     onpick: () => {},
-    oncommit: (value) => value !== "" && add(value, typeof value === "string" ? undefined : value),
+    oncommit: (value) => add(typeof value === "string" ? read(value) : [value]),
   });
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.defaultPrevented && event.target.value) {
-      event.preventDefault();
-      add(event.target.value);
-    }
+    if (event.key !== "Enter" || event.defaultPrevented || !event.target.value) return;
+    event.preventDefault();
+    add(read(event.target.value));
   });
   return h("span", { class: "chips" }, chips, box);
 }
 
 // --- What they did --------------------------------------------------------------------------------------------
 
+const namesOf = (json) => [json.event].flat();
+
 function eventFields(json, context) {
-  const names = Array.isArray(json.event) ? json.event : [json.event];
   const undone = hasNotDone(json);
-  const first = line(
-    doneSelect(json, undone, context),
-    ...eventNames(json, names, context),
-    ...(undone ? [] : measureFields(json, names, context)),
-    ...windowFields(json, context),
-  );
-  return [first, ...spanLine(json, context), ...whereLines(json, names, context)];
+  const opening = [doneSelect(json, undone, context), ...eventNames(json, context)];
+  const sentence = undone
+    ? [line(...opening, ...windowFields(json, context))]
+    : [line(...opening), line(...measureFields(json, context), ...windowFields(json, context))];
+  return [...sentence, ...spanLine(json, context), ...whereLines(json, context)];
 }
 
 function doneSelect(json, undone, context) {
-  const change = (event) => {
-    const { of: _of, span: _span, ...rest } = json;
-    if (event.target.value === "not") context.edit({ ...rest, measure: "count", op: "eq", value: 0 });
-    else context.edit({ ...rest, measure: "count", op: "gte", value: 1 });
+  const onchange = (event) => {
+    const rest = without(json, "of", "span");
+    const [op, value] = event.target.value === "not" ? ["eq", 0] : ["gte", 1];
+    context.edit({ ...rest, measure: "count", op, value });
   };
   const options = [["done", "Has done"], ["not", "Has not done"]];
-  return select(options, undone ? "not" : "done", { "aria-label": "Done or not done", "data-field": "done", onchange: change });
+  return select(options, undone ? "not" : "done", { "aria-label": "Done or not done", "data-field": "done", onchange });
 }
 
-function eventNames(json, names, context) {
-  const put = (list) => ({ ...json, event: list.length === 1 && !Array.isArray(json.event) ? list[0] : list });
-  const at = (index, value) => put(names.map((old, place) => (place === index ? value : old)));
+function eventNames(json, context) {
+  const names = namesOf(json);
+  const renamed = (index, value) => {
+    if (!Array.isArray(json.event)) return { ...json, event: value };
+    return { ...json, event: json.event.map((old, place) => (place === index ? value : old)) };
+  };
+  const dropped = (index) => {
+    const rest = namesOf(json).filter((_, place) => place !== index);
+    return { ...json, event: rest.length === 1 ? rest[0] : rest };
+  };
   const inputs = names.flatMap((name, index) => [
     index > 0 ? word("or") : null,
     suggestInput({
       value: name, label: "Event", placeholder: "choose an event", name: index ? `event/${index}` : "event",
-      invalid: context.bad("event"),
       ask: async (text) => matching(await context.dictionary.ask({ of: "events" }), text),
-      onpick: (value) => context.edit(at(index, value), `event/${index}`),
-      oncommit: (value) => context.edit(at(index, value)),
+      onpick: (value) => context.edit(renamed(index, value), `event/${index}`),
+      oncommit: (value) => context.edit(renamed(index, value)),
     }),
-    names.length > 1
-      ? smallButton("x", `Remove ${name || "this event"}`, () => {
-          const rest = names.filter((_, place) => place !== index);
-          context.edit({ ...json, event: rest.length === 1 ? rest[0] : rest });
-        })
-      : null,
+    names.length > 1 ? iconButton("x", `Remove ${name || "this event"}`, () => context.edit(dropped(index))) : null,
   ]);
-  const more = h("button", {
+  const another = h("button", {
     type: "button", class: "btn btn-sm btn-ghost-secondary", "aria-label": "Or another event", title: "Or another event",
-    onclick: () => context.edit({ ...json, event: [...names, ""] }, null, `event/${names.length}`),
+    onclick: () => context.edit({ ...json, event: [...namesOf(json), ""] }, null, `event/${namesOf(json).length}`),
   }, "or…");
-  return [...inputs, names[names.length - 1] ? more : null];
+  return [...inputs, another];
 }
 
-const smallButton = (name, label, onclick) =>
-  h("button", { type: "button", class: "btn btn-icon btn-sm btn-ghost-secondary", "aria-label": label, title: label, onclick }, icon(name));
-
-function measureFields(json, names, context) {
+function measureFields(json, context) {
   const measure = json.measure ?? "count";
-  const change = (event) => {
-    const next = { ...json, measure: event.target.value };
-    if (!MEASURES_OF.includes(next.measure)) delete next.of;
-    if (!["count", "sum"].includes(next.measure)) delete next.span;
-    context.edit(next);
+  const onchange = (event) => {
+    const next = event.target.value;
+    const drop = [...(MEASURES_OF.includes(next) ? [] : ["of"]), ...(["count", "sum"].includes(next) ? [] : ["span"])];
+    context.edit({ ...without(json, ...drop), measure: next });
   };
-  const measureSelect = select(MEASURES, measure, { "aria-label": "Measure", "data-field": "measure", onchange: change });
-  const known = context.typeOf({ of: "properties", event: names }, json.of);
+  const choice = select(MEASURES, measure, { "aria-label": "Measure", "data-field": "measure", onchange });
   const property = MEASURES_OF.includes(measure)
     ? suggestInput({
-        value: json.of, label: "Property", placeholder: "choose a property", name: "of", invalid: context.bad("of"),
-        ask: async (text) => matching(await propertiesFor(names, measure, context), text),
+        value: json.of, label: "Property", placeholder: "choose a property", name: "of",
+        ask: async (text) => matching(await propertiesFor(json, context), text),
         onpick: (value) => context.edit({ ...json, of: value }, "of"),
         oncommit: (value) => context.edit({ ...json, of: value }),
       })
     : null;
-  if (measure === "first" || measure === "last") {
-    const ask = valuesOf(names, json.of, context);
-    return [word(", the"), measureSelect, property, ...comparison(json, known, ask, "", context, (next, key) => context.edit(next, key))];
-  }
-  const operator = select(MEASURE_OPERATORS, json.op, {
-    "aria-label": "Operator", "data-field": "op",
-    onchange: (event) => {
-      const op = event.target.value;
-      context.edit({ ...json, op, value: emptyValue(SHAPES[op] === "pair" ? "pair" : "number", "number", json.value) });
-    },
-  });
-  const value =
-    SHAPES[json.op] === "pair"
-      ? pairInputs(json.value, "value", context.bad("value"), (next, key) => context.edit({ ...json, value: next }, key))
-      : [numberInput(json.value, "value", context.bad("value"), (next) => context.edit({ ...json, value: next }, "value"))];
-  return [word(", the"), measureSelect, property, operator, ...value];
+  const threshold =
+    measure === "first" || measure === "last"
+      ? comparison(json, {
+          known: context.typeOf({ of: "properties", event: namesOf(json) }, json.of),
+          values: (text) => valuesOf(json, json.of, context, text),
+          set: context.edit,
+          without: ["exists", "not_exists"],
+        })
+      : thresholdFields(json, context);
+  return [word("where the"), choice, property, ...threshold];
+}
+
+function thresholdFields(json, context) {
+  const onchange = (event) => {
+    const op = event.target.value;
+    context.edit({ ...json, op, value: emptyValue(op === "between" ? "pair" : "number", "number", json.value) });
+  };
+  const op = () => json.op ?? "gte"; // without an operator the definition means "at least once"
+  const put = (value, key) => context.edit({ ...json, op: op(), value }, key);
+  const operator = select(MEASURE_OPERATORS, op(), { "aria-label": "Operator", "data-field": "op", onchange });
+  if (json.op === "between") return [operator, ...pairInputs(json, "value", put)];
+  return [operator, numberInput(json.op ? json.value : 1, "value", (value) => put(value, "value"))];
 }
 
 /** Numbers first where the measure calculates. */
-async function propertiesFor(names, measure, context) {
-  const entries = await context.dictionary.ask({ of: "properties", event: names });
-  if (!["sum", "avg", "min", "max"].includes(measure)) return entries;
+async function propertiesFor(json, context) {
+  const entries = await context.dictionary.ask({ of: "properties", event: namesOf(json) });
+  if (!["sum", "avg", "min", "max"].includes(json.measure)) return entries;
   const rank = (entry) => (entry.type === "number" ? 0 : 1);
   return [...entries].sort((one, other) => rank(one) - rank(other));
 }
 
-const valuesOf = (names, property, context) => async (text) =>
-  property ? matching(await context.dictionary.ask({ of: "values", event: names, property }), text) : [];
+async function valuesOf(json, property, context, text) {
+  if (!property) return [];
+  return matching(await context.dictionary.ask({ of: "values", event: namesOf(json), property }), text);
+}
 
 function windowKind(window) {
   if (!window || Object.keys(window).length === 0) return "all";
@@ -325,70 +322,66 @@ function windowKind(window) {
 }
 
 function windowFields(json, context) {
-  const window = json.window;
-  const put = (next, key) => context.edit({ ...json, window: next }, key);
-  const change = (event) => {
-    const { window: old, ...rest } = json;
-    const kind = event.target.value;
-    if (kind === "all") return context.edit(rest);
-    const fresh = {
-      last: { last: old?.last ?? "30d" },
-      after: { after: old?.after ?? "" },
-      before: { before: old?.before ?? "" },
-      between: { after: old?.after ?? "", before: old?.before ?? "" },
-    }[kind] ?? { ...(old?.tz && { tz: old.tz }), calendar: kind };
-    return context.edit({ ...rest, window: fresh });
+  const kind = windowKind(json.window);
+  const onchange = (event) => {
+    const old = json.window ?? {};
+    const next = event.target.value;
+    if (next === "all") return context.edit(without(json, "window"));
+    const window = {
+      last: { last: old.last ?? "30d" },
+      after: { after: old.after ?? "" },
+      before: { before: old.before ?? "" },
+      between: { after: old.after ?? "", before: old.before ?? "" },
+    }[next] ?? { ...(old.tz && { tz: old.tz }), calendar: next };
+    return context.edit({ ...json, window });
   };
-  const kind = windowKind(window);
-  const offered = context.calendars ? WINDOWS : WINDOWS.filter(([name]) => !/^(today|yesterday|this_|last_)/.test(name) || name === kind);
-  const kinds = select(offered, kind, { "aria-label": "When", "data-field": "window", onchange: change });
-  const time = (field, label) =>
-    timeInput(window[field], `window/${field}`, context.bad(`window/${field}`), label, (value) => put({ ...window, [field]: value }));
+  const putIn = (field) => (value, key) => context.edit({ ...json, window: { ...json.window, [field]: value } }, key);
+  const time = (field, label) => timeInput(json.window[field], `window/${field}`, label, putIn(field));
   const inputs = {
-    last: () => durationInputs(window.last, "window/last", context.bad("window/last"), (last, key) => put({ ...window, last }, key)),
+    last: () => durationInputs(json.window.last, "window/last", putIn("last")),
     after: () => [time("after", "Since")],
     before: () => [time("before", "Before")],
     between: () => [time("after", "From"), word("and"), time("before", "Until")],
   }[kind];
-  return [kinds, ...(inputs ? inputs() : [])];
+  const choice = select(WINDOWS, kind, { "aria-label": "When", "data-field": "window", onchange });
+  return [choice, ...(inputs ? inputs() : [])];
 }
 
 function spanLine(json, context) {
   if (json.span === undefined) return [];
-  const { span, ...rest } = json;
   return [
     line(
       word("all within some stretch of"),
-      ...durationInputs(span, "span", context.bad("span"), (next, key) => context.edit({ ...json, span: next }, key)),
-      smallButton("x", "Remove the stretch", () => context.edit(rest)),
+      ...durationInputs(json.span, "span", (span, key) => context.edit({ ...json, span }, key)),
+      iconButton("x", "Remove the stretch", () => context.edit(without(json, "span"))),
     ),
   ];
 }
 
-function whereLines(json, names, context) {
-  const filters = json.where ?? [];
-  const put = (list, key, focus) => {
-    const { where: _where, ...rest } = json;
-    context.edit(list.length ? { ...json, where: list } : rest, key, focus);
-  };
-  const lines = filters.map((filter, index) => {
+function whereLines(json, context) {
+  const filters = () => json.where ?? [];
+  const put = (list, key, focus) => context.edit(list.length ? { ...json, where: list } : without(json, "where"), key, focus);
+  const lines = filters().map((_, index) => {
     const prefix = `where/${index}/`;
-    const known = context.typeOf({ of: "properties", event: names }, filter.property);
-    const set = (next, key) => put(filters.map((old, place) => (place === index ? next : old)), key);
+    const filter = json.where[index];
+    const set = (next, key) => put(filters().map((old, place) => (place === index ? next : old)), key);
     const property = suggestInput({
       value: filter.property, label: "Property", placeholder: "choose a property", name: `${prefix}property`,
-      invalid: context.bad(`${prefix}property`),
-      ask: async (text) => matching(await context.dictionary.ask({ of: "properties", event: names }), text),
+      ask: async (text) => matching(await context.dictionary.ask({ of: "properties", event: namesOf(json) }), text),
       onpick: (value) => set({ ...filter, property: value }, `${prefix}property`),
       oncommit: (value, type) => set(suited({ ...filter, property: value }, type)),
     });
-    const fields = comparison(filter, known, valuesOf(names, filter.property, context), prefix, context, set);
-    const drop = smallButton("x", "Remove this filter", () => put(filters.filter((_, place) => place !== index)));
-    return h("div", { class: "phrase filter" }, word(index ? "and" : "where its"), property, ...fields, drop);
+    const fields = comparison(filter, {
+      known: context.typeOf({ of: "properties", event: namesOf(json) }, filter.property),
+      values: (text) => valuesOf(json, filter.property, context, text),
+      set, prefix,
+    });
+    const drop = iconButton("x", "Remove this filter", () => put(filters().filter((_old, place) => place !== index)));
+    return h("div", { class: "phrase filter" }, word(index ? "and" : "only where"), property, ...fields, drop);
   });
   const add = h("button", {
     type: "button", class: "btn btn-sm btn-ghost-secondary add-filter",
-    onclick: () => put([...filters, { property: "", op: "eq", value: "" }], null, `where/${filters.length}/property`),
-  }, icon("filter-plus"), filters.length ? "And…" : "Only where…");
+    onclick: () => put([...filters(), { property: "", op: "eq", value: "" }], null, `where/${filters().length}/property`),
+  }, icon("filter-plus"), filters().length ? "and where…" : "only where…");
   return [...lines, h("div", { class: "phrase filter" }, add)];
 }

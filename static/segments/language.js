@@ -21,7 +21,6 @@ const LABELS = {
 const OPERATORS = {
   number: ["eq", "neq", "gt", "gte", "lt", "lte", "between", "in", "not_in", "exists", "not_exists"],
   boolean: ["is_true", "is_false", "exists", "not_exists"],
-  date: ["before", "after", "within_last", "within_next", "anniversary_within", "exists", "not_exists"],
   string: [
     "eq", "neq", "in", "not_in", "contains", "not_contains", "starts_with", "ends_with", "exists", "not_exists",
     "before", "after", "within_last", "within_next", "anniversary_within",
@@ -83,9 +82,13 @@ export const hasNotDone = (json) =>
 export function typeOfValue(value, known) {
   if (typeof value === "number") return "number";
   if (typeof value === "boolean") return "boolean";
-  if (typeof value === "string" && value !== "") return known === "date" ? "date" : "string";
-  return known ?? "string";
+  if (typeof value === "string" && value !== "") return "string";
+  return known === "number" || known === "boolean" ? known : "string";
 }
+
+/** The number that a text spells, or null. */
+export const asNumber = (text) =>
+  text === "" || text === null || text === undefined || Number.isNaN(Number(text)) ? null : Number(text);
 
 /** A sensible value where the operator has just become one of another shape. */
 export function emptyValue(shape, type, old) {

@@ -4,38 +4,48 @@ import { shortNumber } from "./language.js";
 /** Suggestions from the data dictionary, remembered for as long as the page is open. */
 export class Dictionary {
   #url;
+  #asked = new Map();
   #answers = new Map();
 
   constructor(url) {
     this.#url = url;
   }
 
-  /** `question` is {of: "events" | "properties" | "traits" | "values", event?, property?, trait?, q?}. */
+  /** `question` is {of: "events" | "properties" | "traits" | "values", event?, property?, trait?}. */
   ask(question) {
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(question)) {
-      for (const item of [value].flat()) if (item) query.append(name, item);
-    }
-    const key = query.toString();
-    if (!this.#answers.has(key)) {
-      const answer = this.#fetch(key).catch(() => {
-        this.#answers.delete(key);
-        return [];
-      });
+    const key = keyOf(question);
+    if (!this.#asked.has(key)) this.#asked.set(key, this.#answer(key));
+    return this.#asked.get(key);
+  }
+
+  /** What has been answered already, or undefined. */
+  known(question) {
+    return this.#answers.get(keyOf(question));
+  }
+
+  async #answer(key) {
+    try {
+      const answer = await this.#fetch(key);
       this.#answers.set(key, answer);
+      return answer;
+    } catch {
+      this.#asked.delete(key); // asked again with the next key stroke
+      return [];
     }
-    return this.#answers.get(key);
   }
 
   async #fetch(query) {
     const response = await fetch(`${this.#url}?${query}`, { headers: { Accept: "application/json" } });
     return response.ok ? (await response.json()).results : [];
   }
+}
 
-  /** The type of a trait or property as the data has it, or undefined. */
-  async typeOf(question, name) {
-    return (await this.ask(question)).find((entry) => entry.value === name)?.type;
+function keyOf(question) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(question)) {
+    for (const item of [value].flat()) if (item) query.append(name, item);
   }
+  return query.toString();
 }
 
 let lists = 0;
@@ -44,11 +54,11 @@ let lists = 0;
  * A combobox (WAI-ARIA pattern): type freely or choose from what the data holds, most frequent first.
  * `ask(text)` promises [{value, type, count}]; `onpick(value, type)` hears every change.
  */
-export function suggestInput({ value, label, placeholder, name, ask, onpick, invalid, oncommit }) {
+export function suggestInput({ value, label, placeholder, name, ask, onpick, oncommit }) {
   const listId = `suggestions-${(lists += 1)}`;
   const list = h("ul", { class: "suggestions dropdown-menu", id: listId, role: "listbox", "aria-label": label });
   const input = h("input", {
-    class: `form-control${invalid ? " is-invalid" : ""}`,
+    class: "form-control",
     type: "text",
     value: value ?? "",
     placeholder,
@@ -70,6 +80,7 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, inv
   const isOpen = () => list.classList.contains("show");
 
   function close() {
+    delete input.dataset.opening;
     list.classList.remove("show");
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");
@@ -118,6 +129,7 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, inv
 
   async function open(text) {
     const mine = (turn += 1);
+    input.dataset.opening = "yes";
     const found = await ask(text);
     if (mine !== turn || document.activeElement !== input) return;
     entries = found;
@@ -126,6 +138,7 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, inv
 
   fit();
   input.addEventListener("focus", () => {
+    if (input.dataset.quiet) return;
     input.select();
     open("");
   });
@@ -138,6 +151,7 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, inv
   });
   input.addEventListener("blur", () => {
     turn += 1;
+    if (!input.isConnected) return;
     close();
     const exact = entries.find((entry) => String(entry.value) === input.value);
     oncommit?.(input.value, exact?.type);

@@ -1,0 +1,172 @@
+"""The builder's screens: a new segment, an edit, and what the builder asks for while somebody builds."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.cache import cache
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET, require_POST
+
+from cdp.kernel.access.roles import Scope
+from cdp.kernel.errors import TributaryError
+from cdp.kernel.forms import StyledForm
+from cdp.kernel.screens import check_access, requires
+from identity import queries as identity
+from segments import dictionary, operations, people, queries
+from segments.gallery import GALLERY
+from segments.models import Segment
+
+EMPTY: dict[str, Any] = {"type": "all", "of": []}
+ADDRESSES_IN_USE = frozenset({"new", "builder"})
+SUGGESTIONS_FRESH_SECONDS = 30
+SAMPLE = 5
+
+
+class SegmentForm(StyledForm):
+    name = forms.CharField(max_length=operations.MAX_NAME)
+    description = forms.CharField(max_length=operations.MAX_DESCRIPTION, required=False)
+    definition = forms.JSONField(widget=forms.HiddenInput)
+
+
+@requires(Scope.SEGMENTS_WRITE)
+def new(request: HttpRequest) -> HttpResponse:
+    form = SegmentForm(request.POST or None)
+    problem = None
+    if form.is_valid():
+        slug = slugify(form.cleaned_data["name"])
+        try:
+            segment = operations.create_segment(
+                slug=f"{slug}-segment" if slug in ADDRESSES_IN_USE else "",
+                user=request.user,
+                now=timezone.now(),
+                **form.cleaned_data,
+            )
+        except TributaryError as error:
+            problem = error
+        else:
+            messages.success(request, f"“{segment.name}” is saved.")
+            return redirect("segments:detail", segment.slug)
+    context = {
+        "gallery": GALLERY,
+        "templates": [template.as_dict() for template in GALLERY],
+        "chosen": request.GET.get("template", ""),
+    }
+    return _show_editor(request, form, problem, definition=EMPTY, **context)
+
+
+@requires(Scope.SEGMENTS_WRITE)
+def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    segment = get_object_or_404(Segment, slug=slug)
+    form = SegmentForm(request.POST or None, initial={"name": segment.name, "description": segment.description})
+    problem = None
+    if form.is_valid():
+        try:
+            operations.update_segment(
+                segment_id=segment.pk, user=request.user, now=timezone.now(), **form.cleaned_data
+            )
+        except TributaryError as error:
+            problem = error
+        else:
+            messages.success(request, f"“{form.cleaned_data['name']}” is saved.")
+            return redirect("segments:detail", slug)
+    return _show_editor(request, form, problem, definition=segment.definition, segment=segment)
+
+
+def _show_editor(
+    request: HttpRequest, form: SegmentForm, problem: TributaryError | None, *, definition: Any, **context: Any
+) -> HttpResponse:
+    """The editor with what is stored, or with what was just refused, so that nothing typed is lost."""
+    posted = form.is_bound and "definition" in form.cleaned_data
+    context |= {
+        "form": form,
+        "definition": form.cleaned_data["definition"] if posted else definition,
+        "problem": problem.as_dict() if problem else None,
+    }
+    return render(request, "segments/edit.html", context, status=422 if form.is_bound else 200)
+
+
+# --- What the builder asks for ------------------------------------------------------------------------------
+
+
+@require_POST
+@requires(Scope.SEGMENTS_READ)
+def preview(request: HttpRequest) -> HttpResponse:
+    """Count, sentence and sample of an unsaved definition; 422 with code and path where it is wrong."""
+    user: Any = request.user
+    try:
+        found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=SAMPLE)
+    except TributaryError as error:
+        return JsonResponse(error.as_dict(), status=422)
+    total = identity.count_profiles()
+    sample = people.describe(found.sample_ids) if user.may(Scope.PROFILES_READ) else []
+    answer = {
+        "count": found.count,
+        "total": total,
+        "sentence": found.sentence,
+        "took_ms": found.took_ms,
+        "warnings": _warnings(count=found.count, total=total),
+        "sample": [_sampled(person) for person in sample],
+    }
+    return JsonResponse(answer)
+
+
+def _sampled(person: people.Person) -> dict[str, Any]:
+    url = reverse("console:profile", args=[person.id])
+    return {"id": person.id, "name": person.name, "detail": person.detail, "url": url}
+
+
+def _warnings(*, count: int, total: int) -> list[str]:
+    if total == 0:
+        return ["There are no profiles yet: they come with the first events."]
+    if count == 0:
+        return ["Nobody matches. Check names and values, or whether two conditions rule each other out."]
+    if count == total:
+        return ["Everybody matches, so this segment would not tell anybody apart."]
+    return []
+
+
+@require_POST
+@requires(Scope.SEGMENTS_READ)
+def funnel(request: HttpRequest) -> HttpResponse:
+    """How many each condition of the outermost group leaves, together with those before it."""
+    try:
+        found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=0, breakdown=True)
+    except TributaryError as error:
+        return JsonResponse(error.as_dict(), status=422)
+    steps = [{"label": part.sentence, "count": part.cumulative, "alone": part.alone} for part in found.breakdown]
+    return JsonResponse({"steps": steps})
+
+
+@require_GET
+@requires(Scope.SEGMENTS_READ)
+def suggest(request: HttpRequest) -> HttpResponse:
+    """Names and values that the data holds, most frequent first."""
+    asked = request.GET
+    if asked.get("of") == "values" and asked.get("trait"):
+        check_access(request, scope=Scope.PROFILES_READ)
+    key = f"segments:suggest:{hash(asked.urlencode())}"
+    found = cache.get(key)
+    if found is None:
+        found = dictionary.suggest(
+            kind=asked.get("of", ""),
+            events=asked.getlist("event"),
+            name=asked.get("property") or asked.get("trait") or "",
+            now=timezone.now(),
+        )
+        if found is None:
+            raise Http404("Suggestions are of events, properties, traits or values.")
+        cache.set(key, found, SUGGESTIONS_FRESH_SECONDS)
+    return JsonResponse({"results": found})
+
+
+def _posted_definition(request: HttpRequest) -> Any:
+    try:
+        return json.loads(request.body)["definition"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise TributaryError("The body must be JSON with a `definition`.", code="bad_json") from None

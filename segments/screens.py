@@ -1,0 +1,142 @@
+"""The screens of segments: the list, the page of one, and the fragments that keep that page live."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
+
+from cdp.kernel.access.roles import Scope
+from cdp.kernel.screens import after_param, requires, take_page
+from identity import queries as identity
+from segments import operations, people, queries, reading
+from segments.contracts import SegmentOverview, TrendDay
+from segments.errors import SegmentInUseError
+from segments.gallery import GALLERY
+from segments.models import Segment
+
+PAGE = 50
+MEMBERS_PAGE = 25
+RANGES = (30, 90)
+WEEK_DAYS = 7
+FEED = 12
+
+
+# --- The list -----------------------------------------------------------------------------------------------
+
+
+@requires(Scope.SEGMENTS_READ)
+def segments(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()[:200]
+    state = request.GET.get("state", "")
+    after = after_param(request) or 0
+    everything = queries.overview(now=timezone.now())
+    found = [row for row in everything if _matches(row, text.lower(), state)]
+    page = take_page(found[after : after + PAGE + 1], key=lambda _: after + PAGE, size=PAGE)
+    context = {
+        "q": text,
+        "state": state,
+        "states": Segment.State.choices,
+        "after": after,
+        "page": page,
+        "rows": [(row, [day.size for day in row.days]) for row in page],
+        "nothing": not everything,
+        "gallery": GALLERY,
+    }
+    return render(request, "segments/list.html", context)
+
+
+def _matches(row: SegmentOverview, text: str, state: str) -> bool:
+    return (not state or row.state == state) and text in f"{row.name}\n{row.description}\n{row.slug}".lower()
+
+
+# --- The page of one ----------------------------------------------------------------------------------------
+
+
+@requires(Scope.SEGMENTS_READ)
+def segment(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Segment.objects.select_related("created_by"), slug=slug)
+    user: Any = request.user
+    days = RANGES[1] if request.GET.get("days") == str(RANGES[1]) else RANGES[0]
+    trend = queries.trend(segment_id=found.pk, days=days, now=timezone.now())
+    everybody = identity.count_profiles()
+    context = {
+        "segment": found,
+        "sentence": queries.segment_sentence(found),
+        "share": f"{found.member_count / everybody:.1%} of all profiles" if everybody else "",
+        "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
+        "left": sum(day.left for day in trend[-WEEK_DAYS:]),
+        "days": days,
+        "ranges": RANGES,
+        "size_chart": _chart(trend, {"name": "People", "data": [day.size for day in trend]}),
+        "moves_chart": _chart(
+            trend,
+            {"name": "Entered", "data": [day.entered for day in trend], "colour": "green"},
+            {"name": "Left", "data": [day.left for day in trend], "colour": "grey"},
+        ),
+        "outline": reading.outline(found.definition),
+        "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
+        "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
+        "versions": reading.version_lines(found),
+        "moves": people.latest_moves(found, limit=FEED),
+    }
+    if user.may(Scope.PROFILES_READ):
+        context |= _members(request, found)
+    return render(request, "segments/detail.html", context)
+
+
+def _chart(trend: Sequence[TrendDay], *series: dict[str, Any]) -> dict[str, Any]:
+    return {"x": [day.day.isoformat() for day in trend], "series": list(series), "time": "day", "axis": "Day"}
+
+
+@requires(Scope.SEGMENTS_READ)
+def status(request: HttpRequest, slug: str) -> HttpResponse:
+    """Asked every second while the segment computes; once that is done the whole page is fetched again."""
+    found = get_object_or_404(Segment, slug=slug)
+    if found.state != Segment.State.COMPUTING:
+        return HttpResponseClientRefresh()
+    return render(request, "segments/status.html", {"segment": found})
+
+
+@requires(Scope.SEGMENTS_READ)
+def feed(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Segment, slug=slug)
+    return render(request, "segments/feed.html", {"moves": people.latest_moves(found, limit=FEED)})
+
+
+@requires(Scope.PROFILES_READ)
+def members(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Segment, slug=slug)
+    return render(request, "segments/members.html", {"segment": found, **_members(request, found)})
+
+
+def _members(request: HttpRequest, found: Segment) -> dict[str, Any]:
+    text = request.GET.get("q", "").strip()[:200]
+    after = request.GET.get("after", "")
+    return {"q": text, "after": after, "page": people.members_page(found, text=text, after=after, size=MEMBERS_PAGE)}
+
+
+@require_POST
+@requires(Scope.SEGMENTS_READ, write=Scope.SEGMENTS_WRITE)
+def recompute(request: HttpRequest, slug: str) -> HttpResponse:  # noqa: ARG001 - a view takes its request
+    """Try again where computing failed."""
+    operations.request_recompute(segment_id=get_object_or_404(Segment, slug=slug).pk)
+    return redirect("segments:detail", slug)
+
+
+@require_POST
+@requires(Scope.SEGMENTS_READ, write=Scope.SEGMENTS_WRITE)
+def delete(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Segment, slug=slug)
+    try:
+        operations.delete_segment(segment_id=found.pk)
+    except SegmentInUseError as error:
+        messages.error(request, error.message)
+        return redirect("segments:detail", slug)
+    messages.success(request, f"“{found.name}” is deleted.")
+    return redirect("segments:list")

@@ -1,0 +1,22 @@
+"""Screens of this room: the list, the builder, and the page of one segment."""
+
+from django.urls import path
+
+from segments import builder, screens
+
+app_name = "segments"
+urlpatterns = [
+    path("", screens.segments, name="list"),
+    path("new/", builder.new, name="new"),
+    path("builder/preview/", builder.preview, name="preview"),
+    path("builder/funnel/", builder.funnel, name="funnel"),
+    path("builder/suggest/", builder.suggest, name="suggest"),
+    path("<slug:slug>/", screens.segment, name="detail"),
+    path("<slug:slug>/", screens.segment, name="segment"),
+    path("<slug:slug>/edit/", builder.edit, name="edit"),
+    path("<slug:slug>/recompute/", screens.recompute, name="recompute"),
+    path("<slug:slug>/delete/", screens.delete, name="delete"),
+    path("<slug:slug>/status/", screens.status, name="status"),
+    path("<slug:slug>/members/", screens.members, name="members"),
+    path("<slug:slug>/feed/", screens.feed, name="feed"),
+]
