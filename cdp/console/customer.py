@@ -90,6 +90,7 @@ class EventLine:
     icon: str
     summary: str
     amount: float | None
+    currency: str
     source: str
 
 
@@ -139,12 +140,28 @@ def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:
 
 def read_event(event: TimelineEvent, *, sources: dict[int, str]) -> EventLine:
     properties = event.properties
-    telling = [str(properties[key]) for key in _TELLING if isinstance(properties.get(key), str) and properties[key]]
+    telling = [properties[key] for key in _TELLING if isinstance(properties.get(key), str) and properties[key]]
+    products = _products(properties.get("products"))
+    currency = properties.get("currency")
     amounts = [properties[key] for key in _AMOUNTS if isinstance(properties.get(key), int | float)]
     return EventLine(
         event=event,
         icon=EVENT_ICONS.get(event.name) or TYPE_ICONS.get(event.type, "bolt"),
-        summary=" · ".join(telling[:2]),
+        summary=products or " · ".join(telling[:2]),
         amount=amounts[0] if amounts else None,
+        currency=currency if isinstance(currency, str) else "",
         source=sources.get(event.source_id, ""),
     )
+
+
+def _products(products: Any) -> str:
+    """`Oat milk, Bread and 3 more`, of the list that commerce events carry."""
+    if not isinstance(products, list):
+        return ""
+    items = [product for product in products if isinstance(product, dict)]
+    named = [str(item.get("name") or item.get("category") or "") for item in items]
+    shown = list(dict.fromkeys(name for name in named if name))
+    more = len(items) - len(shown[:2])
+    if not shown:
+        return ""
+    return ", ".join(shown[:2]) + (f" and {more} more" if more > 0 else "")

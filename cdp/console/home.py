@@ -50,6 +50,7 @@ def _live() -> dict[str, Any]:
     return {
         "numbers": overview.read_numbers(now=now),
         "feed": overview.read_feed(),
+        "segments": overview.read_segments(),
         "sources": sources,
         "quiet_since": now - timedelta(days=1),
     }

@@ -18,6 +18,7 @@ from segments.models import Segment, SegmentVersion
 SLOW_AFTER = timedelta(seconds=10)
 STUCK_AFTER = timedelta(minutes=1)
 FEED_SIZE = 12
+SEGMENTS_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,12 @@ class SourceHealth:
     last_received: datetime | None
     stored: int
     quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSize:
+    segment: Segment
+    share: int  # percent of the largest one
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,13 @@ def read_sources(*, now: datetime) -> list[SourceHealth]:
         )
         for source in sources
     ]
+
+
+def read_segments(*, limit: int = SEGMENTS_SHOWN) -> list[SegmentSize]:
+    """The largest segments."""
+    found = list(Segment.objects.order_by("-member_count", "name")[:limit])
+    top = max((segment.member_count for segment in found), default=0) or 1
+    return [SegmentSize(segment=segment, share=round(segment.member_count * 100 / top)) for segment in found]
 
 
 # The newest of each segment by its index; a publication moves many at once and is one line of its own.

@@ -10,6 +10,7 @@
     const theme = choice === "auto" ? (dark.matches ? "dark" : "light") : choice;
     document.documentElement.dataset.bsTheme = theme;
     document.documentElement.dataset.themeChoice = choice;
+    document.documentElement.classList.toggle("dark-mode", theme === "dark"); // what Swagger UI goes by
     document.dispatchEvent(new CustomEvent("theme:changed", { detail: { theme } }));
   };
 
