@@ -25,7 +25,7 @@ from cdp.kernel.embedded.programs import chosen
 from cdp.kernel.embedded.supervise import Supervisor, environment
 
 SERVERS_SECONDS = 600  # crash recovery of a large database
-WEB_SECONDS = 120
+WEB_SECONDS = 300  # a small machine may be busy with other things
 WATCH_SECONDS = 1.0
 TELL_SECONDS = 60  # a program that keeps failing is mentioned this often
 PATIENCE = 3  # exits of one program before we give up on it
