@@ -213,6 +213,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "SourceState": "ingestion.models.Source.State",
+        "SegmentState": "segments.models.Segment.State",
+        "DestinationState": "activation.models.Destination.State",
+        "DeliveryState": "activation.models.Delivery.State",
+        "ConsentRecordState": "consent.models.ConsentRecord.State",
+        "TransitionKind": "segments.models.Transition.Kind",
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 
