@@ -106,7 +106,7 @@ def create(request: HttpRequest) -> HttpResponse:
             form.add_error(error.path.removeprefix("/") or None, error.message)
         else:
             return _page(request, source, write_key=key, created=True)
-    return render(request, "sources/create.html", {"form": form}, status=422 if form.is_bound else 200)
+    return render(request, "sources/create.html", {"form": form})
 
 
 @requires(Scope.EVENTS_READ)

@@ -54,5 +54,4 @@ def account(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Your password is changed.")
         return redirect("console:account")
     roles = [(role, ROLE_MEANINGS[role], sorted(ROLE_SCOPES[role])) for role in sorted(user.roles)]
-    status = 422 if form.is_bound else 200
-    return render(request, "console/account.html", {"form": form, "roles": roles}, status=status)
+    return render(request, "console/account.html", {"form": form, "roles": roles})

@@ -151,7 +151,10 @@ const search = document.getElementById("search");
 if (search) {
   const panel = document.getElementById("search-results");
   const answers = () => [...panel.querySelectorAll("a")];
-  const hide = () => panel.replaceChildren();
+  const hide = () => {
+    htmx.trigger(search, "htmx:abort");
+    panel.replaceChildren();
+  };
 
   document.addEventListener("keydown", (event) => {
     const typing = closest(event, "input, textarea, select, [contenteditable]");
@@ -176,8 +179,8 @@ if (search) {
       (place === 0 ? search : links[place - 1]).focus();
     }
   });
-  document.addEventListener("click", (event) => {
-    if (!search.form.contains(event.target)) hide();
+  search.form.addEventListener("focusout", (event) => {
+    if (!search.form.contains(event.relatedTarget)) setTimeout(hide, 150); // after a click on an answer has landed
   });
   search.addEventListener("input", () => {
     if (!search.value.trim()) hide();
