@@ -8,7 +8,7 @@ import itertools
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,14 +19,14 @@ SHOP_URL = "https://shop.example.com"
 DEVICES = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562's namespace of URLs
 
 # Of all visits: by somebody who never logs in; the others belong to shoppers of the data.
-ANONYMOUS_SHARE = 0.4
+ANONYMOUS_SHARE = 0.35
 # Of shoppers' visits: the weight of logging in among what can be done next, and the share logged in from the start.
-LOGS_IN, LOGGED_IN = 1.0, 0.4
+LOGS_IN, LOGGED_IN = 1.5, 0.5
 LOGS_OUT = 0.5
 RETURNING_ANONYMOUS = 0.3
 REMEMBERED_VISITORS = 500
 COUPON_SHARE = 0.25
-MEANT_TO_BUY = 3  # products in the cart
+MEANT_TO_BUY = 2  # products in the cart
 MOST_ACTIONS = 40
 
 THINKS_FOR = (8.0, 0.7)  # median seconds and sigma of a lognormal
@@ -88,11 +88,15 @@ Action = Callable[[Visit, datetime], list[dict[str, Any]]]
 
 
 class Browsing:
-    """Makes the next event for an instant. Holds the visits under way, some hundred at most at usual rates."""
+    """Makes the next event for an instant. Holds the visits under way, some hundred at most at usual rates.
 
-    def __init__(self, *, people: Sequence[Person], products: Sequence[Product], seed: int, run: str) -> None:
+    `shoppers` says how often each comes, relative to the others.
+    """
+
+    def __init__(self, *, shoppers: Mapping[Person, int], products: Sequence[Product], seed: int, run: str) -> None:
         self.random = random.Random(seed)  # noqa: S311 - plays, keeps no secret
-        self.people = people
+        self.people = list(shoppers)
+        self.weights = list(itertools.accumulate(shoppers.values()))
         self.products = products
         self.by_id = {product.product_id: product for product in products}
         self.run = run
@@ -125,7 +129,7 @@ class Browsing:
         if draw.random() < ANONYMOUS_SHARE:
             person, anonymous_id, logged_in = None, self._stranger(), False
         else:
-            person = draw.choice(self.people)
+            (person,) = draw.choices(self.people, cum_weights=self.weights)
             anonymous_id, logged_in = device_of(person), draw.random() < LOGGED_IN
         return Visit(anonymous_id, person, logged_in, self._context(), session_id=f"{self.run}-{next(self.numbers)}")
 
@@ -175,7 +179,7 @@ class Browsing:
         if visit.person and not visit.logged_in:
             options.append((self._log_in, LOGS_IN))
         if visit.person and visit.logged_in and len(visit.cart) >= MEANT_TO_BUY:
-            options.append((self._order, 5.0))
+            options.append((self._order, 6.0))
         actions, weights = [action for action, _ in options], [weight for _, weight in options]
         return self.random.choices(actions, weights)[0]
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pandas as pd
-
 from cdp.demo import complete_journey
 from cdp.demo.browsing import Product
+from cdp.demo.people import Person, person
 
 SIZE = 400
 NOT_ONLINE = {
@@ -31,10 +30,11 @@ def best_sellers() -> list[Product]:
     return [_product(row) for row in best.itertuples()]
 
 
-def household_numbers(*, first: int | None = None) -> list[int]:
-    """The households of the data set, or the first few."""
-    numbers = pd.unique(complete_journey.table("transactions", columns=["household_id"])["household_id"])
-    return sorted(int(number) for number in numbers)[:first]
+def shoppers(*, households: int | None = None) -> dict[Person, int]:
+    """The people of the households, or of the first few, and how many baskets each took home in the year."""
+    baskets = complete_journey.table("transactions", columns=["household_id", "basket_id"]).drop_duplicates()
+    counts = baskets["household_id"].value_counts().sort_index().head(households or len(baskets))
+    return {person(int(household)): int(count) for household, count in counts.items()}
 
 
 def _product(row: Any) -> Product:

@@ -1,6 +1,6 @@
 """Simulated visitors: plausible, reproducible, bounded."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ PRODUCTS = [Product(str(n), f"PRODUCT {n}", f"CATEGORY {n % 7}", "GROCERY", "Nat
 
 
 def browsing(*, seed=1, run="run") -> Browsing:
-    return Browsing(people=PEOPLE, products=PRODUCTS, seed=seed, run=run)
+    return Browsing(shoppers=dict.fromkeys(PEOPLE, 1), products=PRODUCTS, seed=seed, run=run)
 
 
 def play(visitors: Browsing, *, events: int, rate: float = 5.0):
@@ -108,6 +108,14 @@ class TestBrowsing:
 
         assert strangers
         assert strangers.isdisjoint(known)
+
+    def test_sees_frequent_shoppers_more_often(self):
+        rare, frequent = PEOPLE[:2]
+        visitors = Browsing(shoppers={rare: 1, frequent: 9}, products=PRODUCTS, seed=1, run="run")
+
+        seen = Counter(message["anonymousId"] for message in play(visitors, events=20_000)[0])
+
+        assert seen[device_of(frequent)] > 5 * seen[device_of(rare)] > 0
 
     def test_shares_no_browser_between_two_people(self, messages):
         users = defaultdict(set)

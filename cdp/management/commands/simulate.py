@@ -13,7 +13,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cdp.demo import blueprint, catalogue, keyring
 from cdp.demo.browsing import Browsing
-from cdp.demo.people import person
 from cdp.demo.sender import Sender
 from cdp.demo.simulate import Simulation, Tally
 
@@ -47,9 +46,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{self._line(tally, sender)}\nStopped.")
 
     def _browsing(self, seed: int | None) -> Browsing:
-        households = catalogue.household_numbers(first=keyring.read(settings.CDP_HOME).households or None)
         return Browsing(
-            people=[person(household) for household in households],
+            shoppers=catalogue.shoppers(households=keyring.read(settings.CDP_HOME).households or None),
             products=catalogue.best_sellers(),
             seed=random.randrange(2**32) if seed is None else seed,  # noqa: S311
             run=uuid.uuid4().hex[:12],
