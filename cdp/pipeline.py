@@ -11,7 +11,7 @@
 Every step moves rows from one table to the next in one transaction, so a step that is killed has not happened.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
@@ -22,13 +22,13 @@ import activation.operations
 import consent.queries
 import identity.operations
 import ingestion.ledger
+import ingestion.operations
 import segments.operations
 from consent.subjects import subject_hash
 from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages
-from ingestion.contracts import InboxRow, Incoming, Rejected
-from ingestion.models import Source
+from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
@@ -128,13 +128,17 @@ def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
 def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rejected], *, now: datetime) -> Drained:
     if not rows:
         return Drained()
-    admitted, refused = _ask_consent(decoded, now=now)
+    sources = ingestion.operations.hold_sources(ids={row.source_id for row in rows})
+    if len(sources) < len({row.source_id for row in rows}):
+        decoded = [event for event in decoded if event.source_id in sources]
+        rejected = [item for item in rejected if item.source_id in sources]
+    admitted, refused = _ask_consent(decoded, sources, now=now)
     event_log.require_prepared(admitted, now=now)
     fresh = event_log.keep_unseen(admitted, now=now)
     resolution = _resolve(admitted, now=now)
     event_log.append((event, resolution.profiles[event.identifiers]) for event in fresh)
     changed_traits = identity.operations.write_traits(
-        _trait_updates(admitted, resolution), resolution=resolution, now=now
+        _trait_updates(admitted, resolution, sources), resolution=resolution, now=now
     )
     note_changes(_changes(fresh, resolution, changed_traits))
     ingestion.ledger.quarantine(rejected)
@@ -166,10 +170,11 @@ def _decode(rows: Iterable[InboxRow]) -> tuple[list[Incoming], list[Rejected]]:
     return decoded, rejected
 
 
-def _ask_consent(events: list[Incoming], *, now: datetime) -> tuple[list[Incoming], list[Incoming]]:
+def _ask_consent(
+    events: list[Incoming], sources: Mapping[int, SourceTerms], *, now: datetime
+) -> tuple[list[Incoming], list[Incoming]]:
     """Part the messages of people who do not allow the purpose that their source collects for."""
-    sources = Source.objects.filter(pk__in={event.source_id for event in events}, purpose__isnull=False)
-    purposes = dict(sources.values_list("pk", "purpose_id"))
+    purposes = {id_: terms.purpose_id for id_, terms in sources.items() if terms.purpose_id is not None}
     if not purposes:
         return events, []
     refused: set[tuple[int, tuple[Identifier, ...]]] = set()
@@ -193,21 +198,19 @@ def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
     )
 
 
-def _trait_updates(events: Iterable[Incoming], resolution: Resolution) -> list[TraitUpdate]:
+def _trait_updates(
+    events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
+) -> list[TraitUpdate]:
     """Traits of repeated messages count too: the rule of the last writer makes repetition harmless."""
-    carrying = [event for event in events if event.traits]
-    if not carrying:
-        return []
-    priorities = dict(Source.objects.values_list("pk", "priority"))
     return [
         TraitUpdate(
             resolution.profiles[event.identifiers],
             event.ts,
             event.source_id,
-            priorities[event.source_id],
+            sources[event.source_id].priority,
             event.traits,
         )
-        for event in carrying
+        for event in events
         if event.traits
     ]
 

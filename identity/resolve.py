@@ -15,6 +15,7 @@ from django.db import connection
 from identity.cluster import Clusters
 from identity.contracts import Conflict, Identifier, Resolution, Sighting
 from identity.merge import absorb
+from ingestion.messages import storable_text
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -166,7 +167,7 @@ def _record_conflicts(conflicts: list[tuple[Conflict, int]], *, now: datetime) -
     if not conflicts:
         return
     rows = [
-        (now, c.sighting.source_id, c.sighting.message_id, profile_id, *c.identifier, c.reason)
+        (now, c.sighting.source_id, storable_text(c.sighting.message_id), profile_id, *c.identifier, c.reason)
         for c, profile_id in conflicts
     ]
     with connection.cursor() as cursor:

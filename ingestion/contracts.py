@@ -59,6 +59,14 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceTerms:
+    """What a source says about its messages: for which purpose they are collected, how far its traits count."""
+
+    purpose_id: int | None
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class DayCount:
     day: date
     count: int

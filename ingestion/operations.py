@@ -1,13 +1,15 @@
 """Writes of this room: sources, write keys, and taking requests in."""
 
+from collections.abc import Collection
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.text import slugify
 
 from cdp.kernel.errors import TributaryError
 from consent.models import Purpose
 from ingestion import inbox, keys
+from ingestion.contracts import SourceTerms
 from ingestion.models import Source, WriteKey
 
 MAX_LIVE_KEYS = 2
@@ -63,6 +65,16 @@ def set_source_state(*, source: Source, state: str) -> None:
     source.state = Source.State(state)
     source.save(update_fields=["state"])
     keys.forget()
+
+
+def hold_sources(*, ids: Collection[int]) -> dict[int, SourceTerms]:
+    """The terms of those sources that exist; until the transaction ends, none of them can be deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, purpose_id, priority FROM ingestion_source WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
+            [sorted(ids)],
+        )
+        return {id_: SourceTerms(purpose_id, priority) for id_, purpose_id, priority in cursor.fetchall()}
 
 
 def accept(*, source_id: int, kind: str, events: int, body: bytes, remote_addr: str, now: datetime) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 SEEN_DAYS = 8  # a message is recognised as a repetition for at least seven whole days
 
@@ -76,19 +77,23 @@ def _ensure(name: str, *, parent: str, start: date, end: date, options: str = ""
     if name in _known:
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
-        if not cursor.fetchone()[0]:
+        if not _is_attached(cursor, name):
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
             try:
                 cursor.execute(f'CREATE TABLE IF NOT EXISTS "{name}" (LIKE {parent} INCLUDING DEFAULTS) {options}')
-                cursor.execute("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = %s::regclass)", [name])
-                if not cursor.fetchone()[0]:
+                if not _is_attached(cursor, name):
                     cursor.execute(
                         f'ALTER TABLE {parent} ATTACH PARTITION "{name}" FOR VALUES FROM (%s) TO (%s)', [start, end]
                     )
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     _known.add(name)
+
+
+def _is_attached(cursor: CursorWrapper, name: str) -> bool:
+    """A table of the name is not enough: who made it may have been killed before attaching it."""
+    cursor.execute("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s))", [name])
+    return bool(cursor.fetchone()[0])
 
 
 def _partitions_of(parent: str) -> list[str]:
