@@ -89,7 +89,7 @@ class TestCreateRecords:
             ({"subjects": [{"kind": "user_id", "value": "null"}]}, "subject_missing", "/subjects"),
             ({"subjects": [{"kind": "email"}]}, "required", "/subjects/0/value"),
             ({"evidence": {"text": "a\x00b"}}, "unstorable", None),
-            ({"notice": "\ud800"}, "unstorable", None),
+            ({"evidence": {"text": "\ud800"}}, "unstorable", None),
             ({"method": "telepathy"}, "invalid_choice", "/method"),
         ],
     )
