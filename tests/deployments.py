@@ -62,7 +62,7 @@ def query(home: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]
         connection.close()
 
 
-def wait_until(true: Callable[[], object], *, seconds: float = 30) -> None:
+def wait_until(true: Callable[[], object], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -107,7 +107,7 @@ class Deployment:
     def said(self) -> str:
         return self.log.read_text()
 
-    def wait_running(self, *, seconds: float = 60) -> None:
+    def wait_running(self, *, seconds: float = 240) -> None:
         """Until the launcher has said so."""
         assert self.process
         deadline = time.monotonic() + seconds
@@ -116,14 +116,14 @@ class Deployment:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.1)
 
-    def wait_ended(self, *, seconds: float = 60) -> int:
+    def wait_ended(self, *, seconds: float = 120) -> int:
         assert self.process
         return self.process.wait(seconds)
 
     def answers(self) -> bool:
         """A page that needs the database comes back."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/login/", timeout=5) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/login/", timeout=20) as response:
                 return response.status == 200
         except (OSError, urllib.error.URLError):
             return False

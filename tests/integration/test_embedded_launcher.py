@@ -8,9 +8,12 @@ import psutil
 import pytest
 
 from cdp.kernel.embedded import leftovers, postgres, preflight, processes, services, valkey
+from cdp.kernel.embedded.home import database_url, redis_url
 from cdp.kernel.embedded.programs import PROGRAMS
-from tests.deployments import Deployment, all_processes, query, temporary_home, wait_until
+from tests.deployments import Deployment, all_processes, free_port, query, temporary_home, wait_until
 
+# Seconds on an idle machine; patient where other tests keep it busy.
+pytestmark = pytest.mark.timeout(900)
 ALWAYS = {program.name for program in PROGRAMS if not program.demo}
 
 
@@ -140,7 +143,7 @@ class TestStopping:
         assert "Stopping what an earlier run left behind" in deployment.said
         assert query(deployment.home, "SELECT one FROM kept") == [(1,)]
         deployment.kill()  # alone: supervisord notices and stops the rest
-        wait_until(lambda: all_processes(deployment.home) == [], seconds=60)
+        wait_until(lambda: all_processes(deployment.home) == [])
 
     def test_in_the_middle_of_starting(self):
         with temporary_home() as home:
@@ -184,3 +187,32 @@ class TestRefusals:
             deployment.wait_ended()
 
             assert preflight.holder(home) is None
+
+    def test_a_database_of_ones_own_that_does_not_answer(self):
+        with temporary_home() as home:
+            elsewhere = f"postgresql://somebody@127.0.0.1:{free_port()}/nothing"
+            deployment = Deployment(home, environment={"DATABASE_URL": elsewhere})
+
+            deployment.launch()
+
+            assert deployment.wait_ended() == 1
+            assert "Error: The server of DATABASE_URL does not answer" in deployment.said
+            assert "Traceback" not in deployment.said
+
+
+class TestOwnServers:
+    def test_replace_the_embedded_ones(self):
+        with temporary_home("servers") as servers, temporary_home() as home:
+            services.start(servers, durable=False)
+            own = {"DATABASE_URL": database_url(servers), "REDIS_URL": redis_url(servers)}
+            deployment = Deployment(home, environment=own)
+
+            deployment.launch()
+            deployment.wait_running()
+            answered = deployment.answers()
+            embedded = services.servers(home)
+            deployment.stop()
+
+            assert answered
+            assert embedded == []
+            assert len(services.servers(servers)) == 2

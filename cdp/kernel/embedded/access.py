@@ -1,6 +1,5 @@
 """Which operating-system user PostgreSQL runs as, and which folders that user can enter."""
 
-import grp
 import os
 import pwd
 import stat
@@ -58,13 +57,6 @@ def name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
 
 
 def user_can_reach(path: Path, *, user: User) -> bool:

@@ -7,13 +7,13 @@
 5. Wait. Ctrl-C, SIGTERM or SIGHUP stop everything in reverse; so does our own death, by supervisord.
 """
 
-import contextlib
 import http.client
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +23,7 @@ from cdp.kernel.embedded.home import REPOSITORY
 from cdp.kernel.embedded.processes import end_all, orphans
 from cdp.kernel.embedded.programs import chosen
 from cdp.kernel.embedded.supervise import Supervisor, environment
+from cdp.kernel.embedded.terminal import say, step
 
 SERVERS_SECONDS = 600  # crash recovery of a large database
 WEB_SECONDS = 300  # a small machine may be busy with other things
@@ -40,13 +41,22 @@ def up(home: Path, *, demo: bool) -> int:
     """Run until told to stop; returns the exit status."""
     home = home.resolve()
     for number in STOP_SIGNALS:
-        signal.signal(number, request_stop)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means to outlive it
+            signal.signal(number, request_stop)
     try:
         layout.prepare(home)
+        if demo:
+            allow_receiver()
         with preflight.hold_home(home):
             return Launcher(home, demo=demo).run()
     except StopRequested:
         return 0
+
+
+def allow_receiver() -> None:
+    """Webhooks go to no private address that the person did not name; the demo's receiver is one."""
+    allowed = [word for word in (os.environ.get("CDP_EGRESS_ALLOW"), f"127.0.0.1:{preflight.receiver_port()}") if word]
+    os.environ["CDP_EGRESS_ALLOW"] = ",".join(allowed)
 
 
 def request_stop(_number: int, _frame: FrameType | None) -> None:
@@ -92,6 +102,7 @@ class Launcher:
         self.stop_leftovers()
         preflight.check_disk(self.home)
         preflight.check_ports(demo=self.demo)
+        preflight.check_own_servers()
         if not self.own_database:
             first = not layout.data_dir(self.home).exists()
             with step("Creating the database" if first else "Checking the database"):
@@ -107,8 +118,9 @@ class Launcher:
         """From nothing to a site that answers."""
         self.supervisor.start()
         servers = [program.name for program in self.programs if program.server]
-        with step("Starting PostgreSQL and Valkey"):
-            self.wait("The servers", self.servers_ready, seconds=SERVERS_SECONDS, suspects=servers)
+        if servers:
+            with step(f"Starting {' and '.join(servers)}"):
+                self.wait("The servers", self.servers_ready, seconds=SERVERS_SECONDS, suspects=servers)
         with step("Bringing the database up to date"):
             self.manage("migrate", "--noinput", "--verbosity=0")
         with step("Collecting static files"):
@@ -125,6 +137,10 @@ class Launcher:
 
     def load_demo(self) -> None:
         self.manage("load_demo", quiet=False)
+        self.start_visitors()
+
+    def start_visitors(self) -> None:
+        """Only when the data are there: they are the demo's shoppers."""
         for program in self.programs:
             if program.name == "simulate":
                 self.supervisor.start_program(program)
@@ -210,6 +226,7 @@ class Launcher:
                 say("The supervisor process has ended unexpectedly: starting everything again.")
                 leftovers.stop(self.home)
                 self.bring_up()
+                self.start_visitors()
                 seen = self.pids()
             for name, pid in self.pids().items():
                 if pid != seen.get(name):
@@ -240,7 +257,7 @@ class Launcher:
     def stop(self) -> None:
         if self.supervisor.process is None:
             return
-        with step("Stopping workers, web, Valkey, PostgreSQL"):
+        with step("Stopping everything, workers first"):
             self.supervisor.stop()
             leftovers.stop(self.home)
         say("Stopped.")
@@ -268,30 +285,3 @@ def web_answers() -> bool:
     except (OSError, http.client.HTTPException):
         return False
     return status < http.HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-# --- Talking to the person ----------------------------------------------------------------------------------
-def say(line: str) -> None:
-    """The terminal may be gone by now; the work goes on all the same."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def step(name: str) -> Iterator[None]:
-    """A line that appears at once and is finished with the time it took."""
-    began = time.monotonic()
-    write(f"{name} … ")
-    try:
-        yield
-    except BaseException:
-        write("\n")
-        raise
-    write(f"{time.monotonic() - began:.1f} s\n")
-
-
-def write(text: str) -> None:
-    with contextlib.suppress(OSError):
-        sys.stdout.write(text)
-        sys.stdout.flush()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+import psycopg2
+import redis
 
 from cdp.kernel import env
 from cdp.kernel.embedded.errors import EmbeddedError
@@ -84,6 +86,30 @@ def check_disk(home: Path) -> None:
 
 def free_megabytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free // MEGABYTE
+
+
+def check_own_servers() -> None:
+    """The ones that the person named must answer: we cannot start them."""
+    if database := env.text("DATABASE_URL"):
+        try:
+            psycopg2.connect(database, connect_timeout=10).close()
+        except psycopg2.Error as error:
+            raise unreachable("DATABASE_URL", error) from None
+    if broker := env.text("REDIS_URL"):
+        try:
+            with redis.Redis.from_url(broker, socket_connect_timeout=10) as client:
+                client.ping()
+        except (redis.RedisError, ValueError) as error:
+            raise unreachable("REDIS_URL", error) from None
+
+
+def unreachable(variable: str, error: Exception) -> EmbeddedError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return EmbeddedError(
+        f"The server of {variable} does not answer: {reason}",
+        remedy=f"Start it, correct {variable}, or unset it to use the embedded server.",
+        code="server_unreachable",
+    )
 
 
 def receiver_port() -> int:
