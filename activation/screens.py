@@ -275,6 +275,7 @@ def delivery(request: HttpRequest, pk: int) -> HttpResponse:
         "payload": found.payload if user.may(Scope.PROFILES_READ) else None,
         "consent_record_id": found.consent_record_id,
         "attempts": found.attempts,
+        "is_due": row.next_attempt_at is not None and row.next_attempt_at <= timezone.now(),
         "snippets": SNIPPETS,
     }
     return render(request, "destinations/delivery.html", context)

@@ -1,6 +1,7 @@
 """What a webhook's URL has to look like. Whether it may be reached is decided when it is connected to."""
 
 import ipaddress
+import re
 
 import httpx
 from django.conf import settings
@@ -9,13 +10,16 @@ from activation.egress import is_allow_listed, is_refused
 from activation.errors import InvalidDestinationError
 
 _PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[\w.:-]+")
 
 
 def check_address(url: str) -> None:
     """Raises InvalidDestinationError. An address literal is judged at once; a name has to be resolved first."""
     parsed = _parse(url)
-    if parsed.scheme not in _PORTS or not parsed.host:
+    if parsed.scheme not in _PORTS or not _HOST.fullmatch(parsed.host):
         raise InvalidDestinationError("Give a full address that begins with https:// or http://.")
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise InvalidDestinationError(f"There is no port {parsed.port}.")
     if parsed.userinfo:
         raise InvalidDestinationError("Leave user and password out of the address: they would be shown in lists.")
     if parsed.fragment:
