@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from cdp.kernel.access.models import User
 from cdp.kernel.tasks import send_on_commit
-from segments.ast import Node, parse
+from segments.ast import DefinitionError, Node, parse
 from segments.dependencies import dependencies
 from segments.errors import SegmentError, SegmentInUseError, SegmentNotFoundError, SlugTakenError
 from segments.evaluate import evaluate_changes, recompute, wake_due
@@ -76,7 +76,7 @@ def update_segment(
             segment.name = _checked(name, "name", most=MAX_NAME)
         if description is not None:
             segment.description = _checked(description, "description", most=MAX_DESCRIPTION, empty=True)
-        means_else = node is not None and node != parse(segment.definition)
+        means_else = node is not None and node != _stored_node(segment)
         if node is not None:
             segment.definition = definition
         if means_else:
@@ -106,6 +106,14 @@ def request_recompute(*, segment_id: int) -> None:
     with transaction.atomic():
         segment = _lock(segment_id)
         _send_recompute(segment)
+
+
+def _stored_node(segment: Segment) -> Node | None:
+    """None where what is stored can no longer be read."""
+    try:
+        return parse(segment.definition)
+    except DefinitionError:
+        return None
 
 
 def _publish(segment: Segment, node: Node, user: User | None, now: datetime) -> None:
@@ -154,7 +162,9 @@ def _checked_slug(slug: object) -> str:
         message = f"A slug has small letters, digits and hyphens, {MAX_SLUG} at most."
         raise SegmentError(message, code="invalid_slug", path="/slug")
     if slug in RESERVED_SLUGS:
-        raise SegmentError(f"“{slug}” is an address of its own; choose another slug.", code="invalid_slug", path="/slug")
+        raise SegmentError(
+            f"“{slug}” is an address of its own; choose another slug.", code="invalid_slug", path="/slug"
+        )
     return slug
 
 

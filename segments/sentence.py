@@ -75,7 +75,7 @@ COUNTED = {
     Op.BETWEEN: "between",
 }
 _LISTED = 5
-_TIMES = {1: "once", 2: "twice"}
+_OFTEN = {1: "once", 2: "twice"}
 
 
 def sentence(node: Node) -> str:
@@ -132,9 +132,8 @@ def _plain_occurrence(event: Event) -> bool:
 
 
 def _times(test: Test) -> str:
-    if not isinstance(test.value, tuple) and test.value in _TIMES and test.op is not Op.BETWEEN:
-        return f"{COUNTED[test.op]} {_TIMES[int(str(test.value))]}" if isinstance(test.value, int) else _amount(test)
-    return _amount(test)
+    often = _OFTEN.get(test.value) if isinstance(test.value, int) else None
+    return f"{COUNTED[test.op]} {often}" if often else _amount(test)
 
 
 def _amount(test: Test, noun: str = "time") -> str:
@@ -154,6 +153,8 @@ def _where(where: Where) -> str:
 
 
 def _test(test: Test) -> str:
+    if test.op is Op.ANNIVERSARY_WITHIN and isinstance(test.value, Duration) and not test.value.amount:
+        return "has its anniversary today"
     value = _value(test)
     return f"{COMPARED[test.op]} {value}" if value else COMPARED[test.op]
 
@@ -167,7 +168,7 @@ def _value(test: Test) -> str:
                 return " and ".join(map(_scalar, values))
             return ", ".join(map(_scalar, values[:_LISTED])) + _more(len(values) - _LISTED)
         case Duration() as duration:
-            return "today" if not duration.amount else _duration(duration)
+            return _length(duration, test.op)
         case Moment(text):
             return text
         case str() | int() | float() as value:
@@ -190,7 +191,13 @@ def _scalar(value: Scalar) -> str:
             assert_never(value)
 
 
+def _length(duration: Duration, op: Op) -> str:
+    one = duration.amount == 1 and op is Op.ANNIVERSARY_WITHIN
+    return f"1 {UNITS[duration.unit]}" if one else _duration(duration)
+
+
 def _duration(duration: Duration) -> str:
+    """As it stands behind "the last"."""
     unit = UNITS[duration.unit]
     return unit if duration.amount == 1 else f"{duration.amount:,} {unit}s"
 

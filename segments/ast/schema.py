@@ -80,7 +80,8 @@ def _event() -> Schema:
     }
     numeric = sorted(measure.value for measure in NUMERIC_MEASURES)
     first_or_last = {"properties": {"op": _ops(FIRST_LAST_OPS)}, **_ref("test")}
-    number = {"properties": {"op": _ops(NUMBER_OPS)}, **_ref("test")}
+    number_or_range = {"oneOf": [_ref("number"), {"type": "array"}]}
+    number = {"properties": {"op": _ops(NUMBER_OPS), "value": number_or_range}, **_ref("test")}
     return _object(properties, required=["type", "event"]) | {
         "if": {"properties": {"measure": {"enum": numeric}}},
         "then": number,

@@ -164,7 +164,7 @@ class World:
         return self.trait() if kind < 0.7 else self.event()
 
     def trait(self) -> dict[str, Any]:
-        path = self.random.choice(PATHS)
+        path = self.random.choice((*PATHS, "when", "when"))
         return {"type": "trait", "trait": path, **self.test(path)}
 
     def event(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class World:
         )
         node: dict[str, Any] = {"type": "event", "event": self.event_names(), "measure": measure}
         if self.random.random() < 0.35:
-            paths = self.random.sample(PATHS, self.random.choice((1, 1, 2)))
+            paths = self.random.sample((*PATHS, "when", "when"), self.random.choice((1, 1, 2)))
             node["where"] = [{"property": path, **self.test(path)} for path in paths]
         if measure in {"first", "last"}:
             node["of"] = self.random.choice(SINGLE_PATHS)

@@ -1,0 +1,550 @@
+"""What evaluation promises beyond the right answer: at the right second, all or nothing, nothing lost. R: D2, D8"""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from segments import operations, queries
+from segments.ast import DefinitionError
+from segments.errors import QueryTooSlowError, SegmentError, SegmentInUseError, SegmentNotFoundError, SlugTakenError
+from segments.models import Change, Dependency, Due, Membership, Segment, SegmentVersion, Transition
+from tests.factories import segments as make
+
+NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+ORDER = "Order Completed"
+BOUGHT = {"type": "event", "event": ORDER, "window": {"last": "7d"}}
+QUIET = {"type": "not", "of": BOUGHT}
+SPENT = {"type": "event", "event": ORDER, "measure": "sum", "of": "revenue", "op": "gt", "value": 500}
+GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
+FAR = timedelta(days=60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _months(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        make.ensure_months((NOW - FAR).date(), (NOW + FAR).date())
+
+
+def live_segment(definition: dict[str, Any], *, name: str = "Test", now: datetime = NOW) -> Segment:
+    segment = operations.create_segment(name=name, definition=definition, now=now)
+    operations.recompute(segment_id=segment.pk, now=now)
+    segment.refresh_from_db()
+    assert segment.state == Segment.State.LIVE, segment.error
+    return segment
+
+
+def members_of(segment: Segment) -> set[int]:
+    return set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
+
+
+def moves_of(segment: Segment) -> list[tuple[int, str, str, datetime]]:
+    rows = Transition.objects.filter(segment=segment).order_by("id")
+    return list(rows.values_list("profile_id", "kind", "cause", "at"))
+
+
+@pytest.mark.django_db
+class TestTime:
+    def test_nobody_bought_anything_is_entered_the_instant_a_week_is_over(self) -> None:
+        profile = make.make_profile()
+        bought_at = NOW - timedelta(days=2)
+        make.make_event(profile, ORDER, bought_at)
+        segment = live_segment(QUIET)
+        over = bought_at + timedelta(days=7)
+
+        early = operations.wake_due(now=over - MICROSECOND, limit=100)
+        assert (early.entered, members_of(segment)) == (0, set())
+
+        on_time = operations.wake_due(now=over, limit=100)
+        assert (on_time.entered, members_of(segment)) == (1, {profile})
+        assert moves_of(segment) == [(profile, "entered", "time", over)]
+        assert not Due.objects.exists()
+
+    def test_a_future_event_counts_when_its_time_comes(self) -> None:
+        profile = make.make_profile()
+        make.make_event(profile, ORDER, NOW + timedelta(hours=1))
+        segment = live_segment({"type": "event", "event": ORDER})
+
+        operations.wake_due(now=NOW + timedelta(minutes=59), limit=100)
+        assert members_of(segment) == set()
+
+        operations.wake_due(now=NOW + timedelta(hours=1), limit=100)
+        assert members_of(segment) == {profile}
+
+    def test_a_birthday_comes_and_goes_at_midnight_of_the_deployment(self, settings: Any) -> None:
+        settings.TIME_ZONE = "Europe/Berlin"
+        profile = make.make_profile({"birthday": "1990-03-17"})
+        segment = live_segment({"type": "trait", "trait": "birthday", "op": "anniversary_within", "value": "0d"})
+        midnight = datetime(2026, 3, 16, 23, 0, tzinfo=UTC)
+
+        operations.wake_due(now=midnight - MICROSECOND, limit=100)
+        assert members_of(segment) == set()
+        operations.wake_due(now=midnight, limit=100)
+        assert members_of(segment) == {profile}
+        operations.wake_due(now=midnight + timedelta(days=1), limit=100)
+        assert members_of(segment) == set()
+        assert Due.objects.get().at == datetime(2027, 3, 16, 23, 0, tzinfo=UTC)
+
+    def test_counts_that_can_only_fall_need_no_waking_when_they_are_too_low(self) -> None:
+        profile = make.make_profile()
+        make.make_event(profile, ORDER, NOW - timedelta(days=1))
+
+        live_segment({"type": "event", "event": ORDER, "op": "gte", "value": 2, "window": {"last": "7d"}})
+
+        assert not Due.objects.exists()
+
+    def test_waking_leaves_what_is_not_due(self) -> None:
+        soon, later = make.make_profile(), make.make_profile()
+        make.make_event(soon, ORDER, NOW - timedelta(days=6))
+        make.make_event(later, ORDER, NOW - timedelta(days=1))
+        segment = live_segment(BOUGHT)
+
+        operations.wake_due(now=NOW + timedelta(days=2), limit=100)
+
+        assert members_of(segment) == {later}
+        assert list(Due.objects.values_list("profile_id", flat=True)) == [later]
+
+
+@pytest.mark.django_db
+class TestChanges:
+    def test_only_segments_that_read_what_changed_are_asked(self) -> None:
+        profile = make.make_profile({"country": "DE"})
+        by_trait, by_event = live_segment(GERMAN, name="Trait"), live_segment(SPENT, name="Event")
+        make.make_event_name(ORDER, value_property="revenue")
+        make.make_event(profile, ORDER, NOW, {"revenue": 600})
+        make.note_change(profile, events=[ORDER])
+
+        span = operations.evaluate_changes(now=NOW, limit=100)
+
+        assert span.segment_ids == (by_event.pk,)
+        assert (span.entered, span.left) == (1, 0)
+        assert members_of(by_trait) == {profile}
+        assert not Change.objects.exists()
+
+    def test_an_event_name_that_appears_later_starts_to_match(self) -> None:
+        segment = live_segment({"type": "event", "event": "Brand New"})
+        profile = make.make_profile()
+        make.make_event(profile, "Brand New", NOW)
+        make.note_change(profile, events=["Brand New"])
+
+        operations.evaluate_changes(now=NOW, limit=100)
+
+        assert members_of(segment) == {profile}
+
+    def test_a_new_profile_enters_what_holds_for_somebody_who_did_nothing(self) -> None:
+        never_bought, german = live_segment(QUIET, name="Quiet"), live_segment(GERMAN, name="German")
+        profile = make.make_profile()
+        make.note_change(profile, created=True)
+
+        operations.evaluate_changes(now=NOW, limit=100)
+
+        assert members_of(never_bought) == {profile}
+        assert members_of(german) == set()
+
+    def test_many_changes_of_one_profile_are_one_transition(self) -> None:
+        segment = live_segment(SPENT)
+        profile = make.make_profile()
+        for amount in (300, 300, 300):
+            make.make_event(profile, ORDER, NOW, {"revenue": amount})
+            make.note_change(profile, events=[ORDER])
+
+        operations.evaluate_changes(now=NOW, limit=100)
+
+        assert moves_of(segment) == [(profile, "entered", "change", NOW)]
+
+    def test_claims_no_more_than_the_limit(self) -> None:
+        live_segment(GERMAN)
+        for _ in range(5):
+            make.note_change(make.make_profile({"country": "DE"}), traits=["country"])
+
+        assert operations.evaluate_changes(now=NOW, limit=3).entered == 3
+        assert operations.evaluate_changes(now=NOW, limit=3).entered == 2
+        assert operations.evaluate_changes(now=NOW, limit=3).segment_ids == ()
+
+    def test_a_span_names_exactly_the_transitions_of_its_transaction(self) -> None:
+        segment = live_segment(GERMAN)
+        first = make.make_profile({"country": "DE"})
+        make.note_change(first, traits=["country"])
+        operations.evaluate_changes(now=NOW, limit=100)
+        second = make.make_profile({"country": "DE"})
+        make.note_change(second, traits=["country"])
+
+        span = operations.evaluate_changes(now=NOW, limit=100)
+
+        found = Transition.objects.filter(segment_id__in=span.segment_ids, id__gt=span.after_id)
+        assert list(found.values_list("profile_id", "segment_id")) == [(second, segment.pk)]
+
+    def test_an_absorbed_profile_leaves_and_the_survivor_is_asked_again(self) -> None:
+        segment = live_segment({"type": "event", "event": ORDER, "op": "gte", "value": 2})
+        survivor, absorbed = make.make_profile(), make.make_profile()
+        both = live_segment({"type": "event", "event": ORDER}, name="Bought")
+        for profile in (survivor, absorbed):
+            make.make_event(profile, ORDER, NOW - timedelta(days=1))
+            make.note_change(profile, events=[ORDER])
+        operations.evaluate_changes(now=NOW, limit=100)
+        assert members_of(both) == {survivor, absorbed}
+
+        make.absorb(absorbed, into=survivor)
+        operations.evaluate_changes(now=NOW, limit=100)
+
+        assert members_of(both) == {survivor}
+        assert moves_of(both)[-1] == (absorbed, "left", "merge", NOW)
+        assert moves_of(segment) == [(survivor, "entered", "merge", NOW)]
+
+    def test_a_recompute_lets_profiles_that_are_gone_leave(self) -> None:
+        profile = make.make_profile({"country": "DE"})
+        segment = live_segment(GERMAN)
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM profile WHERE id = %s", [profile])
+
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        assert moves_of(segment)[-1] == (profile, "left", "merge", NOW)
+
+
+@pytest.mark.django_db
+class TestFailures:
+    @pytest.fixture
+    def broken(self) -> Iterator[Segment]:
+        """A definition that was stored by a version with a richer language."""
+        segment = live_segment(GERMAN, name="Broken")
+        Segment.objects.filter(pk=segment.pk).update(
+            definition={"type": "trait", "trait": "country", "op": "sounds_like"}
+        )
+        return segment
+
+    def test_one_segment_that_fails_does_not_stop_the_others(self, broken: Segment) -> None:
+        before, after = live_segment(GERMAN, name="Before"), live_segment(GERMAN, name="After")
+        profile = make.make_profile({"country": "DE"})
+        make.note_change(profile, traits=["country"])
+
+        span = operations.evaluate_changes(now=NOW, limit=100)
+
+        broken.refresh_from_db()
+        assert broken.state == Segment.State.FAILED
+        assert "sounds_like" in broken.error
+        assert members_of(before) == members_of(after) == {profile}
+        assert span.entered == 2
+
+    def test_a_failed_recompute_is_kept_on_the_segment(self, broken: Segment) -> None:
+        span = operations.recompute(segment_id=broken.pk, now=NOW)
+
+        broken.refresh_from_db()
+        assert (broken.state, span.size) == (Segment.State.FAILED, 0)
+
+    def test_a_failed_segment_is_left_alone_until_it_is_mended(self, broken: Segment) -> None:
+        operations.recompute(segment_id=broken.pk, now=NOW)
+        profile = make.make_profile({"country": "DE"})
+        make.note_change(profile, traits=["country"])
+        operations.evaluate_changes(now=NOW, limit=100)
+        assert members_of(broken) == set()
+
+        operations.update_segment(segment_id=broken.pk, definition=GERMAN, now=NOW)
+        operations.recompute(segment_id=broken.pk, now=NOW)
+
+        broken.refresh_from_db()
+        assert (broken.state, broken.error) == (Segment.State.LIVE, "")
+        assert members_of(broken) == {profile}
+
+    def test_a_query_that_takes_too_long_fails_its_segment_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        profile = make.make_profile({"country": "DE"})
+        slow = operations.create_segment(name="Slow", definition=GERMAN, now=NOW)
+        make_slow(monkeypatch, "segments.evaluate.compile_state")
+        monkeypatch.setattr("segments.evaluate.RECOMPUTE_SECONDS", 1)
+
+        operations.recompute(segment_id=slow.pk, now=NOW)
+
+        slow.refresh_from_db()
+        assert slow.state == Segment.State.FAILED
+        assert "longer than allowed" in slow.error
+        monkeypatch.undo()
+        operations.recompute(segment_id=slow.pk, now=NOW)
+        assert members_of(slow) == {profile}
+
+    def test_a_preview_that_takes_too_long_says_what_to_change(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make.make_profile({"country": "DE"})
+        make_slow(monkeypatch, "segments.queries.compile_members")
+        monkeypatch.setattr(queries, "PREVIEW_SECONDS", 1)
+
+        with pytest.raises(QueryTooSlowError, match="Shorten its windows"):
+            queries.preview(definition=GERMAN, as_of=NOW)
+
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone()[0] == "0"
+
+    def test_a_segment_that_was_deleted_meanwhile_is_no_failure(self) -> None:
+        assert operations.recompute(segment_id=987_654, now=NOW).segment_ids == ()
+
+
+def make_slow(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """The real query, with a wait of two seconds in it."""
+    import segments.compile
+    from segments.sql import Sql, sql
+
+    original = getattr(segments.compile, place.rpartition(".")[2])
+    slow = "WITH wait AS MATERIALIZED (SELECT pg_sleep(2)) SELECT q.* FROM ({query}) AS q CROSS JOIN wait"
+    monkeypatch.setattr(place, lambda *args: sql(slow, query=original(*args)) if args else Sql(""))
+
+
+@pytest.mark.django_db
+class TestVersions:
+    def test_an_edit_is_a_new_version_and_sends_entries_and_exits(self) -> None:
+        german, french = make.make_profile({"country": "DE"}), make.make_profile({"country": "FR"})
+        segment = live_segment(GERMAN)
+
+        operations.update_segment(segment_id=segment.pk, definition=GERMAN | {"value": "FR"}, now=NOW)
+        segment.refresh_from_db()
+        assert (segment.version, segment.state) == (2, Segment.State.COMPUTING)
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        assert members_of(segment) == {french}
+        moves = Transition.objects.filter(segment=segment, version=2).order_by("kind")
+        assert list(moves.values_list("profile_id", "kind", "cause")) == [
+            (french, "entered", "definition"),
+            (german, "left", "definition"),
+        ]
+        assert list(SegmentVersion.objects.filter(segment=segment).values_list("number", flat=True)) == [1, 2]
+
+    def test_another_spelling_of_the_same_is_no_new_version(self) -> None:
+        segment = live_segment({"type": "event", "event": ORDER})
+
+        same = {"type": "event", "event": [ORDER], "measure": "count", "op": "gte", "value": 1}
+        changed = operations.update_segment(segment_id=segment.pk, name="Other", definition=same, now=NOW)
+
+        assert (changed.version, changed.state, changed.name) == (1, Segment.State.LIVE, "Other")
+
+    def test_the_dependency_index_follows_the_definition(self) -> None:
+        segment = live_segment({"type": "all", "of": [GERMAN, SPENT]})
+        assert set(Dependency.objects.filter(segment=segment).values_list("kind", "key")) == {
+            ("trait", "country"),
+            ("event", ORDER),
+        }
+
+        operations.update_segment(segment_id=segment.pk, definition=QUIET, now=NOW)
+
+        assert set(Dependency.objects.filter(segment=segment).values_list("kind", "key")) == {
+            ("event", ORDER),
+            ("empty", ""),
+        }
+
+    def test_changes_while_it_is_computed_are_not_lost(self) -> None:
+        segment = live_segment(GERMAN)
+        operations.update_segment(segment_id=segment.pk, definition=GERMAN | {"value": "FR"}, now=NOW)
+        profile = make.make_profile({"country": "FR"})
+        make.note_change(profile, traits=["country"])
+
+        operations.evaluate_changes(now=NOW, limit=100)
+        assert members_of(segment) == set()
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        assert members_of(segment) == {profile}
+
+
+@pytest.mark.django_db
+class TestOperations:
+    def test_a_slug_is_made_from_the_name_and_kept_apart(self) -> None:
+        slugs = [operations.create_segment(name="Big Spenders!", definition=GERMAN, now=NOW).slug for _ in range(3)]
+
+        assert slugs == ["big-spenders", "big-spenders-2", "big-spenders-3"]
+        assert operations.create_segment(name="日本", definition=GERMAN, now=NOW).slug == "segment"
+        assert operations.create_segment(name="Preview", definition=GERMAN, now=NOW).slug == "preview-2"
+
+    def test_a_slug_is_taken_once(self) -> None:
+        operations.create_segment(slug="vip", name="VIP", definition=GERMAN, now=NOW)
+
+        with pytest.raises(SlugTakenError):
+            operations.create_segment(slug="vip", name="VIP", definition=GERMAN, now=NOW)
+
+    @pytest.mark.parametrize("slug", ["Vip", "a b", "-a", "x" * 81, "schema", "ä", "a\n"])
+    def test_a_slug_fits_into_an_address(self, slug: str) -> None:
+        with pytest.raises(SegmentError) as refused:
+            operations.create_segment(slug=slug, name="VIP", definition=GERMAN, now=NOW)
+
+        assert (refused.value.code, refused.value.path) == ("invalid_slug", "/slug")
+
+    @pytest.mark.parametrize(
+        ("name", "code"), [("", "invalid"), (" ", "invalid"), ("x" * 121, "too_long"), ("\0", "invalid")]
+    )
+    def test_a_name_is_needed(self, name: str, code: str) -> None:
+        with pytest.raises(SegmentError) as refused:
+            operations.create_segment(name=name, definition=GERMAN, now=NOW)
+
+        assert (refused.value.code, refused.value.path) == (code, "/name")
+
+    def test_a_definition_that_cannot_be_read_is_not_stored(self) -> None:
+        with pytest.raises(DefinitionError):
+            operations.create_segment(name="VIP", definition={"type": "all", "of": []}, now=NOW)
+
+        assert not Segment.objects.exists()
+
+    def test_deleting_takes_members_history_and_due_times_along(self) -> None:
+        profile = make.make_profile()
+        make.make_event(profile, ORDER, NOW - timedelta(days=1))
+        segment = live_segment(BOUGHT)
+
+        operations.delete_segment(segment_id=segment.pk)
+
+        for model in (Segment, Membership, Transition, Due, Dependency, SegmentVersion):
+            assert not model.objects.exists(), model
+        with pytest.raises(SegmentNotFoundError):
+            operations.delete_segment(segment_id=segment.pk)
+
+    def test_a_segment_that_a_destination_listens_to_stays(self) -> None:
+        from activation.models import Destination, Subscription
+
+        segment = live_segment(GERMAN)
+        destination = Destination.objects.create(slug="hook", name="Hook")
+        Subscription.objects.create(destination=destination, segment=segment)
+
+        with pytest.raises(SegmentInUseError, match="1 subscription"):
+            operations.delete_segment(segment_id=segment.pk)
+
+        assert Segment.objects.exists()
+
+
+@pytest.mark.django_db
+class TestQueries:
+    def test_the_trend_ends_on_the_count_of_now(self) -> None:
+        segment = live_segment(GERMAN, now=NOW - timedelta(days=3))
+        people = [make.make_profile() for _ in range(3)]
+        for days, country in ((2, "DE"), (1, "FR"), (0, "DE")):
+            for profile in people[: 3 - days]:
+                make.set_traits(profile, {"country": country})
+                make.note_change(profile, traits=["country"])
+            operations.evaluate_changes(now=NOW - timedelta(days=days), limit=100)
+
+        days = queries.trend(segment_id=segment.pk, days=4, now=NOW)
+
+        assert [(day.entered, day.left, day.size) for day in days] == [(0, 0, 0), (1, 0, 1), (0, 1, 0), (3, 0, 3)]
+        segment.refresh_from_db()
+        assert segment.member_count == days[-1].size == 3
+        (line,) = queries.overview(now=NOW)
+        assert (line.entered, line.left, line.member_count) == (4, 1, 3)
+
+    def test_pages_of_members_and_transitions_follow_each_other(self) -> None:
+        people = [make.make_profile({"country": "DE"}) for _ in range(5)]
+        segment = live_segment(GERMAN)
+        late = make.make_profile({"country": "DE"})
+        make.note_change(late, traits=["country"])
+        operations.evaluate_changes(now=NOW + timedelta(hours=1), limit=100)
+
+        pages, after = [], None
+        while page := queries.members(segment_id=segment.pk, limit=2, after=after):
+            pages.append([member.profile_id for member in page])
+            after = (page[-1].entered_at, page[-1].profile_id)
+        assert pages == [[late, people[0]], [people[1], people[2]], [people[3], people[4]]]
+
+        seen, before = [], None
+        while moves := queries.transitions(segment_id=segment.pk, limit=4, before=before):
+            seen += [move.profile_id for move in moves]
+            before = (moves[-1].at, moves[-1].id)
+        assert seen == [late, *reversed(people)]
+        assert [found.slug for found in queries.segments_of_profile(profile_id=late)] == [segment.slug]
+
+    def test_a_preview_shows_what_each_condition_leaves(self) -> None:
+        for country, revenue in (("DE", 600), ("DE", 100), ("FR", 700), ("FR", 5)):
+            make.make_event(make.make_profile({"country": country}), ORDER, NOW, {"revenue": revenue})
+
+        found = queries.preview(definition={"type": "all", "of": [GERMAN, SPENT]}, as_of=NOW, breakdown=True)
+
+        assert (found.count, len(found.sample_ids), found.total) == (1, 1, 4)
+        assert [(part.alone, part.cumulative) for part in found.breakdown] == [(2, 2), (2, 1)]
+        either = queries.preview(definition={"type": "any", "of": [GERMAN, SPENT]}, as_of=NOW, breakdown=True)
+        assert (either.count, [part.cumulative for part in either.breakdown]) == (3, [2, 3])
+
+    def test_a_preview_can_look_back(self) -> None:
+        profile = make.make_profile()
+        make.make_event(profile, ORDER, NOW - timedelta(days=20))
+
+        assert queries.preview(definition=BOUGHT, as_of=NOW).count == 0
+        assert queries.preview(definition=BOUGHT, as_of=NOW - timedelta(days=15)).count == 1
+        assert queries.preview(definition=BOUGHT, as_of=NOW - timedelta(days=21)).count == 0
+
+    def test_sums_of_cents_are_exact(self) -> None:
+        """0.1 + 0.2 is 0.30000000000000004 in binary."""
+        make.make_event_name(ORDER, value_property="revenue")
+        profile = make.make_profile()
+        for cents in (0.1, 0.2):
+            make.make_event(profile, ORDER, NOW, {"revenue": cents})
+
+        assert queries.preview(definition=SPENT | {"op": "eq", "value": 0.3}, as_of=NOW).count == 1
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConcurrency:
+    @pytest.fixture(autouse=True)
+    def _clean(self) -> Iterator[None]:
+        """Django empties only the tables that it manages."""
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM event; DELETE FROM change")
+
+    def test_a_change_during_a_recompute_waits_for_it_and_is_not_lost(self) -> None:
+        profile = make.make_profile({"country": "FR"})
+        segment = live_segment(GERMAN)
+        make.set_traits(profile, {"country": "DE"})
+        make.note_change(profile, traits=["country"])
+        evaluator = threading.Thread(target=in_a_thread, args=[lambda: operations.evaluate_changes(now=NOW, limit=9)])
+
+        with transaction.atomic():
+            operations.recompute(segment_id=segment.pk, now=NOW)
+            evaluator.start()
+            evaluator.join(0.5)
+            assert evaluator.is_alive(), "evaluation has to wait for the recompute"
+        evaluator.join(10)
+
+        assert members_of(segment) == {profile}
+        assert len(moves_of(segment)) == 1
+        segment.refresh_from_db()
+        assert segment.member_count == 1
+
+    def test_waking_passes_by_a_segment_that_is_being_computed(self) -> None:
+        profile = make.make_profile()
+        make.make_event(profile, ORDER, NOW - timedelta(days=1))
+        segment = live_segment(BOUGHT)
+        spans: list[Any] = []
+        wake = threading.Thread(
+            target=in_a_thread, args=[lambda: spans.append(operations.wake_due(now=NOW + FAR, limit=9))]
+        )
+
+        with transaction.atomic():
+            Segment.objects.select_for_update(no_key=True).get(pk=segment.pk)
+            wake.start()
+            wake.join(10)
+            assert spans[0].segment_ids == ()
+
+        assert operations.wake_due(now=NOW + FAR, limit=9).left == 1
+
+    def test_two_evaluators_share_the_changes_between_them(self) -> None:
+        segment = live_segment(GERMAN)
+        people = {make.make_profile({"country": "DE"}) for _ in range(40)}
+        for profile in people:
+            make.note_change(profile, traits=["country"])
+        threads = [threading.Thread(target=in_a_thread, args=[drain_changes]) for _ in range(3)]
+
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+        assert members_of(segment) == people
+        assert len(moves_of(segment)) == 40
+        segment.refresh_from_db()
+        assert segment.member_count == 40
+
+
+def drain_changes() -> None:
+    while operations.evaluate_changes(now=NOW, limit=5).segment_ids:
+        pass
+
+
+def in_a_thread(work: Any) -> None:
+    try:
+        work()
+    finally:
+        connections.close_all()
