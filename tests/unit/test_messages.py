@@ -426,13 +426,13 @@ FIELDS = [
     "type", "messageId", "userId", "anonymousId", "event", "name", "category", "properties", "traits", "context",
     "timestamp", "originalTimestamp", "sentAt",
 ]  # fmt: skip
-KINDS = st.sampled_from(["track", "identify", "page", "screen"])
+ROUTES = st.sampled_from(["track", "identify", "page", "screen"])
 TIMES = st.sampled_from(["2026-03-10T12:00:00Z", "2026-03-01", "", "x", "0001-01-01T00:00:00+14:00"])
 MESSAGE = st.fixed_dictionaries(
     {},
     optional={
         **dict.fromkeys(FIELDS, JSON),
-        "type": KINDS | JSON,
+        "type": ROUTES | JSON,
         "timestamp": TIMES | JSON,
         "sentAt": TIMES | JSON,
         "userId": st.text() | JSON,
@@ -462,7 +462,7 @@ class TestFuzz:
             self.check(item)
 
     @settings(max_examples=150)
-    @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,\\u0d8 1e-', max_size=60).map(str.encode), KINDS)
+    @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,\\u0d8 1e-', max_size=60).map(str.encode), ROUTES)
     def test_any_bytes(self, junk: bytes, kind: str):
         for item in decode(junk) + decode(junk, kind=kind) + decode(b'{"batch":[' + junk + b"]}"):
             self.check(item)
