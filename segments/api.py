@@ -202,6 +202,7 @@ class SegmentViewSet(
     serializer_class = SegmentSerializer
     parser_classes = [NestedJSONParser]
     lookup_field = "slug"
+    filterset_class: Any = None
     filterset_fields = ["state"]
 
     @property
@@ -236,8 +237,8 @@ class SegmentViewSet(
         operations.delete_segment(segment_id=instance.pk)
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
-    @action(detail=False, filterset_class=None, pagination_class=None)
-    def schema(self, _request: Request) -> Response:
+    @action(detail=False, url_path="schema", url_name="schema", filter_backends=[], pagination_class=None)
+    def definition_schema(self, _request: Request) -> Response:
         """The JSON Schema of a definition."""
         return Response(json_schema())
 
@@ -248,8 +249,9 @@ class SegmentViewSet(
     @action(detail=False, methods=["post"], url_path="validate", url_name="validate")
     def validate_definition(self, request: Request) -> Response:
         """Whether a definition can be understood: its sentence, or what is wrong with it and where."""
+        definition = _definition_of(request)
         try:
-            node = parse(_definition_of(request))
+            node = parse(definition)
         except DefinitionError as error:
             return Response({"valid": False, "error": error.as_dict()})
         return Response({"valid": True, "sentence": sentence(node)})
@@ -288,7 +290,7 @@ class SegmentViewSet(
         return Response(SegmentSerializer(queries.get_segment(slug=slug)).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(parameters=[KeysetQuery], responses=_page("MemberPage", MemberSerializer(many=True)), filters=False)
-    @action(detail=True, filterset_class=None, pagination_class=None)
+    @action(detail=True, filter_backends=[], pagination_class=None)
     def members(self, request: Request, slug: str) -> Response:
         """Who is in, those that entered last first."""
         segment, query = queries.get_segment(slug=slug), self._query(KeysetQuery, request)
@@ -301,7 +303,7 @@ class SegmentViewSet(
     @extend_schema(
         parameters=[KeysetQuery], responses=_page("TransitionPage", TransitionSerializer(many=True)), filters=False
     )
-    @action(detail=True, filterset_class=None, pagination_class=None)
+    @action(detail=True, filter_backends=[], pagination_class=None)
     def transitions(self, request: Request, slug: str) -> Response:
         """Every entry and exit, the newest first."""
         segment, query = queries.get_segment(slug=slug), self._query(KeysetQuery, request)
@@ -311,7 +313,7 @@ class SegmentViewSet(
         return Response(page | {"results": TransitionSerializer(page["results"], many=True).data})
 
     @extend_schema(parameters=[TrendQuery], responses=_page("TrendPage", TrendDaySerializer(many=True)), filters=False)
-    @action(detail=True, filterset_class=None, pagination_class=None)
+    @action(detail=True, filter_backends=[], pagination_class=None)
     def trend(self, request: Request, slug: str) -> Response:
         """Entries, exits and size of the last days, today last."""
         segment, query = queries.get_segment(slug=slug), self._query(TrendQuery, request)
