@@ -97,12 +97,12 @@ def _show_editor(
 @require_POST
 @requires(Scope.SEGMENTS_READ)
 def preview(request: HttpRequest) -> HttpResponse:
-    """Count, sentence and sample of an unsaved definition; 422 with code and path where it is wrong."""
+    """Count, sentence and sample of an unsaved definition, or the problem with it, with code and path."""
     user: Any = request.user
     try:
         found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=SAMPLE)
     except TributaryError as error:
-        return JsonResponse(error.as_dict(), status=422)
+        return JsonResponse({"problem": error.as_dict()})
     total = identity.count_profiles()
     sample = people.describe(found.sample_ids) if user.may(Scope.PROFILES_READ) else []
     answer = {
@@ -138,7 +138,7 @@ def funnel(request: HttpRequest) -> HttpResponse:
     try:
         found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=0, breakdown=True)
     except TributaryError as error:
-        return JsonResponse(error.as_dict(), status=422)
+        return JsonResponse({"problem": error.as_dict()})
     steps = [{"label": part.sentence, "count": part.cumulative, "alone": part.alone} for part in found.breakdown]
     return JsonResponse({"steps": steps})
 

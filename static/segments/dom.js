@@ -14,8 +14,10 @@ const PROPERTIES = { value: 1, checked: 1, disabled: 1, textContent: 1, selected
 
 export const icon = (name) => h("i", { class: `ti ti-${name}`, "aria-hidden": "true" });
 
+/** A select that shows what is chosen even where that is none of the options. */
 export function select(options, value, props) {
-  const items = options.map(([name, label]) => h("option", { value: name, selected: name === value }, label));
+  const offered = options.some(([name]) => name === value) ? options : [...options, [value, String(value)]];
+  const items = offered.map(([name, label]) => h("option", { value: name, selected: name === value }, label));
   return h("select", { class: "form-select", ...props }, items);
 }
 

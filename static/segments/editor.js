@@ -69,14 +69,18 @@ document.addEventListener("click", (event) => {
 
 form.addEventListener("submit", (event) => {
   field("definition").value = JSON.stringify(builder.definition);
-  if (builder.isComplete && !refused) {
+  const named = field("name").value.trim() !== "";
+  document.getElementById("name-error").hidden = named;
+  field("name").classList.toggle("is-invalid", !named);
+  if (builder.isComplete && !refused && named) {
     leaving = true;
     return;
   }
   event.preventDefault();
   event.stopPropagation();
-  if (refused) builder.querySelector(".is-bad")?.scrollIntoView({ block: "center" });
-  else builder.showGaps();
+  if (refused) builder.querySelector(".is-bad, .is-invalid")?.scrollIntoView({ block: "center" });
+  else if (!builder.isComplete) builder.showGaps();
+  else field("name").focus();
 });
 
 addEventListener("beforeunload", (event) => {

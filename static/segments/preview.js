@@ -40,15 +40,17 @@ export class Preview {
     try {
       const answer = await this.#post(this.#urls.previewUrl, definition, abort.signal);
       this.onanswer(answer.problem ?? null);
-      if (answer.problem) return this.#refused(answer.problem);
+      if (answer.problem) {
+        this.#refused(answer.problem);
+        return;
+      }
       this.#show(answer);
       const funnel = await this.#post(this.#urls.funnelUrl, definition, abort.signal);
-      return this.#showFunnel(funnel.steps ?? []);
+      this.#showFunnel(funnel.steps ?? []);
     } catch (error) {
-      if (error.name === "AbortError") return null;
+      if (error.name === "AbortError") return;
       this.#showHint(["The count cannot be had at the moment. It is asked for again with the next change."], true);
       this.#panel.dataset.state = "failed";
-      return null;
     }
   }
 
@@ -59,7 +61,6 @@ export class Preview {
       body: JSON.stringify({ definition }),
       signal,
     });
-    if (response.status === 422) return { problem: await response.json() };
     if (!response.ok) throw new Error(`The server answered ${response.status}`);
     return response.json();
   }
