@@ -121,6 +121,7 @@ CELERY_BEAT_SCHEDULE = {
     "evaluate": {"task": "cdp.evaluate", "schedule": 1.0, "options": {"expires": 1.0}},
     "wake": {"task": "cdp.wake", "schedule": 1.0, "options": {"expires": 1.0}},
     "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
+    "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
     "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from celery import shared_task
 from django.utils import timezone
 
+import segments.queries
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
@@ -36,6 +37,13 @@ def wake() -> None:
 @shared_task(name="cdp.recompute", queue="evaluate")
 def recompute(segment_id: int) -> None:
     _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now()))
+
+
+@shared_task(name="cdp.recompute_waiting", queue="evaluate")
+def recompute_waiting() -> None:
+    """Segments whose own nudge was lost with a broker that was flushed or restarted."""
+    for segment_id in segments.queries.awaiting_recompute():
+        recompute(segment_id)
 
 
 @shared_task(name="cdp.deliver", queue="deliver")

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 
@@ -107,8 +108,10 @@ def overview(*, now: datetime, days: int = SPARKLINE_DAYS) -> list[SegmentOvervi
 
 
 def awaiting_recompute() -> list[int]:
-    """Segments that are to be computed: for the beat, in case the nudge for one was lost."""
-    return list(Segment.objects.filter(state=Segment.State.COMPUTING).order_by("pk").values_list("pk", flat=True))
+    """Segments that are to be computed and that nobody is computing now: for the beat, if a nudge was lost."""
+    with transaction.atomic():
+        waiting = Segment.objects.select_for_update(skip_locked=True, no_key=True)
+        return [segment.pk for segment in waiting.filter(state=Segment.State.COMPUTING).order_by("pk")]
 
 
 # --- Who is in ----------------------------------------------------------------------------------------------

@@ -1,24 +1,15 @@
-"""The base of every task: it carries ids, names its queue, and is sent only after commit."""
+"""Sending tasks: they carry ids, name their queue, and leave only after commit."""
 
 from typing import Any
 
 import structlog
-from celery import Task, current_app
+from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from cdp.kernel.wake import claim_wake
 
 log = structlog.get_logger(__name__)
-
-
-class AfterCommitTask(Task):  # type: ignore[type-arg]
-    """A nudge that other processes receive only once the rows it speaks of are visible to them."""
-
-    abstract = True
-
-    def send_on_commit(self, *args: Any, **kwargs: Any) -> None:
-        transaction.on_commit(lambda: self.apply_async(args=args, kwargs=kwargs), robust=True)
 
 
 def send_on_commit(name: str, *args: Any, queue: str = "default") -> None:
