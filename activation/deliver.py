@@ -115,11 +115,12 @@ class _Run:
 
     def work(self) -> int:
         while True:
+            was_busy = self._under_way() > 0
             claims = self._claim()
+            if not claims and not was_busy:
+                return self._tried
             self._hand_out(claims)
             self._collect()
-            if not claims and not self._under_way():
-                return self._tried
 
     def close(self) -> None:
         for lane in self._lanes.values():
@@ -130,11 +131,11 @@ class _Run:
         lanes = self._open_lanes(now)
         if self._claimed >= self._limit and not any(lane.is_slow() for lane in self._lanes.values()):
             return []
-        past_limit = self._claimed >= self._limit
-        room = {id_: lane.places() for id_, lane in lanes.items() if not (past_limit and lane.is_slow())}
-        if not past_limit:
-            room = _share(room, self._limit - self._claimed)
-        claims = claim_due(places=room, now=now)
+        room = {id_: lane.places() for id_, lane in lanes.items() if lane.places() > 0}
+        if self._claimed < self._limit:
+            claims = _claim_within(room, self._limit - self._claimed, now=now)
+        else:
+            claims = claim_due(places={id_: free for id_, free in room.items() if not lanes[id_].is_slow()}, now=now)
         self._claimed += len(claims)
         return claims
 
@@ -274,6 +275,17 @@ def _status(outcome: Outcome) -> int | None:
 def _printable(text: str) -> str:
     """PostgreSQL's text takes every character but NUL."""
     return text.replace("\0", "\ufffd")
+
+
+def _claim_within(room: Mapping[int, int], total: int, *, now: datetime) -> list[Claim]:
+    """Claim at most `total`; where those who were offered a place had nothing due, the others are."""
+    while room:
+        offered = _share(room, total)
+        claims = claim_due(places=offered, now=now)
+        if claims:
+            return claims
+        room = {id_: free for id_, free in room.items() if not offered[id_]}
+    return []
 
 
 def _share(room: Mapping[int, int], total: int) -> dict[int, int]:

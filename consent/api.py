@@ -145,6 +145,7 @@ class RecordViewSet(viewsets.ViewSet):
             component_name="ConsentChoices",
             serializers=[ChoiceSerializer, ChoiceSerializer(many=True)],
             resource_type_field_name=None,
+            many=False,
         ),
         responses={
             201: PolymorphicProxySerializer(
@@ -154,6 +155,7 @@ class RecordViewSet(viewsets.ViewSet):
                     inline_serializer("ConsentRecordedList", {"results": RecordedSerializer(many=True)}),
                 ],
                 resource_type_field_name=None,
+                many=False,
             )
         },
         examples=[

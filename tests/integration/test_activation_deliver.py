@@ -131,6 +131,17 @@ class TestDelivery:
         assert deliver_due(now=NOW, limit=4) == 4
         assert len(receiver.received) == 4
 
+    def test_reaches_the_limit_whoever_it_is_owed_to(self, receiver):
+        for count in (0, 0, 3, 5):
+            owe(make_subscription(make_destination(receiver.url)), count)
+
+        assert deliver_due(now=NOW, limit=7) == 7
+
+    def test_goes_on_until_nothing_is_due_however_much_it_is(self, receiver):
+        owe(make_subscription(make_destination(receiver.url)), 500)
+
+        assert deliver_due(now=NOW) == 500
+
     def test_waits_while_its_time_has_not_come(self, receiver):
         owe(make_subscription(make_destination(receiver.url)))
 
