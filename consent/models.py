@@ -84,6 +84,19 @@ class ConsentRecord(models.Model):
         return f"{self.purpose_id} {self.state} at {self.happened_at:%Y-%m-%d %H:%M}"
 
 
+class SubjectKey(models.Model):
+    """Which key made the ledger's hashes: its fingerprint, one row. With another key nobody would be recognised."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    fingerprint = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="consent_subject_key_one")]
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
 class ConsentState(models.Model):
     """The latest choice per hashed identifier and purpose: the ledger, folded for quick questions."""
 

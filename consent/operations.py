@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from consent.contracts import ConsentInput, Recorded, State
 from consent.errors import NoSubjectError, UnknownPurposeError
 from consent.models import Purpose
-from consent.subjects import subject_hashes
+from consent.subjects import require_ledger_key, subject_hashes
 
 _RESERVE_IDS = """
     SELECT nextval(pg_get_serial_sequence('consent_consentrecord', 'id')) FROM generate_series(1, %s)
@@ -88,6 +88,7 @@ def record_consents(*, choices: Sequence[ConsentInput], now: datetime) -> list[R
     """
     if not choices:
         return []
+    require_ledger_key()
     purposes = dict(Purpose.objects.values_list("slug", "id"))
     rows = [_row(choice, place=place, purposes=purposes, now=now) for place, choice in enumerate(choices)]
     with transaction.atomic(), connection.cursor() as cursor:

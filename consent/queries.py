@@ -10,6 +10,7 @@ from consent import policy
 from consent.contracts import Choice, Decision, State
 from consent.errors import UnknownPurposeError
 from consent.models import ConsentRecord, Purpose
+from consent.subjects import require_ledger_key
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -38,8 +39,10 @@ def decide_many(*, people: Mapping[Key, Collection[str]], purpose_id: int, now: 
     """Each person's answer, from all of the person's hashed identifiers; two queries for any number of people.
 
     A person given as a mapping also says since when each identifier is known as theirs: without it a refusal on
-    one identifier is answered only by a grant on that same one. Who cannot be recognised is refused.
+    one identifier is answered only by a grant on that same one. Who cannot be recognised is refused. Raises
+    SubjectKeyError where this deployment's key is not the ledger's.
     """
+    require_ledger_key()
     requires_opt_in = _requires_opt_in(purpose_id)
     if requires_opt_in is None:
         return dict.fromkeys(people, policy.UNKNOWN_PURPOSE)

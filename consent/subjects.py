@@ -17,6 +17,8 @@ from django.conf import settings
 
 from cdp.kernel import env
 from cdp.kernel.identifiers import normalise
+from consent.errors import SubjectKeyError
+from consent.models import SubjectKey
 
 KEY_FILE = "subject_key"
 
@@ -37,6 +39,30 @@ def subject_key() -> bytes:
     """The key of this deployment: CDP_SUBJECT_KEY, else the one made once and kept in CDP_HOME."""
     given = env.text("CDP_SUBJECT_KEY")
     return given.encode() if given else read_or_make_key(Path(settings.CDP_HOME) / KEY_FILE)
+
+
+def require_ledger_key() -> None:
+    """Raises SubjectKeyError unless this process hashes as the ledger was hashed; the first use sets the key.
+
+    Asked before anything is recorded or decided: with another key every refusal would be forgotten silently.
+    """
+    _check_fingerprint(fingerprint())
+
+
+def fingerprint() -> str:
+    """Tells keys apart and gives none away."""
+    return hmac.digest(subject_key(), b"fingerprint", hashlib.sha256).hex()
+
+
+@functools.cache
+def _check_fingerprint(mine: str) -> None:
+    """Once per process and key; a failure is not remembered, so putting the key right is enough."""
+    SubjectKey.objects.bulk_create([SubjectKey(id=1, fingerprint=mine)], ignore_conflicts=True)
+    if SubjectKey.objects.values_list("fingerprint", flat=True).get(id=1) != mine:
+        raise SubjectKeyError(
+            "The consent ledger was made with another subject key: put back CDP_SUBJECT_KEY, or the file "
+            f"{KEY_FILE} in CDP_HOME. Until then nobody's choices are known, so nothing is collected or sent."
+        )
 
 
 def read_or_make_key(path: Path) -> bytes:

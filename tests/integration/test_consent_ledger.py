@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from django.db import InternalError, connection, transaction
 
-from consent import queries
+from consent import queries, subjects
 from consent.contracts import Choice, Reason, Recorded, State
-from consent.errors import NoSubjectError, UnknownPurposeError
-from consent.models import ConsentRecord, ConsentState
+from consent.errors import NoSubjectError, SubjectKeyError, UnknownPurposeError
+from consent.models import ConsentRecord, ConsentState, SubjectKey
 from consent.operations import record_consent, record_consents
 from consent.policy import STRICTNESS, latest
-from consent.subjects import subject_hash
+from consent.subjects import require_ledger_key, subject_hash
 from tests.factories.consent import ANNA, ANNAS_BROWSER, NOW, PurposeFactory, a_choice, choose
 
 pytestmark = pytest.mark.django_db
@@ -234,9 +234,40 @@ class TestDecideMany:
     def test_asks_two_questions_however_many_people(self, django_assert_num_queries):
         purpose = PurposeFactory()
         people = {number: [subject_hash("user_id", f"u-{number}")] for number in range(500)}
+        require_ledger_key()
 
         with django_assert_num_queries(2):
             queries.decide_many(people=people, purpose_id=purpose.pk, now=NOW)
+
+
+class TestLedgerKey:
+    @pytest.fixture(autouse=True)
+    def checked_afresh(self):
+        subjects._check_fingerprint.cache_clear()
+        yield
+        subjects._check_fingerprint.cache_clear()
+        subjects.subject_key.cache_clear()
+
+    def test_of_the_first_use_is_the_ledgers_from_then_on(self):
+        choose(PurposeFactory(), State.DENIED)
+
+        assert SubjectKey.objects.get().fingerprint == subjects.fingerprint()
+
+    def test_that_is_another_stops_every_answer_and_every_record(self, monkeypatch):
+        purpose = PurposeFactory(requires_opt_in=False)
+        choose(purpose, State.DENIED)
+        subjects.subject_key.cache_clear()
+        monkeypatch.setenv("CDP_SUBJECT_KEY", "another")
+
+        for _ in range(2):
+            with pytest.raises(SubjectKeyError, match="CDP_SUBJECT_KEY"):
+                queries.decide(subjects=[subject_hash(*ANNA)], purpose_id=purpose.pk, now=NOW)
+        with pytest.raises(SubjectKeyError):
+            choose(purpose, State.GRANTED)
+
+        monkeypatch.undo()
+        subjects.subject_key.cache_clear()
+        assert not queries.decide(subjects=[subject_hash(*ANNA)], purpose_id=purpose.pk, now=NOW).allowed
 
 
 class TestRefusedSubjects:
