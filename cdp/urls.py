@@ -14,8 +14,7 @@ from cdp.kernel.screens import requires
 
 router = SimpleRouter()
 for api in (ingestion.api, identity.api, segments.api, activation.api, consent.api):
-    if api is not segments.api or hasattr(segments.api.SegmentViewSet, "filterset_class"):
-        api.register(router)
+    api.register(router)
 
 api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema", title="API docs"))
 

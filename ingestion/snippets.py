@@ -54,7 +54,8 @@ await analytics.closeAndFlush();
 
 _BROWSER = """\
 <script type="module">
-  const anonymousId = (localStorage.anonymousId ??= crypto.randomUUID());
+  const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const anonymousId = (localStorage.anonymousId ??= newId());
 
   const send = (type, message) =>
     fetch("{host}/v1/" + type, {{
@@ -62,7 +63,7 @@ _BROWSER = """\
       keepalive: true,
       body: JSON.stringify({{
         writeKey: "{key}",
-        messageId: crypto.randomUUID(),
+        messageId: newId(),
         anonymousId,
         ...message,
       }}),
