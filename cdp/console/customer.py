@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from activation.models import Delivery
 from consent.contracts import Choice, Decision, State
 from consent.models import ConsentState, Purpose
 from consent.policy import decide
@@ -13,10 +12,8 @@ from identity.contracts import ProfileView
 from identity.models import ProfileIdentifier
 from ingestion.contracts import TimelineEvent
 from ingestion.models import Source
-from segments.models import Membership
 
 _TRAIT_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-DELIVERIES_SHOWN = 10
 
 IDENTIFIER_ICONS = {
     "user_id": "id",
@@ -112,20 +109,12 @@ def _trait(name: str, value: Any, stamp: list[int] | None, sources: dict[int, st
     return Trait(name=name, value=value, at=at, source=sources.get(stamp[1], "a deleted source"))
 
 
-def list_memberships(*, profile_id: int) -> list[Membership]:
-    rows = Membership.objects.filter(profile_id=profile_id).select_related("segment")
-    return list(rows.order_by("-entered_at"))
-
-
-def list_deliveries(*, profile_id: int) -> list[Delivery]:
-    rows = Delivery.objects.filter(profile_id=profile_id).select_related("destination", "subscription__segment")
-    return list(rows.order_by("-id")[:DELIVERIES_SHOWN])
-
-
 def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:
     """What the consent policy says for every purpose, from all identifiers of the profile; three queries."""
     identifiers = ProfileIdentifier.objects.filter(profile_id=profile_id)
-    known = {subject_hash(kind, value): at for kind, value, at in identifiers.values_list("kind", "value", "first_seen_at")}
+    known = {
+        subject_hash(kind, value): at for kind, value, at in identifiers.values_list("kind", "value", "first_seen_at")
+    }
     choices: dict[int, list[Choice]] = {}
     for state in ConsentState.objects.filter(subject__in=list(known)):
         choice = Choice(

@@ -9,7 +9,8 @@ from django.db.models import Count, Sum
 from django.urls import reverse
 from django.utils import timezone
 
-from activation.models import Delivery, Destination
+from activation import queries as activation
+from activation.models import Destination
 from identity import queries as identities
 from ingestion import queries as ingestion
 from ingestion.models import EventName, Source
@@ -83,7 +84,7 @@ def read_numbers(*, now: datetime) -> Numbers:
     today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     hour = now.replace(minute=0, second=0, microsecond=0)
     segments = Segment.objects.filter(state=Segment.State.LIVE).aggregate(count=Count("pk"), sum=Sum("member_count"))
-    deliveries = _deliveries(since=now - timedelta(days=1))
+    deliveries = activation.count_by_state(since=now - timedelta(days=1))
     return Numbers(
         profiles=identities.count_profiles(),
         events_today=ingestion.counts_by_outcome(since=today).get("stored", 0),
@@ -96,11 +97,6 @@ def read_numbers(*, now: datetime) -> Numbers:
         lag=ingestion.pipeline_lag(now=now),
         quarantined=ingestion.counts_by_outcome(since=now - timedelta(days=1)).get("quarantined", 0),
     )
-
-
-def _deliveries(*, since: datetime) -> dict[str, int]:
-    rows = Delivery.objects.filter(created_at__gte=since).values_list("state").annotate(total=Count("pk"))
-    return dict(rows)
 
 
 def read_sources(*, now: datetime) -> list[SourceHealth]:
@@ -149,7 +145,8 @@ def _movements(limit: int) -> list[Movement]:
         rows = cursor.fetchall()
     people = identities.get_profiles(ids={row[4] for row in rows})
     return [
-        Movement(*row, name=people[row[4]].display_name if row[4] in people else f"Profile {row[4]}") for row in rows
+        Movement(at, kind, segment, slug, id_, people[id_].display_name if id_ in people else f"Profile {id_}")
+        for at, kind, segment, slug, id_ in rows
     ]
 
 

@@ -8,16 +8,19 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from activation import queries as activation
 from cdp.console import customer
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
 from identity import queries as identities
 from identity.contracts import ProfileView
 from ingestion import queries as ingestion
+from segments import queries as segments
 
 PAGE = 50
 ANSWERS = 8
 EVENTS = 30
+DELIVERIES = 10
 
 
 @requires(Scope.PROFILES_READ)
@@ -50,16 +53,17 @@ def profile(request: HttpRequest, profile_id: int) -> HttpResponse:
     may: Any = request.user
     now = timezone.now()
     sources = customer.source_names()
+    counts = ingestion.event_counts_of_profile(profile_id=view.id) if may.may(Scope.EVENTS_READ) else {}
     context = {
         "profile": view,
         "identifier_icons": customer.IDENTIFIER_ICONS,
         "traits": customer.list_traits(profile=view, sources=sources),
-        "memberships": customer.list_memberships(profile_id=view.id),
-        "deliveries": customer.list_deliveries(profile_id=view.id),
+        "memberships": segments.segments_of_profile(profile_id=view.id),
+        "deliveries": activation.deliveries(profile_id=view.id, limit=DELIVERIES),
         "answers": customer.list_answers(profile_id=view.id, now=now) if may.may(Scope.CONSENT_READ) else None,
-        "event_counts": ingestion.event_counts_of_profile(profile_id=view.id) if may.may(Scope.EVENTS_READ) else {},
+        "event_counts": counts,
+        "event_total": sum(counts.values()),
     }
-    context["event_total"] = sum(context["event_counts"].values())
     return render(request, "console/profile.html", context | _timeline(request, view.id, sources))
 
 

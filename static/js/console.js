@@ -128,7 +128,13 @@ addEventListener("pageshow", () => {
   document.querySelectorAll(".btn-loading").forEach((button) => button.classList.remove("btn-loading"));
 });
 
-const slugOf = (text) => text.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+const slugOf = (text) =>
+  text
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "");
 
 document.addEventListener("input", (event) => {
   const field = event.target;

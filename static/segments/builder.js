@@ -195,8 +195,20 @@ export class SegmentBuilder extends HTMLElement {
   #drawLater() {
     setTimeout(() => {
       const choosing = this.contains(document.activeElement) && document.activeElement.matches("select");
-      if (this.#redrawWanted && !this.#pointerDown && !choosing) this.#draw();
+      if (!this.#redrawWanted || this.#pointerDown || choosing) return;
+      if (this.#looksDifferent()) this.#draw();
+      else this.#redrawWanted = false;
     });
+  }
+
+  /** Whether drawing would show other fields than those that stand there. */
+  #looksDifferent() {
+    if (this.#json) return true;
+    const fields = (element) =>
+      [...element.querySelectorAll("[data-field], [data-field] option")]
+        .map((field) => [field.tagName, field.dataset.field, field.value, field.disabled].join())
+        .join("\n");
+    return fields(this.#body) !== fields(this.#drawGroup(this.#root, 0));
   }
 
   #focused() {

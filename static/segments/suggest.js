@@ -56,7 +56,7 @@ let lists = 0;
  */
 export function suggestInput({ value, label, placeholder, name, ask, onpick, oncommit }) {
   const listId = `suggestions-${(lists += 1)}`;
-  const list = h("ul", { class: "suggestions dropdown-menu", id: listId, role: "listbox", "aria-label": label });
+  const list = h("ul", { class: "suggestions dropdown-menu", id: listId, role: "listbox", "aria-label": `${label}: suggestions` });
   const input = h("input", {
     class: "form-control",
     type: "text",
@@ -125,6 +125,9 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, onc
     list.classList.toggle("show", rows.length > 0);
     input.setAttribute("aria-expanded", String(rows.length > 0));
     active = -1;
+    list.style.left = "0";
+    const beyond = list.getBoundingClientRect().right + 8 - document.documentElement.clientWidth;
+    if (beyond > 0) list.style.left = `${-beyond}px`;
   }
 
   async function open(text) {

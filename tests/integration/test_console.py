@@ -63,7 +63,9 @@ def make_segment(slug: str, *, members: int = 0) -> Segment:
     )
 
 
-def make_transition(segment: Segment, profile_id: int, *, kind: str = "entered", cause: str = "change", number: int = 1):
+def make_transition(
+    segment: Segment, profile_id: int, *, kind: str = "entered", cause: str = "change", number: int = 1
+):
     return Transition.objects.create(
         profile_id=profile_id,
         id=number,
@@ -120,7 +122,9 @@ class TestLogin:
 
 class TestAccess:
     @pytest.mark.parametrize("role", READERS)
-    @pytest.mark.parametrize("name", ["console:home", "console:profiles", "sources:list", "console:account", "api-docs"])
+    @pytest.mark.parametrize(
+        "name", ["console:home", "console:profiles", "sources:list", "console:account", "api-docs"]
+    )
     def test_every_role_reads(self, log_in, role: Role, name: str):
         page(log_in(role), name)
 
@@ -369,7 +373,7 @@ class TestProfile:
         assert "Order Completed" in shown
         assert "59.90 EUR" in shown
         assert "Oat milk, Bread and 1 more" in shown
-        assert shown.index("Page Viewed") < shown.index("story-name\">Order Completed")
+        assert shown.index("Page Viewed") < shown.index('story-name">Order Completed')
 
     def test_timeline_is_filtered_by_event(self, log_in, anna: int):
         client = log_in(Role.ANALYST)
