@@ -24,6 +24,7 @@ import identity.operations
 import ingestion.ledger
 import ingestion.operations
 import segments.operations
+from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
@@ -65,16 +66,17 @@ def drain(*, now: datetime, max_events: int = CHUNK_EVENTS) -> Drained:
     A message that PostgreSQL itself refuses fails the chunk; the chunk is then taken apart until that message
     stands alone and can be quarantined.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            return _drain_chunk(now=now, max_events=max_events)
-        except event_log.UnpreparedError as unprepared:
-            event_log.prepare(unprepared.events, now=now)
-        except OperationalError as error:
-            if not _is_deadlock(error):
-                raise
-            log.info("drain_deadlock")
-    return _drain_chunk(now=now, max_events=max_events)
+    with collecting_later():
+        for _ in range(ATTEMPTS):
+            try:
+                return _drain_chunk(now=now, max_events=max_events)
+            except event_log.UnpreparedError as unprepared:
+                event_log.prepare(unprepared.events, now=now)
+            except OperationalError as error:
+                if not _is_deadlock(error):
+                    raise
+                log.info("drain_deadlock")
+        return _drain_chunk(now=now, max_events=max_events)
 
 
 def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
@@ -136,11 +138,12 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     event_log.require_prepared(admitted, now=now)
     fresh = event_log.keep_unseen(admitted, now=now)
     resolution = _resolve(admitted, now=now)
-    event_log.append((event, resolution.profiles[event.identifiers]) for event in fresh)
+    owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
+    event_log.append(owned)
     changed_traits = identity.operations.write_traits(
         _trait_updates(admitted, resolution, sources), resolution=resolution, now=now
     )
-    note_changes(_changes(fresh, resolution, changed_traits))
+    note_changes(_changes(owned, resolution, changed_traits))
     ingestion.ledger.quarantine(rejected)
     inbox.remove([row.id for row in rows])
     stored = {event.id for event in fresh}
@@ -216,11 +219,11 @@ def _trait_updates(
 
 
 def _changes(
-    fresh: Iterable[Incoming], resolution: Resolution, changed_traits: dict[int, set[str]]
+    owned: Iterable[tuple[Incoming, int]], resolution: Resolution, changed_traits: dict[int, set[str]]
 ) -> list[ProfileChange]:
     names: dict[int, set[int]] = {}
-    for event in fresh:
-        names.setdefault(resolution.profiles[event.identifiers], set()).add(event_log.name_id(event.name))
+    for event, profile_id in owned:
+        names.setdefault(profile_id, set()).add(event_log.name_id(event.name))
     merged = set(resolution.absorbed) | set(resolution.absorbed.values())
     return [
         ProfileChange(

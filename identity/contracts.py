@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from identity.traits import TraitState
 
 Identifier = tuple[str, str]
@@ -37,8 +39,7 @@ class ProfileView:
         return f"Profile {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True, gc=False):
     """Identifiers that met in one message, in the order that the message named them."""
 
     identifiers: tuple[Identifier, ...]

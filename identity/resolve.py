@@ -6,18 +6,17 @@ that may gain identifiers are locked for update, all in id order; a merge delete
 for everybody who still writes to it.
 """
 
+import struct
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from django.db import connection
 
+from cdp.kernel.copy import copy_rows
 from identity.cluster import Clusters
 from identity.contracts import Conflict, Identifier, Resolution, Sighting
 from identity.merge import absorb
 from ingestion.messages import storable_text
-
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class ContendedError(Exception):
@@ -40,6 +39,7 @@ def resolve(
     homes = _look_up({identifier for combination in combinations for identifier in combination})
     settled = {c: homes[c[0]] for c in combinations if _is_settled(c, homes)}
     open_sightings = [sighting for combination, sighting in combinations.items() if combination not in settled]
+    open_sightings.sort(key=_age)
     involved = {homes[i] for sighting in open_sightings for i in sighting.identifiers if i in homes}
     updated = involved | {settled[c] for c in writing_traits if c in settled}
     _lock(updated, strength="NO KEY UPDATE")
@@ -76,9 +76,15 @@ def _write(
 
 def _earliest(sightings: Iterable[Sighting]) -> dict[tuple[Identifier, ...], Sighting]:
     found: dict[tuple[Identifier, ...], Sighting] = {}
-    for sighting in sorted(sightings, key=lambda s: (s.at, s.message_id)):
-        found.setdefault(sighting.identifiers, sighting)
+    for sighting in sightings:
+        known = found.get(sighting.identifiers)
+        if known is None or _age(sighting) < _age(known):
+            found[sighting.identifiers] = sighting
     return found
+
+
+def _age(sighting: Sighting) -> tuple[int, str]:
+    return sighting.at, sighting.message_id
 
 
 def _is_settled(combination: tuple[Identifier, ...], homes: dict[Identifier, int]) -> bool:
@@ -87,16 +93,19 @@ def _is_settled(combination: tuple[Identifier, ...], homes: dict[Identifier, int
 
 
 def _look_up(identifiers: Collection[Identifier]) -> dict[Identifier, int]:
-    if not identifiers:
+    """One text goes out and one comes back: rows of Python objects would cost more than the search."""
+    asked = list(identifiers)
+    if not asked:
         return {}
-    kinds, values = zip(*identifiers, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT i.kind, i.value, i.profile_id FROM unnest(%s::text[], %s::text[]) AS u(kind, value)"
+            "SELECT string_agg(u.place || ' ' || i.profile_id, ' ')"
+            f" FROM unnest({_TEXTS}, {_TEXTS}) WITH ORDINALITY AS u(kind, value, place)"
             " JOIN identifier i ON i.kind = u.kind AND i.value = u.value",
-            [list(kinds), list(values)],
+            [_texts(kind for kind, _ in asked), _texts(value for _, value in asked)],
         )
-        return {(kind, value): profile_id for kind, value, profile_id in cursor.fetchall()}
+        numbers = [int(number) for number in (cursor.fetchone()[0] or "").split()]
+    return {asked[place - 1]: id_ for place, id_ in zip(numbers[::2], numbers[1::2], strict=True)}
 
 
 def _lock(ids: Collection[int], *, strength: str) -> None:
@@ -105,9 +114,11 @@ def _lock(ids: Collection[int], *, strength: str) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id FROM profile WHERE id = ANY(%s::bigint[]) ORDER BY id FOR {strength}", [_array(ids)]
+            "SELECT count(*) FROM"
+            f" (SELECT FROM profile WHERE id = ANY(%s::bigint[]) ORDER BY id FOR {strength}) AS locked",
+            [_array(ids)],
         )
-        if len(cursor.fetchall()) < len(ids):
+        if cursor.fetchone()[0] < len(ids):
             raise ContendedError
 
 
@@ -141,26 +152,28 @@ def _create_profiles(nodes: Sequence[int], *, now: datetime) -> dict[int, int]:
 def _insert_identifiers(links: list[tuple[Identifier, int, Sighting]]) -> None:
     if not links:
         return
-    columns: list[list[Any]] = [[], [], [], [], []]
-    for (kind, value), profile_id, sighting in sorted(links, key=lambda link: link[0]):
-        row = (kind, value, profile_id, _EPOCH + timedelta(microseconds=sighting.at), sighting.source_id)
-        for column, cell in zip(columns, row, strict=True):
-            column.append(cell)
+    links = sorted(links, key=lambda link: link[0])
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO identifier (kind, value, profile_id)"
-            " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS u(kind, value, profile_id)"
-            " ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-            columns[:3],
+            f" SELECT * FROM unnest({_TEXTS}, {_TEXTS}, %s::bigint[]) ON CONFLICT DO NOTHING",
+            [
+                _texts(kind for (kind, _), _, _ in links),
+                _texts(value for (_, value), _, _ in links),
+                "{" + ",".join(str(profile_id) for _, profile_id, _ in links) + "}",
+            ],
         )
         if cursor.rowcount < len(links):
             raise ContendedError
-        cursor.execute(
-            "INSERT INTO profile_identifier (kind, value, profile_id, first_seen_at, source_id)"
-            " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::bigint[])"
-            " ORDER BY 3, 1, 2",
-            columns,
-        )
+    rows = bytearray()
+    for (kind, value), profile_id, sighting in sorted(links, key=lambda link: (link[1], link[0])):
+        kind_bytes, value_bytes = kind.encode(), value.encode()
+        rows += struct.pack(">hiqi", 5, 8, profile_id, len(kind_bytes)) + kind_bytes
+        rows += struct.pack(">i", len(value_bytes)) + value_bytes
+        rows += struct.pack(">iqiq", 8, sighting.at, 8, sighting.source_id)
+    copy_rows(
+        table="profile_identifier", columns=("profile_id", "kind", "value", "first_seen_at", "source_id"), rows=rows
+    )
 
 
 def _record_conflicts(conflicts: list[tuple[Conflict, int]], *, now: datetime) -> None:
@@ -181,3 +194,11 @@ def _record_conflicts(conflicts: list[tuple[Conflict, int]], *, now: datetime) -
 
 def _array(items: Iterable[int]) -> str:
     return "{" + ",".join(map(str, sorted(items))) + "}"
+
+
+_TEXTS = "string_to_array(%s, E'\\x1f')"
+
+
+def _texts(items: Iterable[str]) -> str:
+    """An array of texts as one text, for `_TEXTS`: no identifier holds a control character."""
+    return "\x1f".join(items)

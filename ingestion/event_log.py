@@ -70,8 +70,8 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     first: dict[bytes, Incoming] = {}
     for event in events:
         first.setdefault(event.id, event)
-    unseen = _mark_seen(sorted(first), day=now.date())
-    fresh = [event for id_, event in first.items() if id_ in unseen]
+    seen = _mark_seen(sorted(first), day=now.date())
+    fresh = [event for id_, event in first.items() if id_ not in seen] if seen else list(first.values())
     known_since = _micros(now - timedelta(days=SEEN_DAYS - 1))
     stored = _already_stored([event for event in fresh if event.ts < known_since])
     return [event for event in fresh if event.id not in stored] if stored else fresh
@@ -103,13 +103,16 @@ def name_id(name: str) -> int:
 
 
 def _mark_seen(ids: list[bytes], *, day: date) -> set[bytes]:
+    """Mark these (sorted) ids as received; returns those that had been before, which are few."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO seen_message (day, id)"
-            " SELECT %(day)s, u.id FROM unnest(%(ids)s::uuid[]) AS u(id)"
+            "WITH asked AS MATERIALIZED (SELECT unnest(%(ids)s::uuid[]) AS id), marked AS ("
+            " INSERT INTO seen_message (day, id)"
+            " SELECT %(day)s, a.id FROM asked a"
             " WHERE NOT EXISTS (SELECT FROM seen_message s"
-            "   WHERE s.id = u.id AND s.day >= %(since)s AND s.day <> %(day)s)"
-            " ORDER BY u.id ON CONFLICT DO NOTHING RETURNING id::text",
+            "   WHERE s.id = a.id AND s.day >= %(since)s AND s.day <> %(day)s)"
+            " ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id)"
+            " SELECT a.id::text FROM asked a WHERE NOT EXISTS (SELECT FROM marked m WHERE m.id = a.id)",
             {"day": day, "ids": _array(id_.hex() for id_ in ids), "since": day - timedelta(days=SEEN_DAYS - 1)},
         )
         return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}

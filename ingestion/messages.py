@@ -4,9 +4,11 @@ Decoding is typed where we look (msgspec structs) and raw where we only pass on:
 PostgreSQL as the bytes that came, unless PostgreSQL could not keep them (`storable_json`).
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,6 +76,16 @@ class _ContextTraits(msgspec.Struct, gc=False):
     traits: msgspec.Raw = ABSENT
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all messages of one row have in common."""
+
+    row: InboxRow
+    received: int
+    context: bytes
+    sent_at: str | None
+
+
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -115,22 +127,32 @@ def write_key_of(body: bytes) -> str | None:
 def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
     """Every message of an inbox row, decoded or rejected, in the order they were sent."""
     payloads: Sequence[bytes | msgspec.Raw] = [row.body]
-    shared, sent_at = ABSENT, None
+    batch = _Batch(batch=[])
     if row.kind == "batch":
         try:
             batch = decode_shallow(_decode_batch, row.body)
         except (ValueError, RecursionError) as error:
             yield _reject(row, row.body, _unreadable(error))
             return
-        payloads, shared, sent_at = batch.batch, batch.context, batch.sentAt
-    received = timestamp_micros(row.received_at)
-    for index, payload in enumerate(payloads):
+        payloads = batch.batch
+    try:
+        frame = _Frame(
+            row=row,
+            received=timestamp_micros(row.received_at),
+            context=_object_bytes(batch.context, "/context"),
+            sent_at=batch.sentAt or None,
+        )
+    except BadMessageError as error:
+        yield from (_reject(row, bytes(payload), error) for payload in payloads)
+        return
+    for index, raw in enumerate(payloads):
+        payload = bytes(raw)
         try:
-            yield _decode_one(row, index, bytes(payload), received=received, shared=shared, sent_at=sent_at)
+            yield _decode_one(frame, index, payload)
         except BadMessageError as error:
-            yield _reject(row, bytes(payload), error)
+            yield _reject(row, payload, error)
         except (ValueError, RecursionError) as error:
-            yield _reject(row, bytes(payload), _unreadable(error))
+            yield _reject(row, payload, _unreadable(error))
 
 
 def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -> Rejected:
@@ -147,30 +169,24 @@ def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -
     )
 
 
-def _decode_one(
-    row: InboxRow,
-    index: int,
-    payload: bytes,
-    *,
-    received: int,
-    shared: msgspec.Raw,
-    sent_at: str | None,
-) -> Incoming:
+def _decode_one(frame: _Frame, index: int, payload: bytes) -> Incoming:
     # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
+    row = frame.row
     message = decode_shallow(_decode_message, payload)
+    plain = b"\\u" not in payload and not is_too_deep(payload)
     kind, name = _kind_and_name(message, row.kind)
     message_id = _message_id(message, row.id, index)
-    context = _context(message.context, shared)
-    traits = _traits(message, context, kind)
-    properties = _properties(message, kind)
+    context = _context(message.context, frame.context, plain=plain)
+    traits = _traits(message, context, kind, plain=plain)
+    properties = _properties(message, kind, plain=plain)
     return Incoming(
         source_id=row.source_id,
         type=kind,
         name=name,
         message_id=message_id,
         id=message_uuid_bytes(source_id=row.source_id, message_id=message_id),
-        ts=_event_time(message, received_at=row.received_at, received=received, batch_sent_at=sent_at),
-        received=received,
+        ts=_event_time(message, frame),
+        received=frame.received,
         identifiers=_identifiers(message, traits),
         properties=properties,
         context=context,
@@ -189,14 +205,19 @@ def _kind_and_name(message: _Message, route: str) -> tuple[str, str]:
         raise BadMessageError(f"The type {kind[:40]!r} is not one of {expected}.", code="type_unknown", path="/type")
     if kind != "track":
         return kind, FIXED_NAMES[kind]
-    name = (message.event or "").strip()
+    return kind, _event_name(message.event or "")
+
+
+@functools.lru_cache(maxsize=4_096)
+def _event_name(text: str) -> str:
+    name = text.strip()
     if not name:
         raise BadMessageError("A track message needs the name of its event.", code="event_missing", path="/event")
     if len(name) > MAX_NAME:
         raise BadMessageError(
             f"The event name is longer than {MAX_NAME} characters.", code="event_too_long", path="/event"
         )
-    return kind, storable_text(name)
+    return storable_text(name)
 
 
 def _message_id(message: _Message, inbox_id: int, index: int) -> str:
@@ -214,42 +235,50 @@ def _message_id(message: _Message, inbox_id: int, index: int) -> str:
 
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
-    found: list[Identifier] = []
-    candidates: list[tuple[str, Any]] = [("user_id", message.userId), ("anonymous_id", message.anonymousId)]
-    if traits is not None:
-        candidates.append(("email", traits.get("email")))
-    for kind, raw in candidates:
-        if raw is None or isinstance(raw, bool) or not isinstance(raw, str | int | float):
-            continue
-        value = normalise(kind, str(raw))
-        if value is not None:
-            found.append((kind, value))
+    candidates = (
+        None if message.userId is None else _identifier("user_id", str(message.userId)),
+        None if message.anonymousId is None else _identifier("anonymous_id", str(message.anonymousId)),
+        _email(traits) if traits else None,
+    )
+    found = tuple(identifier for identifier in candidates if identifier is not None)
     if not found:
         raise BadMessageError(
             "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
             code="identifier_missing",
             path="/userId",
         )
-    return tuple(found)
+    return found
 
 
-def _event_time(message: _Message, *, received_at: datetime, received: int, batch_sent_at: str | None) -> int:
+def _email(traits: dict[str, Any]) -> Identifier | None:
+    address = traits.get("email")
+    return _identifier("email", address) if isinstance(address, str) else None
+
+
+@functools.lru_cache(maxsize=65_536)
+def _identifier(kind: str, text: str) -> Identifier | None:
+    """Remembered, since the same people come again and again."""
+    value = normalise(kind, text)
+    return None if value is None else (kind, value)
+
+
+def _event_time(message: _Message, frame: _Frame) -> int:
     """When it happened, corrected by the sender's clock where that is off by more than a minute."""
     stated_text = message.timestamp or message.originalTimestamp or None
     if stated_text is None:
-        return received
+        return frame.received
     path = "/timestamp" if message.timestamp else "/originalTimestamp"
     stated = _parse_time(stated_text, path)
-    sent_text = message.sentAt or batch_sent_at
+    sent_text = message.sentAt or frame.sent_at
     if sent_text is not None:
-        sent = _parse_time(sent_text, "/sentAt")
-        if abs(received_at - sent) > CLOCKS_AGREE:
+        sent = _parse_sent_at(sent_text)
+        if abs(frame.row.received_at - sent) > CLOCKS_AGREE:
             original = message.originalTimestamp
             began = _parse_time(original, "/originalTimestamp") if original else stated
-            stated = _shift(received_at, began - sent)
+            stated = _shift(frame.row.received_at, began - sent)
     if stated < OLDEST:
         raise BadMessageError("The event's time is before the year 2000.", code="timestamp_out_of_range", path=path)
-    return min(timestamp_micros(stated), received + MINUTE)
+    return min(timestamp_micros(stated), frame.received + MINUTE)
 
 
 def _shift(moment: datetime, delta: timedelta) -> datetime:
@@ -261,31 +290,44 @@ def _shift(moment: datetime, delta: timedelta) -> datetime:
         ) from None
 
 
+@functools.lru_cache(maxsize=256)
+def _parse_sent_at(text: str) -> datetime:
+    """Remembered, since all messages of a batch have it in common."""
+    return _parse_time(text, "/sentAt")
+
+
 def _parse_time(text: str, path: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise BadMessageError(f"{text[:40]!r} is not an ISO 8601 time.", code="timestamp_invalid", path=path) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _context(own: msgspec.Raw, shared: msgspec.Raw) -> bytes:
-    """The message's context; what the batch says for all of its messages fills the gaps."""
-    mine = _object_bytes(own, "/context")
-    if shared is ABSENT:
+def _context(own: msgspec.Raw, common: bytes, *, plain: bool) -> bytes:
+    """The message's context; what the batch says for all of its messages fills the gaps.
+
+    Written one after the other: of a key that comes twice, jsonb (and every reader here) keeps the last.
+    """
+    mine = _object_bytes(own, "/context", plain=plain)
+    if _is_blank(common):
         return mine
-    common = _object_bytes(shared, "/context")
-    if common == EMPTY:
-        return mine
-    return _encode(_decode_raw_object(common) | _decode_raw_object(mine))
+    if _is_blank(mine):
+        return common
+    return common[:-1] + b"," + mine[1:]
 
 
-def _traits(message: _Message, context: bytes, kind: str) -> dict[str, Any] | None:
+def _is_blank(data: bytes) -> bool:
+    """Whether an object has nothing but space inside."""
+    return data == EMPTY or data[1:-1].isspace()
+
+
+def _traits(message: _Message, context: bytes, kind: str, *, plain: bool) -> dict[str, Any] | None:
     """What the message says about the person: `traits`, else `context.traits`."""
-    raw = _object_bytes(message.traits, "/traits")
+    raw = _object_bytes(message.traits, "/traits", plain=plain)
     if raw == EMPTY and b'"traits"' in context:
         try:
-            raw = _object_bytes(_decode_context_traits(context).traits, "/context/traits")
+            raw = _object_bytes(_decode_context_traits(context).traits, "/context/traits", plain=plain)
         except msgspec.DecodeError as error:
             raise wrong_type(error) from None
     if raw == EMPTY:
@@ -296,15 +338,15 @@ def _traits(message: _Message, context: bytes, kind: str) -> dict[str, Any] | No
         raise BadMessageError(f"The traits cannot be read: {error}", code="json_invalid", path="/traits") from None
 
 
-def _properties(message: _Message, kind: str) -> bytes:
+def _properties(message: _Message, kind: str, *, plain: bool) -> bytes:
     if kind == "identify":
-        return _object_bytes(message.traits, "/traits")
-    raw = _object_bytes(message.properties, "/properties")
-    extra = {"name": message.name, "category": message.category} if kind != "track" else {}
-    extra = {key: storable_text(value) for key, value in extra.items() if value}
-    if not extra:
+        return _object_bytes(message.traits, "/traits", plain=plain)
+    raw = _object_bytes(message.properties, "/properties", plain=plain)
+    if kind == "track" or not (message.name or message.category):
         return raw
-    return _encode(extra | _decode_raw_object(raw))
+    extra = {"name": message.name, "category": message.category}
+    named = {key: storable_text(value) for key, value in extra.items() if value}
+    return _encode(named | _decode_raw_object(raw))
 
 
 def _numbers(properties: bytes) -> tuple[float | None, ...]:
@@ -332,10 +374,15 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _object_bytes(raw: msgspec.Raw, path: str) -> bytes:
-    """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one."""
+def _object_bytes(raw: msgspec.Raw, path: str, *, plain: bool = False) -> bytes:
+    """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one.
+
+    `plain` says that it is known to be neither too deep nor to have escapes, as nearly all are.
+    """
     data = bytes(raw)
     if data[:1] == b"{":
+        if plain:
+            return data
         if is_too_deep(data):
             raise BadMessageError(
                 f"{path[1:]} nests more than {MAX_DEPTH} levels.", code="nested_too_deeply", path=path

@@ -1,17 +1,20 @@
 """The queue of what changed, written by the drain and answered by evaluation."""
 
+import functools
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from cdp.kernel.copy import copy_rows
 
 _COLUMNS = ("profile_id", "events", "traits", "merged", "created")
 _INT4, _TEXT = 23, 25
+_HEAD = struct.Struct(">hiq").pack
+_TAIL = struct.Struct(">i?i?").pack
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileChange:
+class ProfileChange(msgspec.Struct, frozen=True, gc=False):
     """What one chunk changed of a profile: ids of event names, names of traits, or all of it by a merge."""
 
     profile_id: int
@@ -25,12 +28,23 @@ def note_changes(changes: Iterable[ProfileChange]) -> None:
     """Append to the queue, in the transaction that made the changes."""
     rows = bytearray()
     for change in changes:
-        rows += struct.pack(">hiq", len(_COLUMNS), 8, change.profile_id)
-        rows += _array(_INT4, [struct.pack(">i", name_id) for name_id in sorted(change.events)])
-        rows += _array(_TEXT, [name.encode() for name in sorted(change.traits)])
-        rows += struct.pack(">i?i?", 1, change.merged, 1, change.created)
+        rows += _HEAD(len(_COLUMNS), 8, change.profile_id)
+        rows += _names(change.events)
+        rows += _traits(change.traits)
+        rows += _TAIL(1, change.merged, 1, change.created)
     if rows:
         copy_rows(table="change", columns=_COLUMNS, rows=rows)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _names(events: frozenset[int]) -> bytes:
+    """Remembered, as the next: in a chunk, most people did the same few things."""
+    return _array(_INT4, [struct.pack(">i", name_id) for name_id in sorted(events)])
+
+
+@functools.lru_cache(maxsize=1_024)
+def _traits(traits: frozenset[str]) -> bytes:
+    return _array(_TEXT, [name.encode() for name in sorted(traits)])
 
 
 def _array(element: int, items: Sequence[bytes]) -> bytes:
