@@ -152,7 +152,7 @@ class Loader:
     def _wait_until_live(self, ids: Sequence[int]) -> None:
         computing = Segment.objects.filter(pk__in=ids, state=Segment.State.COMPUTING)
         if self.in_process:
-            for segment in computing:
+            for segment in computing.all():
                 pipeline.recompute(segment_id=segment.pk, now=self.clock())
         self._wait("Computing segments", computing.count, unit=" segments", suspect="the evaluate worker")
         failed = Segment.objects.filter(pk__in=ids, state=Segment.State.FAILED).first()

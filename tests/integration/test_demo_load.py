@@ -1,5 +1,6 @@
 """The demo through a live server and the real pipeline: complete, repeatable, resumable, and heard by the receiver."""
 
+import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from segments.models import Segment, Transition
 from tests.deployments import free_port
 
 HOUSEHOLDS = 50
+READ_TABLE = complete_journey.table
 # What a second run must leave as it was, to the byte.
 STATE = (
     "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict",
@@ -52,6 +54,18 @@ class QuietProgress(Progress):
                     raise KeyboardInterrupt
 
         yield advance
+
+
+@functools.cache
+def cached_table(name: str):
+    return READ_TABLE(name)
+
+
+@pytest.fixture(autouse=True)
+def quick(settings, monkeypatch):
+    """Read the files once for all tests, and hash passwords as fast as can be."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr(complete_journey, "table", cached_table)
 
 
 @pytest.fixture

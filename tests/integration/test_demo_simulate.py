@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
 
 import pytest
@@ -129,12 +128,13 @@ class TestSimulateCommand:
         process = subprocess.Popen(
             command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        try:
+            first = process.stdout.readline()
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
 
-        first = process.stdout.readline()
-        time.sleep(0.3)
-        process.send_signal(number)
-        said, _ = process.communicate(timeout=20)
-
-        assert "events sent" in first
+        assert "No server answers" in first
         assert said.endswith("Stopped.\n")
         assert process.returncode == 0

@@ -20,7 +20,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((time.monotonic(), dict(self.headers), body))
+        self.server.asked.append(
+            (time.monotonic(), {name.lower(): value for name, value in self.headers.items()}, body)
+        )
         status, headers = next(self.server.answers, (200, {}))
         self.send_response(status)
         for name, value in ({"Content-Length": "2"} | headers).items():
@@ -60,8 +62,8 @@ class TestSender:
 
         _, headers, body = server.asked[0]
         assert gzip.decompress(body) == b'{"batch":[]}'
-        assert headers["Authorization"] == "Basic d2tfMTo="
-        assert headers["Content-Encoding"] == "gzip"
+        assert headers["authorization"] == "Basic d2tfMTo="
+        assert headers["content-encoding"] == "gzip"
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_waits_as_long_as_it_is_asked_to(self, serve, status):

@@ -1,8 +1,6 @@
 """`manage.py demo_receiver`: a webhook receiver on this machine that shows what arrives."""
 
 import signal
-import threading
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from cdp.demo import keyring
 from cdp.demo.receiver.server import ReceiverServer
 from cdp.demo.setup import receiver_port
+from cdp.demo.signals import aside, on_stop
 
 
 class Command(BaseCommand):
@@ -27,13 +26,8 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"Port {wanted} cannot be used: {error.strerror}. Set CDP_RECEIVER_PORT.") from error
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            threading.Thread(target=server.shutdown).start()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
         self.stdout.write(f"The webhook receiver listens at {server.url}")
-        with server:
+        with server, on_stop(aside(server.shutdown), numbers=(signal.SIGINT, signal.SIGTERM)):
             server.serve_forever()
 
 

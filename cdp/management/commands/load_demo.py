@@ -1,8 +1,7 @@
 """`manage.py load_demo`: 2,469 real shoppers through the HTTP API of the running server. R: D1, D2, F1"""
 
-import signal
 import sys
-from types import FrameType
+from signal import SIGTERM
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from cdp.demo.load import Loaded, Loader
 from cdp.demo.progress import Progress
 from cdp.demo.sender import Sender
 from cdp.demo.setup import receiver_port
+from cdp.demo.signals import on_stop
 from cdp.kernel.errors import TributaryError
 
 PATIENCE = 120.0
@@ -32,8 +32,7 @@ class Command(BaseCommand):
     def handle(self, *, url: str, households: int | None, again: bool, in_process: bool, **_: Any) -> None:
         if households is not None and households < 1:
             raise CommandError("--households takes a number above 0.")
-        signal.signal(signal.SIGTERM, _interrupt)
-        with Sender(url, patience=PATIENCE) as sender:
+        with Sender(url, patience=PATIENCE) as sender, on_stop(_interrupt, numbers=(SIGTERM,)):
             loader = Loader(
                 sender=sender,
                 home=settings.CDP_HOME,
@@ -63,5 +62,5 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(lines))
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt() -> None:
     raise KeyboardInterrupt

@@ -1,11 +1,10 @@
 """`manage.py simulate`: live browsing of the demo's shoppers, until stopped."""
 
 import random
-import signal
 import threading
 import time
 import uuid
-from types import FrameType
+from signal import SIGINT, SIGTERM
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +13,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from cdp.demo import blueprint, catalogue, keyring
 from cdp.demo.browsing import Browsing
 from cdp.demo.sender import Sender
+from cdp.demo.signals import aside, on_stop
 from cdp.demo.simulate import Simulation, Tally
 
+PATIENCE = 5.0  # after which the status says what is wrong; then it asks again
 STATUS_SECONDS = 1.0
 LOG_SECONDS = 60.0
 
@@ -39,8 +40,7 @@ class Command(BaseCommand):
             raise CommandError("There is no write key of the website yet: run load_demo first.")
         stop = threading.Event()
         browsing = self._browsing(seed)
-        self._stop_on_signals(stop)
-        with Sender(url, patience=float("inf"), stop=stop) as sender:
+        with Sender(url, patience=PATIENCE, stop=stop) as sender, on_stop(aside(stop.set), numbers=(SIGINT, SIGTERM)):
             simulation = Simulation(browsing=browsing, sender=sender, write_key=_write_key, rate=rate, stop=stop)
             tally = simulation.run(seconds=seconds, report=self._reporter(sender))
         self.stdout.write(f"{self._line(tally, sender)}\nStopped.")
@@ -52,14 +52,6 @@ class Command(BaseCommand):
             seed=random.randrange(2**32) if seed is None else seed,  # noqa: S311
             run=uuid.uuid4().hex[:12],
         )
-
-    def _stop_on_signals(self, stop: threading.Event) -> None:
-        def ask(_number: int, _frame: FrameType | None) -> None:
-            stop.set()
-
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, ask)
-            signal.signal(signal.SIGINT, ask)
 
     def _reporter(self, sender: Sender) -> Any:
         """On a terminal one line that changes, in a log a line a minute."""
