@@ -63,7 +63,7 @@ def compile_breakdown(plan: Plan, dictionary: Dictionary, parts: Sequence[Node])
 def compile_state(plan: Plan, dictionary: Dictionary) -> Sql:
     """`(profile_id, holds, due)` of everybody who is in or has a due time."""
     source = _population(plan, dictionary, Answer.STATE)
-    return sql("SELECT * FROM ({states}) AS s WHERE holds OR due IS NOT NULL", states=_states(plan, source))
+    return sql("{states} WHERE holds OR due IS NOT NULL", states=_states(plan, source))
 
 
 def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Sequence[int]) -> Sql:
@@ -111,7 +111,7 @@ def _states(plan: Plan, source: Sql) -> Sql:
     return sql(
         "SELECT profile_id, holds, CASE WHEN due < {horizon} THEN due END AS due"
         " FROM (SELECT p.id AS profile_id, ({formula}) IS TRUE AS holds, {due}::timestamptz AS due"
-        " FROM {source}) AS q",
+        " FROM {source} OFFSET 0) AS q",  # OFFSET 0: once per profile, not once per place of use
         horizon=plan.clock.now + HORIZON,
         formula=compile_formula(plan.root, plan, Answer.STATE),
         due=due or Sql("NULL"),

@@ -90,10 +90,16 @@ INSERT INTO transition (profile_id, segment_id, version, kind, at, cause)
 SELECT profile_id, {segment}, {version}, 'entered', {now}, 'definition' FROM came ORDER BY profile_id
 """
 
-_DUE_GONE = "DELETE FROM due WHERE segment_id = {segment}"
+_DUE_GONE = """
+DELETE FROM due AS d WHERE d.segment_id = {segment}
+  AND NOT EXISTS (SELECT FROM evaluated AS e WHERE e.profile_id = d.profile_id AND e.due = d.at)
+"""
 _DUE_CAME = """
 INSERT INTO due (profile_id, segment_id, at)
-SELECT profile_id, {segment}, due FROM evaluated WHERE due IS NOT NULL ORDER BY profile_id
+SELECT e.profile_id, {segment}, e.due FROM evaluated AS e
+WHERE e.due IS NOT NULL
+  AND NOT EXISTS (SELECT FROM due AS d WHERE d.profile_id = e.profile_id AND d.segment_id = {segment})
+ORDER BY e.profile_id
 """
 
 

@@ -5,6 +5,8 @@ only behind a CASE that has seen that it will succeed.
 """
 
 import json
+from calendar import isleap
+from datetime import date, timedelta
 from typing import assert_never
 
 from segments.ast import NEGATIVE, Duration, Moment, Op, Path, Test, Value
@@ -81,14 +83,14 @@ def value_holds(test: Test, value: Sql, clock: Clock) -> Sql:  # noqa: PLR0911 -
             found = sql(TEXT_SEARCH[test.op], text=_text(value), value=test.value)
             return sql("(jsonb_typeof({value}) = 'string' AND {found})", value=value, found=found)
         case Op.BEFORE | Op.AFTER | Op.WITHIN_LAST | Op.WITHIN_NEXT | Op.ANNIVERSARY_WITHIN:
-            return _when_date(value, _date_holds(test, value, clock))
+            return _when_date(value, _date_holds(test, clock), clock)
         case _:
             raise AssertionError(test.op)
 
 
 def value_edge(test: Test, value: Sql, clock: Clock) -> Sql:
     """When a relative test of this value will next change its answer; NULL for never."""
-    return _when_date(value, _date_edge(test, value, clock))
+    return _when_date(value, _date_edge(test, clock), clock)
 
 
 def _compared(test: Test, value: Sql) -> Sql:
@@ -99,89 +101,85 @@ def _compared(test: Test, value: Sql) -> Sql:
     return sql(f"{{value}} {COMPARISONS[test.op]} {{wanted}}", value=value, wanted=_json(test.value))
 
 
-def _date_holds(test: Test, value: Sql, clock: Clock) -> Sql:
-    found = _instant(value, clock)
+def _date_holds(test: Test, clock: Clock) -> Sql:
+    """Over `d.at`, the instant that the value names."""
     match test.value:
         case Moment() as moment:
             sign = "<" if test.op is Op.BEFORE else ">"
-            return sql(f"{{found}} {sign} {{moment}}", found=found, moment=moment.instant(clock.zone))
-        case Duration(_, _) as duration if test.op is Op.ANNIVERSARY_WITHIN:
-            latest = clock.today + duration.delta
-            return sql("{next} <= {latest}::date", next=_anniversary(value, clock), latest=latest)
-        case Duration(_, _) as duration if test.op is Op.WITHIN_LAST:
-            oldest = clock.now - duration.delta
-            return sql("({found} > {oldest} AND {found} <= {now})", found=found, oldest=oldest, now=clock.now)
-        case Duration(_, _) as duration:
-            latest_instant = clock.now + duration.delta
-            return sql("({found} > {now} AND {found} <= {latest})", found=found, now=clock.now, latest=latest_instant)
+            return sql(f"d.at {sign} {{moment}}", moment=moment.instant(clock.zone))
+        case Duration() as duration if test.op is Op.ANNIVERSARY_WITHIN:
+            days = _days_of_year(clock.today, duration.delta.days)
+            return sql("{day_of_year} = ANY ({days}::int[])", day_of_year=_day_of_year(clock), days=days)
+        case Duration() as duration if test.op is Op.WITHIN_LAST:
+            return sql("(d.at > {oldest} AND d.at <= {now})", oldest=clock.now - duration.delta, now=clock.now)
+        case Duration() as duration:
+            return sql("(d.at > {now} AND d.at <= {latest})", now=clock.now, latest=clock.now + duration.delta)
         case _:
             raise AssertionError(test)
 
 
-def _date_edge(test: Test, value: Sql, clock: Clock) -> Sql:
+def _date_edge(test: Test, clock: Clock) -> Sql:
     if not isinstance(test.value, Duration):
         raise TypeError(test)
     if test.op is Op.ANNIVERSARY_WITHIN:
-        return _anniversary_edge(test.value, value, clock)
-    found = _instant(value, clock)
+        return _anniversary_edge(test.value, clock)
     length = test.value.delta
-    other = sql("{found} + {length}", found=found, length=length if test.op is Op.WITHIN_LAST else -length)
-    edges = (sql("CASE WHEN {edge} > {now} THEN {edge} END", edge=edge, now=clock.now) for edge in (found, other))
+    other = sql("d.at + {length}", length=length if test.op is Op.WITHIN_LAST else -length)
+    edges = (
+        sql("CASE WHEN {edge} > {now} THEN {edge} END", edge=edge, now=clock.now) for edge in (Sql("d.at"), other)
+    )
     return earliest(edges) or Sql("NULL")
 
 
-def _anniversary(value: Sql, clock: Clock) -> Sql:
-    """The first day from today on with this day and month; 29 February counts as the 28th in other years."""
-    born = _day(value, clock)
-    this_year = _in_year(born, clock.today.year)
-    next_year = _in_year(born, clock.today.year + 1)
-    return sql(
-        "CASE WHEN {this_year} >= {today}::date THEN {this_year} ELSE {next_year} END",
-        this_year=this_year,
-        next_year=next_year,
-        today=clock.today,
-    )
+def _days_of_year(first: date, further: int) -> list[int]:
+    """The days from `first` on as 1231 for 31 December; in a year without 29 February it is kept on the 28th."""
+    days = [first + timedelta(days=number) for number in range(further + 1)]
+    numbers = {day.month * 100 + day.day for day in days}
+    if any((day.month, day.day) == (2, 28) and not isleap(day.year) for day in days):
+        numbers.add(229)
+    return sorted(numbers)
 
 
-def _in_year(born: Sql, year: int) -> Sql:
-    return sql(
-        "({born} + make_interval(years => {year} - extract(year FROM {born})::int))::date", born=born, year=year
-    )
+def _day_of_year(clock: Clock) -> Sql:
+    day = sql("(d.at AT TIME ZONE {zone})", zone=clock.zone)
+    return sql("(extract(month FROM {day}) * 100 + extract(day FROM {day}))::int", day=day)
 
 
-def _anniversary_edge(within: Duration, value: Sql, clock: Clock) -> Sql:
+def _anniversary_edge(within: Duration, clock: Clock) -> Sql:
     """The start of the first day that is near enough, or of the day after the anniversary."""
     return sql(
-        "(CASE WHEN {next} <= {latest}::date THEN {next} + 1 ELSE {next} - {days}::int END)::timestamp"
-        " AT TIME ZONE {zone}",
-        next=_anniversary(value, clock),
+        "(SELECT (CASE WHEN n.next <= {latest}::date THEN n.next + 1 ELSE n.next - {days}::int END)::timestamp"
+        " AT TIME ZONE {zone} FROM ("
+        "SELECT CASE WHEN y.this_year >= {today}::date THEN y.this_year ELSE y.next_year END AS next FROM ("
+        "SELECT {this_year} AS this_year, {next_year} AS next_year FROM ("
+        "SELECT (d.at AT TIME ZONE {zone})::date AS day OFFSET 0"
+        ") AS born OFFSET 0) AS y OFFSET 0) AS n)",
         latest=clock.today + within.delta,
         days=within.delta.days,
         zone=clock.zone,
+        today=clock.today,
+        this_year=_in_year(clock.today.year),
+        next_year=_in_year(clock.today.year + 1),
     )
 
 
-def _when_date(value: Sql, then: Sql) -> Sql:
+def _in_year(year: int) -> Sql:
+    return sql("(born.day + make_interval(years => {year} - extract(year FROM born.day)::int))::date", year=year)
+
+
+def _when_date(value: Sql, then: Sql, clock: Clock) -> Sql:
+    """`then` over `d.at`, read once: OFFSET 0 keeps PostgreSQL from copying the reading to each place of use."""
     return sql(
-        "CASE WHEN jsonb_typeof({value}) = 'string' AND {text} ~ {iso} THEN {then} END",
+        "(SELECT {then} FROM (SELECT CASE WHEN jsonb_typeof({value}) = 'string' AND {text} ~ {iso} THEN"
+        " CASE WHEN {text} ~ {offset} THEN {text}::timestamptz ELSE {text}::timestamp AT TIME ZONE {zone} END"
+        " END AS at OFFSET 0) AS d)",
+        then=then,
         value=value,
         text=_text(value),
         iso=ISO,
-        then=then,
-    )
-
-
-def _instant(value: Sql, clock: Clock) -> Sql:
-    return sql(
-        "CASE WHEN {text} ~ {offset} THEN {text}::timestamptz ELSE {text}::timestamp AT TIME ZONE {zone} END",
-        text=_text(value),
         offset=HAS_OFFSET,
         zone=clock.zone,
     )
-
-
-def _day(value: Sql, clock: Clock) -> Sql:
-    return sql("({instant} AT TIME ZONE {zone})::date", instant=_instant(value, clock), zone=clock.zone)
 
 
 def _text(value: Sql) -> Sql:
