@@ -120,6 +120,13 @@ class Deployment:
         assert self.process
         return self.process.wait(seconds)
 
+    def wait_for(self, true: Callable[[], object]) -> None:
+        """As `wait_until`, but a failure shows what the launcher said."""
+        try:
+            wait_until(true)
+        except AssertionError:
+            raise AssertionError(self.said) from None
+
     def answers(self) -> bool:
         """A page that needs the database comes back."""
         try:

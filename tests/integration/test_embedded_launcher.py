@@ -10,7 +10,7 @@ import pytest
 from cdp.kernel.embedded import leftovers, postgres, preflight, processes, services, valkey
 from cdp.kernel.embedded.home import database_url, redis_url
 from cdp.kernel.embedded.programs import PROGRAMS
-from tests.deployments import Deployment, all_processes, free_port, query, temporary_home, wait_until
+from tests.deployments import Deployment, all_processes, free_port, query, temporary_home
 
 # Seconds on an idle machine; patient where other tests keep it busy.
 pytestmark = pytest.mark.timeout(900)
@@ -74,16 +74,16 @@ class TestRecovery:
 
         killed.kill()
 
-        wait_until(lambda: postgres.postmaster(deployment.home) not in {None, killed})
-        wait_until(deployment.answers)
+        deployment.wait_for(lambda: postgres.postmaster(deployment.home) not in {None, killed})
+        deployment.wait_for(deployment.answers)
 
     def test_from_the_death_of_valkey(self, deployment: Deployment):
         killed = valkey.process(deployment.home)
 
         killed.kill()
 
-        wait_until(lambda: valkey.process(deployment.home) not in {None, killed})
-        wait_until(lambda: valkey.is_ready(deployment.home))
+        deployment.wait_for(lambda: valkey.process(deployment.home) not in {None, killed})
+        deployment.wait_for(lambda: valkey.is_ready(deployment.home))
 
     def test_from_the_death_of_the_web_server(self, deployment: Deployment):
         killed = main_process(deployment, "web")
@@ -91,16 +91,16 @@ class TestRecovery:
 
         killed.kill()
 
-        wait_until(lambda: not any(processes.is_alive(orphan) for orphan in orphans))
-        wait_until(deployment.answers)
+        deployment.wait_for(lambda: not any(processes.is_alive(orphan) for orphan in orphans))
+        deployment.wait_for(deployment.answers)
 
     def test_from_the_death_of_the_supervisor(self, deployment: Deployment):
         killed = processes.marked(deployment.home)["supervisor"][0]
 
         killed.kill()
 
-        wait_until(lambda: deployment.said.count("Starting web, workers and beat …") == 2)
-        wait_until(deployment.answers)
+        deployment.wait_for(lambda: deployment.said.count("Starting web, workers and beat …") == 2)
+        deployment.wait_for(deployment.answers)
         assert killed not in processes.marked(deployment.home)["supervisor"]
 
 
@@ -143,13 +143,13 @@ class TestStopping:
         assert "Stopping what an earlier run left behind" in deployment.said
         assert query(deployment.home, "SELECT one FROM kept") == [(1,)]
         deployment.kill()  # alone: supervisord notices and stops the rest
-        wait_until(lambda: all_processes(deployment.home) == [])
+        deployment.wait_for(lambda: all_processes(deployment.home) == [])
 
     def test_in_the_middle_of_starting(self):
         with temporary_home() as home:
             deployment = Deployment(home)
             deployment.launch()
-            wait_until(lambda: "Bringing the database up to date" in deployment.said)
+            deployment.wait_for(lambda: "Bringing the database up to date" in deployment.said)
 
             assert deployment.stop() == 0
             assert all_processes(home) == []

@@ -116,6 +116,7 @@ class Launcher:
 
     def bring_up(self) -> None:
         """From nothing to a site that answers."""
+        layout.prepare(self.home)  # stopping what was left tidied the sockets away
         self.supervisor.start()
         servers = [program.name for program in self.programs if program.server]
         if servers:

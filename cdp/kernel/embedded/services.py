@@ -127,7 +127,9 @@ def wait_ready(name: str, ready: Callable[[], bool], *, process: subprocess.Pope
 def last_line(log: Path) -> str:
     """The last complaint in the log, else its last line."""
     lines = log.read_text(errors="replace").strip().splitlines()[-20:] if log.exists() else []
-    complaints = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "# Fatal", "# Failed"))]
+    complaints = [
+        line for line in lines if any(word in line for word in ("FATAL", "PANIC", "# Fatal", "# Failed", "Error:"))
+    ]
     return (complaints or lines or ["no message"])[-1]
 
 
