@@ -73,6 +73,9 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 @read
 def destination(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Destination, slug=slug)
+    if getattr(request, "htmx", False):
+        lines = _described(request, queries.deliveries(destination=slug, limit=RECENT))
+        return render(request, "destinations/recent.html", {"destination": found, "lines": lines})
     chosen = request.GET.get("segment", "")
     form = SubscriptionForm(destination=found, initial={"segment": chosen, "on_enter": True})
     return _show_destination(request, found, form)
@@ -86,6 +89,7 @@ def _show_destination(
     context = {
         "destination": found,
         "overview": overview,
+        "is_held": bool(overview and overview.held_until and overview.held_until > now),
         "success": _percent(overview.success_rate if overview else None),
         "subscriptions": list(found.subscriptions.select_related("segment", "purpose").order_by("segment__name")),
         "form": form,

@@ -36,6 +36,7 @@ class SegmentForm(StyledForm):
 
 @requires(Scope.SEGMENTS_WRITE)
 def new(request: HttpRequest) -> HttpResponse:
+    user: Any = request.user
     form = SegmentForm(request.POST or None)
     problem = None
     if form.is_valid():
@@ -43,7 +44,7 @@ def new(request: HttpRequest) -> HttpResponse:
         try:
             segment = operations.create_segment(
                 slug=f"{slug}-segment" if slug in ADDRESSES_IN_USE else "",
-                user=request.user,
+                user=user,
                 now=timezone.now(),
                 **form.cleaned_data,
             )
@@ -62,14 +63,13 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @requires(Scope.SEGMENTS_WRITE)
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    user: Any = request.user
     segment = get_object_or_404(Segment, slug=slug)
     form = SegmentForm(request.POST or None, initial={"name": segment.name, "description": segment.description})
     problem = None
     if form.is_valid():
         try:
-            operations.update_segment(
-                segment_id=segment.pk, user=request.user, now=timezone.now(), **form.cleaned_data
-            )
+            operations.update_segment(segment_id=segment.pk, user=user, now=timezone.now(), **form.cleaned_data)
         except TributaryError as error:
             problem = error
         else:
