@@ -1,4 +1,4 @@
-"""From a plan to SQL, in the shapes that hold up on large tables (docs/explanation/segments.md).
+"""From a plan to SQL, in the shapes that hold up on large tables.
 
 A population is asked with one grouped subquery per event condition, joined to `profile` by hash: an inner, outer
 or anti join as the formula needs, never a lookup per profile. A few changed profiles are asked the other way
