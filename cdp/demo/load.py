@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,7 @@ class Loader:
     def _acknowledged(self, journey: Journey, *, shift: timedelta) -> Iterator[Batch]:
         """Every request in order, once the server has taken it, now or in the run that was interrupted."""
         batches = complete_journey.batches(journey, shift=shift)
-        for _ in range(self.keyring.acknowledged):
-            yield next(batches)
+        yield from islice(batches, self.keyring.acknowledged)
         yield from send_all(batches, self._send_batch, threads=THREADS)
 
     def _send_batch(self, batch: Batch) -> None:
