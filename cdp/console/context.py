@@ -18,8 +18,8 @@ class NavItem:
     active: bool
 
 
-# (group, label, icon, url name, scope that opens it, namespaces and names that light it)
-_NAV: tuple[tuple[str, str, str, str, Scope, tuple[str, ...]], ...] = (
+# (group, label, icon, url name, scope that opens it, what lights it); without a scope: staff of the Django admin.
+_NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ("", "Home", "home", "console:home", Scope.SEGMENTS_READ, ("console:home",)),
     ("Customers", "Profiles", "users", "console:profiles", Scope.PROFILES_READ, ("console:profile",)),
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
@@ -27,7 +27,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope, tuple[str, ...]], ...] = (
     ("Pipeline", "Destinations", "send", "destinations:list", Scope.SEGMENTS_READ, ("destinations:",)),
     ("Pipeline", "Deliveries", "truck-delivery", "destinations:deliveries", Scope.SEGMENTS_READ, ()),
     ("Developers", "API docs", "api", "api-docs", Scope.SEGMENTS_READ, ("api-docs",)),
-    ("Developers", "Admin", "settings", "admin:index", Scope.ADMIN, ()),
+    ("Developers", "Admin", "settings", "admin:index", None, ()),
 )
 
 
@@ -48,7 +48,7 @@ def navigation(request: HttpRequest, user: Any) -> list[tuple[str, list[NavItem]
     here = match.view_name if match else ""
     groups: dict[str, list[NavItem]] = {}
     for group, label, icon, name, scope, lit_by in _NAV:
-        if not user.may(scope) or (name == "admin:index" and not user.is_staff):
+        if not (user.is_staff if scope is None else user.may(scope)):
             continue
         active = _is_deliveries(here) == (label == "Deliveries") and (here == name or here.startswith(lit_by or "\0"))
         groups.setdefault(group, []).append(NavItem(label=label, icon=icon, url=reverse(name), active=active))
