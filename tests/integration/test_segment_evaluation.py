@@ -89,6 +89,19 @@ class TestTime:
         assert members_of(segment) == set()
         assert Due.objects.get().at == datetime(2027, 3, 16, 23, 0, tzinfo=UTC)
 
+    @pytest.mark.parametrize(("year", "day"), [(2027, (2, 28)), (2028, (2, 29)), (2100, (2, 28))])
+    def test_who_was_born_on_a_leap_day_has_a_birthday_every_year(self, year: int, day: tuple[int, int]) -> None:
+        profile = make.make_profile({"birthday": "1988-02-29"})
+        birthday = datetime(year, *day, tzinfo=UTC)
+        definition = {"type": "trait", "trait": "birthday", "op": "anniversary_within", "value": "0d"}
+        segment = live_segment(definition, now=birthday - timedelta(days=40))
+        assert Due.objects.get().at == birthday
+
+        operations.wake_due(now=birthday, limit=100)
+        assert members_of(segment) == {profile}
+        operations.wake_due(now=birthday + timedelta(days=1), limit=100)
+        assert members_of(segment) == set()
+
     def test_counts_that_can_only_fall_need_no_waking_when_they_are_too_low(self) -> None:
         profile = make.make_profile()
         make.make_event(profile, ORDER, NOW - timedelta(days=1))
