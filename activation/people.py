@@ -14,31 +14,32 @@ Key = TypeVar("Key", bound=Hashable)
 
 ALLOWED_WITHOUT_PURPOSE = Decision(allowed=True, reason=Reason.NOT_OBJECTED)
 
-# An identifier that came by a merge is known as this person's since then at the earliest; which ones came by it is
-# not kept, so the latest merge counts for all: stricter, never laxer.
-_IDENTIFIERS = """
-    WITH asked AS (
-        SELECT asked.id, coalesce(alias.canonical_id, asked.id) AS leading_id
-        FROM unnest(%s::bigint[]) AS asked(id) LEFT JOIN profile_alias AS alias ON alias.profile_id = asked.id
-    ), merged AS (
-        SELECT canonical_id, max(merged_at) AS at FROM profile_alias
-        WHERE canonical_id IN (SELECT leading_id FROM asked) GROUP BY canonical_id
-    )
-    SELECT asked.id, known.kind, known.value, greatest(known.first_seen_at, merged.at)
-    FROM asked
-    JOIN profile_identifier AS known ON known.profile_id = asked.leading_id
-    LEFT JOIN merged ON merged.canonical_id = asked.leading_id
-"""
+# Three plain statements, each answered by one index, whatever the planner knows of tables that were just filled.
+_ABSORBED = "SELECT profile_id, canonical_id FROM profile_alias WHERE profile_id = ANY(%s)"
+_MERGED = "SELECT canonical_id, max(merged_at) FROM profile_alias WHERE canonical_id = ANY(%s) GROUP BY canonical_id"
+_IDENTIFIERS = "SELECT profile_id, kind, value, first_seen_at FROM profile_identifier WHERE profile_id = ANY(%s)"
 
 
 def subjects_of(profile_ids: Collection[int]) -> dict[int, dict[str, datetime]]:
-    """Per profile id (absorbed ones are followed), the hashes of its identifiers and since when each is known."""
-    people: dict[int, dict[str, datetime]] = {profile_id: {} for profile_id in profile_ids}
+    """Per profile id (absorbed ones are followed), the hashes of its identifiers and since when each is known.
+
+    An identifier that came by a merge is known as this person's since then at the earliest. Which ones came by it
+    is not kept, so the latest merge counts for all of them: stricter, never laxer.
+    """
+    if not profile_ids:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(_IDENTIFIERS, [sorted(people)])
+        cursor.execute(_ABSORBED, [sorted(profile_ids)])
+        absorbed = dict(cursor.fetchall())
+        leading = {profile_id: absorbed.get(profile_id, profile_id) for profile_id in profile_ids}
+        cursor.execute(_MERGED, [sorted(set(leading.values()))])
+        merged = dict(cursor.fetchall())
+        cursor.execute(_IDENTIFIERS, [sorted(set(leading.values()))])
+        known: dict[int, dict[str, datetime]] = {}
         for profile_id, kind, value, since in cursor.fetchall():
-            people[profile_id][subject_hash(kind, value)] = since
-    return people
+            at = max(since, merged.get(profile_id, since))
+            known.setdefault(profile_id, {})[subject_hash(kind, value)] = at
+    return {profile_id: known.get(leads, {}) for profile_id, leads in leading.items()}
 
 
 def decide_all(asked: Mapping[Key, tuple[int, int | None]], *, now: datetime) -> dict[Key, Decision]:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,32 +17,21 @@ from consent.contracts import Decision
 from identity.contracts import ProfileView
 from identity.queries import get_profiles
 from segments.contracts import TransitionSpan
+from segments.models import Transition
 
 CHUNK = 2_000
 
 _TYPES = {"entered": "segment.entered", "left": "segment.left"}
 
-# Pairs that have a delivery already are left out, so planning a span again adds nothing.
-_PAIRS = """
-    SELECT t.id, t.profile_id, t.kind, t.at, t.cause, t.version, s.slug, s.name, wanted.id, wanted.destination_id,
-           wanted.purpose_id
-    FROM (
-        SELECT id, profile_id, segment_id, kind, at, cause, version FROM transition
-        WHERE segment_id = ANY(%(segments)s) AND id > %(after)s ORDER BY id LIMIT %(chunk)s
-    ) AS t
-    JOIN segments_segment AS s ON s.id = t.segment_id
-    JOIN activation_subscription AS wanted ON wanted.id = ANY(%(subscriptions)s) AND wanted.segment_id = t.segment_id
-        AND CASE t.kind WHEN 'entered' THEN wanted.on_enter ELSE wanted.on_exit END
-    LEFT JOIN activation_delivery AS planned
-        ON planned.subscription_id = wanted.id AND planned.transition_id = t.id
-    WHERE planned.id IS NULL
-    ORDER BY t.id, wanted.id
+# Plain statements, each answered by one index: joined, a planner that does not yet know what this very transaction
+# wrote may choose a way that takes a thousand times as long.
+_TRANSITIONS = """
+    SELECT id, profile_id, segment_id, kind, at, cause, version FROM transition
+    WHERE segment_id = ANY(%s) AND id > %s ORDER BY id LIMIT %s
 """
-_LAST_OF_CHUNK = """
-    SELECT max(id) FROM (
-        SELECT id FROM transition
-        WHERE segment_id = ANY(%(segments)s) AND id > %(after)s ORDER BY id LIMIT %(chunk)s
-    ) AS t
+_PLANNED = """
+    SELECT subscription_id, transition_id FROM activation_delivery
+    WHERE subscription_id = ANY(%s) AND transition_id BETWEEN %s AND %s
 """
 _COLUMNS = (
     "message_id",
@@ -63,20 +52,22 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    """A transition, and a subscription that listens to it."""
-
-    transition_id: int
+class _Transition:
+    id: int
     profile_id: int
+    segment_id: int
     kind: str
     at: datetime
     cause: str
     version: int
-    segment_slug: str
-    segment_name: str
-    subscription_id: int
-    destination_id: int
-    purpose_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A transition, and a subscription that listens to it."""
+
+    transition: _Transition
+    subscription: Subscription
 
 
 def plan(span: TransitionSpan, *, now: datetime) -> int:
@@ -89,56 +80,90 @@ def plan(span: TransitionSpan, *, now: datetime) -> int:
     listening = _listening(span.segment_ids)
     if not listening:
         return 0
-    return sum(_plan_pairs(pairs, now=now) for pairs in _chunks(span, listening))
+    again = _was_planned(span, listening)
+    return sum(_plan_chunk(chunk, listening, again=again, now=now) for chunk in _chunks(span, sorted(listening)))
 
 
-def _listening(segment_ids: Sequence[int]) -> list[int]:
-    wanted = Subscription.objects.filter(segment_id__in=segment_ids, enabled=True)
-    return list(wanted.exclude(destination__state=Destination.State.DISABLED).values_list("id", flat=True))
+def _listening(segment_ids: Sequence[int]) -> dict[int, list[Subscription]]:
+    """The subscriptions to tell, by segment id."""
+    wanted = Subscription.objects.filter(segment_id__in=segment_ids, enabled=True).select_related("segment")
+    found: dict[int, list[Subscription]] = {}
+    for subscription in wanted.exclude(destination__state=Destination.State.DISABLED).order_by("id"):
+        found.setdefault(subscription.segment_id, []).append(subscription)
+    return found
 
 
-def _chunks(span: TransitionSpan, subscriptions: list[int]) -> Iterator[list[_Pair]]:
-    """The span in chunks of transitions, so that memory holds one of them, however many there are."""
-    after: int | None = span.after_id
-    while after is not None:
-        values: dict[str, Any] = {
-            "segments": list(span.segment_ids),
-            "subscriptions": subscriptions,
-            "after": after,
-            "chunk": CHUNK,
-        }
+def _was_planned(span: TransitionSpan, listening: Mapping[int, list[Subscription]]) -> bool:
+    """Whether this span, or a part of it, has deliveries already. Asked once: a first plan then looks for none."""
+    subscriptions = [subscription for each in listening.values() for subscription in each]
+    return Delivery.objects.filter(subscription__in=subscriptions, transition_id__gt=span.after_id).exists()
+
+
+def _chunks(span: TransitionSpan, segment_ids: list[int]) -> Iterator[list[_Transition]]:
+    """The span piece by piece, so that memory holds one piece, however many transitions there are."""
+    after = span.after_id
+    while True:
         with connection.cursor() as cursor:
-            cursor.execute(_PAIRS, values)
-            yield [_Pair(*row) for row in cursor.fetchall()]
-            cursor.execute(_LAST_OF_CHUNK, values)
-            (after,) = cursor.fetchone()
+            cursor.execute(_TRANSITIONS, [segment_ids, after, CHUNK])
+            chunk = [_Transition(*row) for row in cursor.fetchall()]
+        if not chunk:
+            return
+        yield chunk
+        after = chunk[-1].id
 
 
-def _plan_pairs(pairs: list[_Pair], *, now: datetime) -> int:
+def _plan_chunk(
+    chunk: list[_Transition], listening: Mapping[int, list[Subscription]], *, again: bool, now: datetime
+) -> int:
+    """Pairs that have a delivery already are left out, so planning a span again adds nothing."""
+    pairs = [
+        _Pair(transition, subscription)
+        for transition in chunk
+        for subscription in listening[transition.segment_id]
+        if (subscription.on_enter if transition.kind == Transition.Kind.ENTERED else subscription.on_exit)
+    ]
+    planned = _planned(pairs) if again else set()
+    fresh = [pair for pair in pairs if (pair.subscription.pk, pair.transition.id) not in planned]
+    _write(fresh, now=now)
+    return len(fresh)
+
+
+def _planned(pairs: Sequence[_Pair]) -> set[tuple[int, int]]:
     if not pairs:
-        return 0
-    profiles = get_profiles(ids={pair.profile_id for pair in pairs})
-    decisions = decide_all({place: (pair.profile_id, pair.purpose_id) for place, pair in enumerate(pairs)}, now=now)
+        return set()
+    subscriptions = sorted({pair.subscription.pk for pair in pairs})
+    with connection.cursor() as cursor:
+        cursor.execute(_PLANNED, [subscriptions, pairs[0].transition.id, pairs[-1].transition.id])
+        return set(cursor.fetchall())
+
+
+def _write(pairs: Sequence[_Pair], *, now: datetime) -> None:
+    if not pairs:
+        return
+    profiles = get_profiles(ids={pair.transition.profile_id for pair in pairs})
+    asked = {place: (pair.transition.profile_id, pair.subscription.purpose_id) for place, pair in enumerate(pairs)}
+    decisions = decide_all(asked, now=now)
     rows = bytearray()
     for place, pair in enumerate(pairs):
-        rows += _row(pair, profile=profiles.get(pair.profile_id), decision=decisions[place], now=now)
+        rows += _row(pair, profile=profiles.get(pair.transition.profile_id), decision=decisions[place], now=now)
     copy_rows(table="activation_delivery", columns=_COLUMNS, rows=rows)
-    return len(pairs)
 
 
-def payload_of(pair: _Pair, profile: ProfileView | None) -> dict[str, Any]:
+def _payload(pair: _Pair, profile: ProfileView | None) -> dict[str, Any]:
     """The body of the message: docs/reference/webhooks.md shows it to receivers."""
+    transition, segment = pair.transition, pair.subscription.segment
+    at = transition.at.isoformat()
     return {
-        "type": _TYPES[pair.kind],
-        "timestamp": pair.at.isoformat(),
+        "type": _TYPES[transition.kind],
+        "timestamp": at,
         "data": {
-            "segment": {"slug": pair.segment_slug, "name": pair.segment_name, "version": pair.version},
+            "segment": {"slug": segment.slug, "name": segment.name, "version": transition.version},
             "profile": {
-                "id": pair.profile_id,
+                "id": transition.profile_id,
                 "identifiers": profile.identifiers if profile else {},
                 "traits": profile.traits if profile else {},
             },
-            "transition": {"id": pair.transition_id, "at": pair.at.isoformat(), "cause": pair.cause},
+            "transition": {"id": transition.id, "at": at, "cause": transition.cause},
         },
     }
 
@@ -150,16 +175,17 @@ def message_id(*, subscription_id: int, transition_id: int) -> uuid.UUID:
 
 def _row(pair: _Pair, *, profile: ProfileView | None, decision: Decision, now: datetime) -> bytes:
     """One row as binary COPY takes it, in the order of `_COLUMNS`."""
+    transition, subscription = pair.transition, pair.subscription
     state = Delivery.State.PENDING if decision.allowed else Delivery.State.SUPPRESSED
     moment = timestamp_micros(now).to_bytes(8, "big", signed=True)
-    payload = json.dumps(payload_of(pair, profile), ensure_ascii=False, separators=(",", ":")).encode()
+    payload = json.dumps(_payload(pair, profile), ensure_ascii=False, separators=(",", ":")).encode()
     fields = (
-        message_id(subscription_id=pair.subscription_id, transition_id=pair.transition_id).bytes,
-        _bigint(pair.destination_id),
-        _bigint(pair.subscription_id),
-        _bigint(pair.profile_id),
-        _bigint(pair.transition_id),
-        pair.kind.encode(),
+        message_id(subscription_id=subscription.pk, transition_id=transition.id).bytes,
+        _bigint(subscription.destination_id),
+        _bigint(subscription.pk),
+        _bigint(transition.profile_id),
+        _bigint(transition.id),
+        transition.kind.encode(),
         b"\x01" + payload,  # jsonb: version 1, then text
         state.encode(),
         b"\0\0",

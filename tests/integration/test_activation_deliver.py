@@ -125,13 +125,15 @@ class TestDelivery:
         assert len(receiver.received) == 200
         assert receiver.connections < 60  # an idle one is closed after four seconds, which a busy machine may take
 
-    def test_stops_at_the_limit(self, receiver):
+    def test_stops_at_the_limit(self, receiver, monkeypatch):
+        monkeypatch.setattr("activation.deliver.SLOW_AFTER", 1_000)
         owe(make_subscription(make_destination(receiver.url)), 10)
 
         assert deliver_due(now=NOW, limit=4) == 4
         assert len(receiver.received) == 4
 
-    def test_reaches_the_limit_whoever_it_is_owed_to(self, receiver):
+    def test_reaches_the_limit_whoever_it_is_owed_to(self, receiver, monkeypatch):
+        monkeypatch.setattr("activation.deliver.SLOW_AFTER", 1_000)
         for count in (0, 0, 3, 5):
             owe(make_subscription(make_destination(receiver.url)), count)
 
