@@ -8,8 +8,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, inline_serializer
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
@@ -43,16 +41,6 @@ EXAMPLE = {
 EARLIEST_AS_OF = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST_AS_OF = datetime(2200, 1, 1, tzinfo=UTC)
 MAX_TREND_DAYS = 366
-
-
-class NestedJSONParser(JSONParser):
-    """A body nested thousands deep is bad input and no failure of ours."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        try:
-            return super().parse(stream, media_type, parser_context)
-        except RecursionError:
-            raise ParseError("This JSON is nested too deep.", code="too_deep") from None
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -200,7 +188,6 @@ class SegmentViewSet(
     read_scope = Scope.SEGMENTS_READ
     queryset = Segment.objects.all()
     serializer_class = SegmentSerializer
-    parser_classes = [NestedJSONParser]
     lookup_field = "slug"
     filterset_class: Any = None
     filterset_fields = ["state"]

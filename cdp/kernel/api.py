@@ -6,12 +6,23 @@ from typing import Any
 from django.http import Http404
 from rest_framework import exceptions, serializers
 from rest_framework.pagination import CursorPagination as BaseCursorPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from cdp.kernel.errors import TributaryError
+
+
+class NestedJSONParser(JSONParser):
+    """A body nested thousands deep is bad input and no failure of ours."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise exceptions.ParseError("This JSON is nested too deep.", code="too_deep") from None
 
 
 class CursorPagination(BaseCursorPagination):
