@@ -11,9 +11,11 @@
 Every step moves rows from one table to the next in one transaction, so a step that is killed has not happened.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import DataError, InternalError, OperationalError, transaction
@@ -38,6 +40,7 @@ CHUNK_CHANGES = 5_000
 CHUNK_DUE = 1_000
 CHUNK_DELIVERIES = 500
 ATTEMPTS = 5
+NOTHING: frozenset[Any] = frozenset()
 
 # What PostgreSQL or a decoder says of one message that it cannot take.
 POISON = (DataError, InternalError, ValueError, RecursionError)
@@ -146,19 +149,18 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     note_changes(_changes(owned, resolution, changed_traits))
     ingestion.ledger.quarantine(rejected)
     inbox.remove([row.id for row in rows])
-    stored = {event.id for event in fresh}
-    repeated = len(admitted) - len(fresh)
+    repeated = _without(fresh, admitted) if len(fresh) < len(admitted) else []
     ingestion.ledger.add_counts(
         ingestion.ledger.tally(
             {
                 Outcome.STORED: fresh,
-                Outcome.DUPLICATE: _without_first(admitted, stored),
+                Outcome.DUPLICATE: repeated,
                 Outcome.NO_CONSENT: refused,
             },
             rejected,
         )
     )
-    return Drained(len(rows), len(fresh), repeated, len(refused), len(rejected))
+    return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
 
 
 def _decode(rows: Iterable[InboxRow]) -> tuple[list[Incoming], list[Rejected]]:
@@ -221,15 +223,15 @@ def _trait_updates(
 def _changes(
     owned: Iterable[tuple[Incoming, int]], resolution: Resolution, changed_traits: dict[int, set[str]]
 ) -> list[ProfileChange]:
-    names: dict[int, set[int]] = {}
+    names: defaultdict[int, set[int]] = defaultdict(set)
     for event, profile_id in owned:
-        names.setdefault(profile_id, set()).add(event_log.name_id(event.name))
+        names[profile_id].add(event_log.name_id(event.name))
     merged = set(resolution.absorbed) | set(resolution.absorbed.values())
     return [
         ProfileChange(
             profile_id=profile_id,
-            events=frozenset(names.get(profile_id, ())),
-            traits=frozenset(changed_traits.get(profile_id, ())),
+            events=frozenset(names.get(profile_id, NOTHING)),
+            traits=frozenset(changed_traits.get(profile_id, NOTHING)),
             merged=profile_id in merged,
             created=profile_id in resolution.created,
         )
@@ -237,9 +239,9 @@ def _changes(
     ]
 
 
-def _without_first(events: Iterable[Incoming], stored: set[bytes]) -> list[Incoming]:
+def _without(stored: Iterable[Incoming], events: Iterable[Incoming]) -> list[Incoming]:
     """The repetitions: every message but the first of each that was stored."""
-    waiting = set(stored)
+    waiting = {event.id for event in stored}
     repeated = []
     for event in events:
         if event.id in waiting:

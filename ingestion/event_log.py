@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db import connection
 
-from cdp.kernel.copy import NULL, copy_rows
+from cdp.kernel.copy import copy_rows
 from ingestion.contracts import Incoming
 from ingestion.messages import NO_NUMBERS, VALUE_PROPERTIES
 from ingestion.models import EventName
@@ -16,12 +16,14 @@ from ingestion.partitions import (
     ensure_seen_partition,
     has_event_partitions,
     has_seen_partition,
+    week_of,
 )
 
 _COLUMNS = ("ts", "id", "profile_id", "name_id", "value", "properties", "context", "source_id", "received_at")
-_HEAD = struct.Struct(">hiqi16siqii").pack
+# up to the properties' bytes: value is NULL (its length is -1), or a float8
+_HEAD = struct.Struct(">hiqi16siqiiiib").pack
+_HEAD_WITH_VALUE = struct.Struct(">hiqi16siqiiidib").pack
 _TAIL = struct.Struct(">iqiq").pack
-_VALUE = struct.Struct(">id").pack
 _JSON = struct.Struct(">ib").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
@@ -63,38 +65,41 @@ def forget_names() -> None:
 def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     """Those messages that were never received before, each once; marks them as received.
 
-    Guard 1, `(source, messageId)` within seven days of receipt, is a unique key: of two workers with the same
-    message the second waits for the first. Guard 2, `(ts, id)` in the log itself, is asked only where guard 1
+    Guard 1, `(source, messageId)` in this week or the last, is a unique key: of two workers with the same message
+    the second waits for the first. Guard 2, `(ts, id)` in the log itself, is asked only where guard 1
     cannot know: a message whose time is older than that could have been received before.
     """
     first: dict[bytes, Incoming] = {}
     for event in events:
         first.setdefault(event.id, event)
-    seen = _mark_seen(sorted(first), day=now.date())
+    seen = _mark_seen(sorted(first), week=week_of(now.date()))
     fresh = [event for id_, event in first.items() if id_ not in seen] if seen else list(first.values())
-    known_since = _micros(now - timedelta(days=SEEN_DAYS - 1))
+    known_since = _micros(now - timedelta(days=SEEN_DAYS))
     stored = _already_stored([event for event in fresh if event.ts < known_since])
     return [event for event in fresh if event.id not in stored] if stored else fresh
 
 
 def append(events: Iterable[tuple[Incoming, int]]) -> None:
     """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index is."""
-    entries = sorted(
-        ((profile_id, *_names[event.name], event) for event, profile_id in events),
-        key=lambda entry: (entry[0], entry[1], entry[3].ts),
-    )
-    rows = bytearray()
+    entries = [(profile_id, *_names[event.name], event) for event, profile_id in events]
+    entries.sort(key=_place)
+    parts: list[bytes] = []
     for profile_id, name_id, value_index, event in entries:
-        rows += _HEAD(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id)
         value = None if value_index is None else event.numbers[value_index]
-        rows += NULL if value is None else _VALUE(8, value)
-        rows += _JSON(len(event.properties) + 1, 1)
-        rows += event.properties
-        rows += _JSON(len(event.context) + 1, 1)
-        rows += event.context
-        rows += _TAIL(8, event.source_id, 8, event.received)
-    if rows:
-        copy_rows(table="event", columns=_COLUMNS, rows=rows)
+        size = len(event.properties) + 1
+        if value is None:
+            head = _HEAD(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
+        else:
+            head = _HEAD_WITH_VALUE(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
+        context = _JSON(len(event.context) + 1, 1)
+        parts += (head, event.properties, context, event.context, _TAIL(8, event.source_id, 8, event.received))
+    if parts:
+        copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))
+
+
+def _place(entry: tuple[int, int, int | None, Incoming]) -> tuple[int, int, int]:
+    """Where a row goes in the index that most reads use."""
+    return entry[0], entry[1], entry[3].ts
 
 
 def name_id(name: str) -> int:
@@ -102,18 +107,17 @@ def name_id(name: str) -> int:
     return _names[name][0]
 
 
-def _mark_seen(ids: list[bytes], *, day: date) -> set[bytes]:
+def _mark_seen(ids: list[bytes], *, week: date) -> set[bytes]:
     """Mark these (sorted) ids as received; returns those that had been before, which are few."""
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH asked AS MATERIALIZED (SELECT unnest(%(ids)s::uuid[]) AS id), marked AS ("
-            " INSERT INTO seen_message (day, id)"
-            " SELECT %(day)s, a.id FROM asked a"
-            " WHERE NOT EXISTS (SELECT FROM seen_message s"
-            "   WHERE s.id = a.id AND s.day >= %(since)s AND s.day <> %(day)s)"
+            " INSERT INTO seen_message (week, id)"
+            " SELECT %(week)s, a.id FROM asked a"
+            " WHERE NOT EXISTS (SELECT FROM seen_message s WHERE s.week = %(last)s AND s.id = a.id)"
             " ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id)"
             " SELECT a.id::text FROM asked a WHERE NOT EXISTS (SELECT FROM marked m WHERE m.id = a.id)",
-            {"day": day, "ids": _array(id_.hex() for id_ in ids), "since": day - timedelta(days=SEEN_DAYS - 1)},
+            {"week": week, "last": week - timedelta(weeks=1), "ids": _array(id_.hex() for id_ in ids)},
         )
         return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
 

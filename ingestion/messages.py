@@ -139,7 +139,7 @@ def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
         frame = _Frame(
             row=row,
             received=timestamp_micros(row.received_at),
-            context=_object_bytes(batch.context, "/context"),
+            context=_object_bytes(batch.context, "/context").strip(),
             sent_at=batch.sentAt or None,
         )
     except BadMessageError as error:
@@ -173,7 +173,7 @@ def _decode_one(frame: _Frame, index: int, payload: bytes) -> Incoming:
     # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
     row = frame.row
     message = decode_shallow(_decode_message, payload)
-    plain = b"\\u" not in payload and not is_too_deep(payload)
+    plain = (b"\\" not in payload or b"\\u" not in payload) and not is_too_deep(payload)
     kind, name = _kind_and_name(message, row.kind)
     message_id = _message_id(message, row.id, index)
     context = _context(message.context, frame.context, plain=plain)
@@ -235,19 +235,19 @@ def _message_id(message: _Message, inbox_id: int, index: int) -> str:
 
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
-    candidates = (
+    candidates = [
         None if message.userId is None else _identifier("user_id", str(message.userId)),
         None if message.anonymousId is None else _identifier("anonymous_id", str(message.anonymousId)),
         _email(traits) if traits else None,
-    )
-    found = tuple(identifier for identifier in candidates if identifier is not None)
+    ]
+    found = [identifier for identifier in candidates if identifier is not None]
     if not found:
         raise BadMessageError(
             "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
             code="identifier_missing",
             path="/userId",
         )
-    return found
+    return tuple(found)
 
 
 def _email(traits: dict[str, Any]) -> Identifier | None:
@@ -324,7 +324,7 @@ def _is_blank(data: bytes) -> bool:
 
 def _traits(message: _Message, context: bytes, kind: str, *, plain: bool) -> dict[str, Any] | None:
     """What the message says about the person: `traits`, else `context.traits`."""
-    raw = _object_bytes(message.traits, "/traits", plain=plain)
+    raw = EMPTY if message.traits is ABSENT else _object_bytes(message.traits, "/traits", plain=plain)
     if raw == EMPTY and b'"traits"' in context:
         try:
             raw = _object_bytes(_decode_context_traits(context).traits, "/context/traits", plain=plain)
@@ -356,6 +356,8 @@ def _numbers(properties: bytes) -> tuple[float | None, ...]:
     try:
         found = _decode_numbers(properties)
     except (ValueError, RecursionError):
+        return NO_NUMBERS
+    if found.revenue is None and found.total is None and found.price is None and found.value is None:
         return NO_NUMBERS
     return (_number(found.revenue), _number(found.total), _number(found.price), _number(found.value))
 

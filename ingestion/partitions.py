@@ -1,4 +1,4 @@
-"""Monthly partitions of the event log, daily ones of the seen messages: made ahead, or when first needed."""
+"""Monthly partitions of the event log, weekly ones of the seen messages: made ahead, or when first needed."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-SEEN_DAYS = 8  # a message is recognised as a repetition for at least seven whole days
+SEEN_DAYS = 7  # so long, at least, a message is recognised as a repetition: this week and all of the last
 
 _known: set[str] = set()
 
@@ -19,6 +19,11 @@ def next_month(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
+def week_of(day: date) -> date:
+    """Its Monday."""
+    return day - timedelta(days=day.weekday())
+
+
 def ensure_event_partitions(months: Iterable[date]) -> None:
     """Create the monthly partitions that are missing. Call it outside of a chunk's transaction."""
     for month in sorted(set(months)):
@@ -26,7 +31,8 @@ def ensure_event_partitions(months: Iterable[date]) -> None:
 
 
 def ensure_seen_partition(day: date) -> None:
-    _ensure(_seen_name(day), parent="seen_message", start=day, end=day + timedelta(days=1))
+    week = week_of(day)
+    _ensure(_seen_name(week), parent="seen_message", start=week, end=week + timedelta(weeks=1))
 
 
 def has_event_partitions(months: Iterable[date]) -> bool:
@@ -35,19 +41,19 @@ def has_event_partitions(months: Iterable[date]) -> bool:
 
 
 def has_seen_partition(day: date) -> bool:
-    return _seen_name(day) in _known
+    return _seen_name(week_of(day)) in _known
 
 
 def ensure_ahead(*, today: date) -> None:
     """The partitions that the next days will write to."""
     ensure_event_partitions([month_of(today), next_month(month_of(today))])
-    for days in range(3):
-        ensure_seen_partition(today + timedelta(days=days))
+    for weeks in range(2):
+        ensure_seen_partition(today + timedelta(weeks=weeks))
 
 
 def drop_old_seen_partitions(*, today: date) -> list[str]:
-    """Forget messages older than `SEEN_DAYS`; returns the names of the dropped partitions."""
-    oldest = _seen_name(today - timedelta(days=SEEN_DAYS))
+    """Forget messages from before the last week; returns the names of the dropped partitions."""
+    oldest = _seen_name(week_of(today - timedelta(weeks=1)))
     dropped = [name for name in _partitions_of("seen_message") if name < oldest]
     with connection.cursor() as cursor:
         for name in dropped:
@@ -65,8 +71,8 @@ def _event_name(month: date) -> str:
     return f"event_{month:%Y_%m}"
 
 
-def _seen_name(day: date) -> str:
-    return f"seen_message_{day:%Y_%m_%d}"
+def _seen_name(week: date) -> str:
+    return f"seen_message_{week:%Y_%m_%d}"
 
 
 _EVENT_OPTIONS = "WITH (autovacuum_vacuum_insert_scale_factor = 0.01)"
