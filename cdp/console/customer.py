@@ -39,6 +39,7 @@ EVENT_ICONS = {
 TYPE_ICONS = {"page": "browser", "screen": "device-mobile", "identify": "id-badge-2"}
 
 # Of an event's properties, those that tell most in one line.
+_TELLING_OF_PAGES = ("path", "url", "name", "title")
 _TELLING = ("name", "title", "product_name", "category", "path", "query", "campaign", "coupon", "order_id")
 _AMOUNTS = ("revenue", "total", "price", "value")
 
@@ -129,14 +130,15 @@ def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:
 
 def read_event(event: TimelineEvent, *, sources: dict[int, str]) -> EventLine:
     properties = event.properties
-    telling = [properties[key] for key in _TELLING if isinstance(properties.get(key), str) and properties[key]]
+    wanted = _TELLING_OF_PAGES if event.type == "page" else _TELLING
+    telling = [properties[key] for key in wanted if isinstance(properties.get(key), str) and properties[key]]
     products = _products(properties.get("products"))
     currency = properties.get("currency")
     amounts = [properties[key] for key in _AMOUNTS if isinstance(properties.get(key), int | float)]
     return EventLine(
         event=event,
         icon=EVENT_ICONS.get(event.name) or TYPE_ICONS.get(event.type, "bolt"),
-        summary=products or " · ".join(telling[:2]),
+        summary=products or " · ".join(telling[: 1 if event.type == "page" else 2]),
         amount=amounts[0] if amounts else None,
         currency=currency if isinstance(currency, str) else "",
         source=sources.get(event.source_id, ""),
