@@ -85,7 +85,7 @@ class Loader:
         return purposes, sources, logins
 
     def _connect_webhook(self, purposes: dict[str, Purpose]) -> None:
-        if setup.receiver_is_allowed():
+        if setup.receiver_is_connected() or setup.receiver_is_allowed():
             setup.ensure_webhook(self.keyring, purposes=purposes, now=self.clock())
         else:
             self.progress.say(

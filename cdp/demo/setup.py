@@ -137,6 +137,10 @@ def receiver_is_allowed() -> bool:
     return is_allow_listed("127.0.0.1", receiver_port(), entries=settings.EGRESS_ALLOWED_HOSTS)
 
 
+def receiver_is_connected() -> bool:
+    return Destination.objects.filter(slug=blueprint.WEBHOOK_SLUG).exists()
+
+
 @transaction.atomic
 def ensure_webhook(keyring: Keyring, *, purposes: Mapping[str, Purpose], now: datetime) -> Destination:
     """The receiver as a destination that listens to the segments. One that is there keeps what was changed on it."""

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from activation.models import Destination
 from cdp import pipeline
 from cdp.demo import blueprint, complete_journey, keyring, people
 from cdp.demo.drain import drain_all
@@ -264,6 +265,25 @@ def receiver(tmp_path, settings, monkeypatch):
 
 
 class TestTheWebhook:
+    def test_is_left_out_where_this_machine_may_not_be_sent_to(self, load, settings):
+        settings.EGRESS_ALLOWED_HOSTS = []
+
+        progress = load()
+
+        assert "CDP_EGRESS_ALLOW=127.0.0.1:" in progress.stream.getvalue()
+        assert not Destination.objects.exists()
+
+    def test_stays_connected_when_its_secret_was_lost(self, load, receiver, settings, tmp_path):
+        load()
+        secret = keyring.read(tmp_path).signing_secret
+        (tmp_path / keyring.FILE).unlink()
+        settings.EGRESS_ALLOWED_HOSTS = []
+
+        progress = load()
+
+        assert keyring.read(tmp_path).signing_secret == secret
+        assert "left out" not in progress.stream.getvalue()
+
     def test_hears_of_an_order_that_brings_somebody_in(self, load, receiver, live_server, tmp_path, moment):
         load()
         household = self.consenting_household(moment)

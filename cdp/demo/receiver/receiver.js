@@ -17,10 +17,11 @@ function show(html) {
   if (html === shown) return;
   shown = html;
   const open = new Set([...list.querySelectorAll("details[open]")].map((message) => message.id));
-  const focused = document.activeElement?.closest("details")?.id;
+  const focused = list.contains(document.activeElement) ? document.activeElement.closest("[id]").id : "";
   list.innerHTML = html;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focused) document.getElementById(focused)?.querySelector("summary")?.focus({ preventScroll: true });
+  const again = focused && document.getElementById(focused);
+  if (again) (again.querySelector("summary") ?? again).focus({ preventScroll: true });
 }
 
 setTimeout(refresh, REFRESH_MS);
