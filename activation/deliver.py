@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from activation.destinations import DestinationKind, get_kind
+from activation.destinations import DestinationKind, get_kind, kinds
 from activation.destinations.base import Message, Target
 from activation.egress import Answer
 from activation.errors import DestinationError, SecretsUnreadableError
@@ -125,6 +125,8 @@ class _Run:
     def close(self) -> None:
         for lane in self._lanes.values():
             lane.threads.shutdown(wait=False, cancel_futures=True)
+        for kind in kinds().values():
+            kind.rest()
 
     def _claim(self) -> list[Claim]:
         now = self._clock.now()

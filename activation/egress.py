@@ -6,6 +6,7 @@ the second time (DNS rebinding) gains nothing. TLS still verifies the name. Redi
 settings of the environment are not read.
 """
 
+import functools
 import ipaddress
 import re
 import socket
@@ -207,8 +208,11 @@ class Client:
     def __init__(
         self, *, connections: int, resolver: Resolver = resolve, ssl_context: SSLContext | None = None
     ) -> None:
+        self._under_way = 0
+        self._used_at = time.monotonic()
+        self._lock = threading.Lock()
         self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context or httpx.create_ssl_context(),
+            ssl_context=ssl_context or _trusted(),
             max_connections=connections,
             keepalive_expiry=KEEPALIVE_SECONDS,
             network_backend=GuardedBackend(resolver),
@@ -217,6 +221,7 @@ class Client:
     def post(self, url: str, *, headers: dict[str, str], body: bytes, timeout: float) -> Answer:
         """The answer, whatever its status; DestinationError when there was none within `timeout` seconds."""
         _deadline.at = time.monotonic() + timeout
+        self._note_use(+1)
         try:
             return self._exchange(_target(url), headers, body, timeout)
         except httpcore.TimeoutException as error:
@@ -225,6 +230,7 @@ class Client:
             raise DestinationError(str(error) or type(error).__name__) from error
         finally:
             _deadline.at = float("inf")
+            self._note_use(-1)
 
     def _exchange(self, target: httpcore.URL, headers: dict[str, str], body: bytes, timeout: float) -> Answer:
         limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
@@ -238,8 +244,22 @@ class Client:
                 text=text,
             )
 
-    def close(self) -> None:
-        self._pool.close()
+    def rest(self, *, idle_for: float = KEEPALIVE_SECONDS) -> None:
+        """Close the kept connections if none was used for so many seconds: the pool itself only looks when asked."""
+        with self._lock:
+            if not self._under_way and time.monotonic() - self._used_at >= idle_for:
+                self._pool.close()
+
+    def _note_use(self, change: int) -> None:
+        with self._lock:
+            self._under_way += change
+            self._used_at = time.monotonic()
+
+
+@functools.cache
+def _trusted() -> SSLContext:
+    """The usual authorities, read once: it takes longer than a request does."""
+    return httpx.create_ssl_context()
 
 
 def _target(url: str) -> httpcore.URL:

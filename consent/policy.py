@@ -104,8 +104,9 @@ def _answers(grant: Choice, refusal: Choice) -> bool:
     return grant.happened_at > refusal.happened_at and grant.happened_at >= informed_at
 
 
-def _age(choice: Choice) -> tuple[datetime, int]:
-    return (choice.happened_at, choice.record_id)
+def _age(choice: Choice) -> tuple[datetime, int, str]:
+    """The newest is cited; what follows the time only makes the pick the same in any order."""
+    return (choice.happened_at, choice.record_id, choice.state)
 
 
 def _precedence(choice: Choice) -> tuple[datetime, int, float, int]:

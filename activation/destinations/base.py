@@ -50,6 +50,9 @@ class DestinationKind(abc.ABC):
     def describe(self, config: Mapping[str, Any]) -> str:
         """Where it goes, in a line for people. Shows no secret."""
 
+    def rest(self) -> None:  # noqa: B027 - most kinds keep nothing open
+        """Called after each run: let go of connections that have not been used for a while."""
+
     def clean(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings as they are kept. Raises InvalidDestinationError with the path of the first bad one."""
         form = self.settings_form(data=dict(config))

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.db import connection
 
+from activation.destinations import get_kind
+from activation.destinations.webhook.destination import WebhookDestination
 from activation.models import Delivery, Destination, Subscription
 from activation.operations import create_destination, plan, subscribe
 from consent.models import Purpose
@@ -124,6 +126,10 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
     finally:
         server.shutdown()
         server.server_close()
+        webhook = get_kind("webhook")
+        assert isinstance(webhook, WebhookDestination)
+        for client in webhook._clients.values():
+            client.rest(idle_for=0)
 
 
 def make_destination(url: str, **fields: Any) -> Destination:

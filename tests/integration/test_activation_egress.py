@@ -17,12 +17,25 @@ from activation.errors import DestinationError, EgressRefusedError
 from tests.factories.activation import Receiver, Reply, receiving
 
 
+@pytest.fixture
+def make_client():
+    made: list[Client] = []
+
+    def make(**options: object) -> Client:
+        made.append(Client(connections=1, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.rest(idle_for=0)
+
+
 def post(client: Client, url: str, *, timeout: float = 5.0):
     return client.post(url, headers={}, body=b"{}", timeout=timeout)
 
 
 class TestAddress:
-    def test_is_the_one_that_was_judged_even_when_the_name_changes_its_mind(self, settings):
+    def test_is_the_one_that_was_judged_even_when_the_name_changes_its_mind(self, make_client, settings):
         settings.EGRESS_ALLOWED_HOSTS = []
         answers = [["93.184.216.34"], ["127.0.0.1"]]
         asked: list[str] = []
@@ -31,7 +44,7 @@ class TestAddress:
             asked.append(host)
             return answers[min(len(asked) - 1, 1)]
 
-        client = Client(connections=1, resolver=rebinding)
+        client = make_client(resolver=rebinding)
         with receiving() as receiver:
             url = f"http://rebound.example:{receiver.port}/"
             with pytest.raises(DestinationError):
@@ -41,7 +54,7 @@ class TestAddress:
 
         assert receiver.received == []
 
-    def test_is_resolved_once_for_a_connection_and_connected_to_directly(self, settings):
+    def test_is_resolved_once_for_a_connection_and_connected_to_directly(self, make_client, settings):
         settings.EGRESS_ALLOWED_HOSTS = ["inside.example"]
         asked: list[str] = []
 
@@ -50,7 +63,7 @@ class TestAddress:
             return ["127.0.0.1"]
 
         with receiving() as receiver:
-            client = Client(connections=1, resolver=resolver)
+            client = make_client(resolver=resolver)
             for _ in range(3):
                 post(client, f"http://inside.example:{receiver.port}/hook?a=b")
 
@@ -61,30 +74,30 @@ class TestAddress:
     @pytest.mark.parametrize(
         "literal", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "localhost"]
     )
-    def test_inside_is_refused_however_it_is_spelt(self, literal, settings):
+    def test_inside_is_refused_however_it_is_spelt(self, make_client, literal, settings):
         settings.EGRESS_ALLOWED_HOSTS = []
         with receiving() as receiver, pytest.raises(DestinationError):
-            post(Client(connections=1), f"http://{literal}:{receiver.port}/")
+            post(make_client(), f"http://{literal}:{receiver.port}/")
 
         assert receiver.received == []
 
-    def test_tries_the_next_one_when_the_first_does_not_answer(self, settings):
+    def test_tries_the_next_one_when_the_first_does_not_answer(self, make_client, settings):
         settings.EGRESS_ALLOWED_HOSTS = ["two.example"]
         with receiving() as gone:
             closed = gone.port
         assert closed
         with receiving() as receiver:
-            client = Client(connections=1, resolver=lambda *_: ["127.0.0.2", "127.0.0.1"])
+            client = make_client(resolver=lambda *_: ["127.0.0.2", "127.0.0.1"])
 
             assert post(client, f"http://two.example:{receiver.port}/").status == 200
 
-    def test_ignores_proxies_of_the_environment(self, settings, monkeypatch):
+    def test_ignores_proxies_of_the_environment(self, make_client, settings, monkeypatch):
         settings.EGRESS_ALLOWED_HOSTS = ["127.0.0.1"]
         with receiving() as proxy, receiving() as receiver:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
             monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
 
-            post(Client(connections=1), receiver.url)
+            post(make_client(), receiver.url)
 
         assert len(receiver.received) == 1
         assert proxy.received == []
@@ -95,18 +108,18 @@ class TestAnswer:
     def local(self, settings):
         settings.EGRESS_ALLOWED_HOSTS = ["127.0.0.1"]
 
-    def test_is_cut_where_it_is_endless(self):
+    def test_is_cut_where_it_is_endless(self, make_client):
         with receiving(Receiver(reply=Reply(body=b"x" * 5_000_000))) as receiver:
-            answer = post(Client(connections=1), receiver.url)
+            answer = post(make_client(), receiver.url)
 
         assert len(answer.text) == MAX_RESPONSE_BYTES
 
     @pytest.mark.parametrize("reply", [Reply(after=3.0), Reply(body=b"x" * 100, drip=0.2)])
-    def test_has_to_be_there_in_time(self, reply):
+    def test_has_to_be_there_in_time(self, make_client, reply):
         with receiving(Receiver(reply=reply)) as receiver:
             began = time.monotonic()
             with pytest.raises(DestinationError, match="No answer within"):
-                post(Client(connections=1), receiver.url, timeout=0.7)
+                post(make_client(), receiver.url, timeout=0.7)
 
         assert time.monotonic() - began < 2.5
 
@@ -160,20 +173,20 @@ class TestTls:
         server.shutdown()
         server.server_close()
 
-    def client(self, certificate, settings) -> Client:
+    def client(self, make_client, certificate, settings) -> Client:
         settings.EGRESS_ALLOWED_HOSTS = ["right.example", "wrong.example"]
         context = ssl.create_default_context(cafile=str(certificate[1]))
-        return Client(connections=1, resolver=lambda *_: ["127.0.0.1"], ssl_context=context)
+        return make_client(resolver=lambda *_: ["127.0.0.1"], ssl_context=context)
 
-    def test_verifies_the_name_though_the_address_is_pinned(self, certificate, port, settings):
-        client = self.client(certificate, settings)
+    def test_verifies_the_name_though_the_address_is_pinned(self, make_client, certificate, port, settings):
+        client = self.client(make_client, certificate, settings)
 
         assert post(client, f"https://right.example:{port}/").status == 204
         with pytest.raises(DestinationError, match=r"(?i)certificate"):
             post(client, f"https://wrong.example:{port}/")
 
-    def test_trusts_no_certificate_that_nobody_vouches_for(self, port, settings):
+    def test_trusts_no_certificate_that_nobody_vouches_for(self, make_client, port, settings):
         settings.EGRESS_ALLOWED_HOSTS = ["right.example"]
 
         with pytest.raises(DestinationError, match=r"(?i)certificate"):
-            post(Client(connections=1, resolver=lambda *_: ["127.0.0.1"]), f"https://right.example:{port}/")
+            post(make_client(resolver=lambda *_: ["127.0.0.1"]), f"https://right.example:{port}/")

@@ -1,4 +1,3 @@
-import functools
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -28,24 +27,33 @@ class WebhookDestination(DestinationKind):
     settings_form = WebhookSettingsForm
     concurrency: ClassVar[int] = 16
 
+    def __init__(self) -> None:
+        self._clients: dict[int, Client] = {}
+
     def send(self, message: Message, *, to: Target, now: datetime) -> Answer:
         headers = {
             "content-type": "application/json",
             "user-agent": USER_AGENT,
             **signature_headers(message_id=message.id, at=now, body=message.body, secrets=to.secrets),
         }
-        answer = _client(to.id).post(to.config["url"], headers=headers, body=message.body, timeout=TIMEOUT_SECONDS)
+        answer = self._client(to.id).post(
+            to.config["url"], headers=headers, body=message.body, timeout=TIMEOUT_SECONDS
+        )
         if not 200 <= answer.status < 300:
             raise _failure(answer, now=now)
         return answer
 
+    def rest(self) -> None:
+        for client in list(self._clients.values()):
+            client.rest()
+
+    def _client(self, destination_id: int) -> Client:
+        """One per destination, so that none waits for another's connections."""
+        client = self._clients.get(destination_id)
+        return client or self._clients.setdefault(destination_id, Client(connections=self.concurrency))
+
     def describe(self, config: Mapping[str, Any]) -> str:
         return str(config.get("url", ""))
-
-
-@functools.lru_cache(maxsize=1_000)
-def _client(destination_id: int) -> Client:  # noqa: ARG001 - one each, so that none waits for another's connections
-    return Client(connections=WebhookDestination.concurrency)
 
 
 def _failure(answer: Answer, *, now: datetime) -> DestinationError:
