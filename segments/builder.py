@@ -1,5 +1,6 @@
 """The builder's screens: a new segment, an edit, and what the builder asks for while somebody builds."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -150,7 +151,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
     asked = request.GET
     if asked.get("of") == "values" and asked.get("trait"):
         check_access(request, scope=Scope.PROFILES_READ)
-    key = f"segments:suggest:{hash(asked.urlencode())}"
+    key = f"segments:suggest:{hashlib.sha256(asked.urlencode().encode()).hexdigest()}"
     found = cache.get(key)
     if found is None:
         found = dictionary.suggest(

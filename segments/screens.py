@@ -64,13 +64,9 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     user: Any = request.user
     days = RANGES[1] if request.GET.get("days") == str(RANGES[1]) else RANGES[0]
     trend = queries.trend(segment_id=found.pk, days=days, now=timezone.now())
-    everybody = identity.count_profiles()
     context = {
-        "segment": found,
+        **_live(found, trend),
         "sentence": queries.segment_sentence(found),
-        "share": f"{found.member_count / everybody:.1%} of all profiles" if everybody else "",
-        "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
-        "left": sum(day.left for day in trend[-WEEK_DAYS:]),
         "days": days,
         "ranges": RANGES,
         "size_chart": _chart(trend, {"name": "People", "data": [day.size for day in trend]}),
@@ -81,13 +77,24 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
         ),
         "outline": reading.outline(found.definition),
         "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
-        "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
         "versions": reading.version_lines(found),
-        "moves": people.latest_moves(found, limit=FEED),
     }
     if user.may(Scope.PROFILES_READ):
         context |= _members(request, found)
     return render(request, "segments/detail.html", context)
+
+
+def _live(found: Segment, trend: Sequence[TrendDay]) -> dict[str, Any]:
+    """The numbers and the feed, which the page asks for again every few seconds."""
+    everybody = identity.count_profiles()
+    return {
+        "segment": found,
+        "share": f"{found.member_count / everybody:.1%} of all profiles" if everybody else "",
+        "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
+        "left": sum(day.left for day in trend[-WEEK_DAYS:]),
+        "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
+        "moves": people.latest_moves(found, limit=FEED),
+    }
 
 
 def _chart(trend: Sequence[TrendDay], *series: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +113,8 @@ def status(request: HttpRequest, slug: str) -> HttpResponse:
 @requires(Scope.SEGMENTS_READ)
 def feed(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment, slug=slug)
-    return render(request, "segments/feed.html", {"moves": people.latest_moves(found, limit=FEED)})
+    trend = queries.trend(segment_id=found.pk, days=WEEK_DAYS, now=timezone.now())
+    return render(request, "segments/live.html", _live(found, trend))
 
 
 @requires(Scope.PROFILES_READ)

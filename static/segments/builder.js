@@ -153,6 +153,7 @@ export class SegmentBuilder extends HTMLElement {
   }
 
   #onKey(event) {
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault(); // else it would save
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     const place = event.target.closest("[data-uid]");
     if (!event.altKey || !step || !place) return;

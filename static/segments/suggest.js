@@ -89,7 +89,10 @@ export function suggestInput({ value, label, placeholder, name, ask, onpick, onc
 
   function mark(index) {
     active = index;
-    [...list.children].forEach((item, place) => item.classList.toggle("active", place === index));
+    [...list.children].forEach((item, place) => {
+      item.classList.toggle("active", place === index);
+      item.setAttribute("aria-selected", String(place === index));
+    });
     const item = list.children[index];
     if (!item) return;
     input.setAttribute("aria-activedescendant", item.id);

@@ -129,7 +129,7 @@ class TestBuildByClicking:
 
         expect(page.get_by_text("Computing who is in")).to_be_visible()
         compute()
-        expect(page.get_by_role("heading", name="Members 1")).to_be_visible()
+        expect(page.get_by_role("heading", name="Members 1")).to_be_visible(timeout=30_000)
         expect(page.locator("#members")).to_contain_text("anna@example.org")
         expect(page.locator("#feed")).to_contain_text("Anna entered")
         assert Segment.objects.get().definition == LAPSED
@@ -375,6 +375,18 @@ class TestTypingAndClicking:
 
         [made] = definition(page)["of"]
         assert (made["event"], made["value"], made["window"]) == ("Order Completed", 3, {"last": "9w"})
+
+    def test_enter_in_a_field_does_not_save(self, builder):
+        page = builder
+        page.locator("[data-template=frequent-buyers]").click()
+        conditions(page).get_by_label("Value").fill("1")
+        counted(page, 3)
+
+        conditions(page).get_by_label("Value").press("Enter")
+        page.wait_for_timeout(300)
+
+        expect(page).to_have_url(re.compile("/segments/new/$"))
+        assert not Segment.objects.exists()
 
     def test_an_answer_from_the_server_does_not_move_the_caret(self, builder):
         page = builder

@@ -78,7 +78,7 @@ class TestTheWholeLine:
         page.get_by_role("button", name="Save segment").first.click()
         expect(page.get_by_text("Computing who is in")).to_be_visible()
         compute()
-        expect(page.get_by_role("heading", name="Members 1")).to_be_visible()
+        expect(page.get_by_role("heading", name="Members 1")).to_be_visible(timeout=30_000)
 
         # 3. Sends it to the destination.
         page.get_by_role("link", name="Send somewhere").click()
@@ -99,6 +99,7 @@ class TestTheWholeLine:
 
         # 5. The page fills by itself, and the receiver has a message that verifies.
         expect(page.locator("#feed")).to_contain_text("ben entered")
+        expect(page.locator("#segment-stats .stat-value").first).to_have_text("2")
         [received] = receiver.received
         message = Webhook(secret).verify(received.body, dict(received.headers))
         assert message["type"] == "segment.entered"
