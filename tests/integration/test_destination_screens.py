@@ -269,7 +269,7 @@ class TestSubscriptions:
         made = Subscription.objects.get()
         assert (made.segment, made.purpose, made.on_enter, made.on_exit) == (segment, purpose, False, True)
         page = text_of(marketer.get(f"/destinations/{destination.slug}/"))
-        assert f"of people who agreed to {purpose.name}" in page
+        assert f"of people whose consent covers {purpose.name}" in page
 
     def test_says_what_is_wrong(self, marketer, destination):
         segment = make_segment()
