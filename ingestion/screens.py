@@ -23,7 +23,7 @@ from ingestion.operations import SourceError
 from ingestion.snippets import write_snippets
 
 LIVE_EVENTS = 20
-LIVE_SINCE = timedelta(days=30)
+LIVE_SINCE = timedelta(days=1)
 CHART_HOURS = 48
 SPARK_HOURS = 24
 QUARANTINE_PAGE = 25
@@ -145,10 +145,13 @@ def live(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _live(source: Source, now: datetime) -> dict[str, Any]:
+    since = now - LIVE_SINCE
+    counts = queries.counts_by_outcome(source_id=source.pk, since=since)
+    stored = counts.get(HourlyCount.Outcome.STORED, 0)
     return {
-        "counts": queries.counts_by_outcome(source_id=source.pk, since=now - timedelta(days=1)),
+        "counts": counts,
         "last": queries.last_received(source_ids=[source.pk]).get(source.pk),
-        "events": queries.recent_events(source_id=source.pk, since=now - LIVE_SINCE, limit=LIVE_EVENTS),
+        "events": queries.recent_events(source_id=source.pk, since=since, limit=LIVE_EVENTS) if stored else [],
     }
 
 

@@ -15,7 +15,8 @@ register = template.Library()
 
 _STEPS = ((timedelta(minutes=1), 1, "s"), (timedelta(hours=1), 60, "min"), (timedelta(days=1), 3_600, "h"))
 _DAYS = timedelta(days=14)
-_THOUSANDS = ((1_000_000_000, "B"), (1_000_000, "M"), (10_000, "k"))
+# From what on (a tenth less, where it would be rounded up to it), divided by what, with which letter.
+_SHORT = ((999_950_000, 1_000_000_000, "B"), (999_950, 1_000_000, "M"), (10_000, 1_000, "k"))
 
 STATE_COLOURS = {
     "active": "green",
@@ -100,9 +101,8 @@ def short_number(value: float | None) -> str:
     """`12,345` as `12.3k`, for places with little room; below ten thousand as it is."""
     if value is None:
         return "–"
-    for size, letter in _THOUSANDS:
-        if abs(value) >= size:
-            divisor = 1_000 if letter == "k" else size
+    for least, divisor, letter in _SHORT:
+        if abs(value) >= least:
             return f"{value / divisor:.1f}".removesuffix(".0") + letter
     return number(value)
 

@@ -597,6 +597,18 @@ class TestSource:
     def test_waits_for_its_first_event(self, log_in, source: Source):
         assert "Waiting for the first event" in page(log_in(Role.ENGINEER), "sources:source", "shop")
 
+    def test_says_when_what_arrived_is_old(self, log_in, accept):
+        now = timezone.now()
+        accept(track("A", timestamp=(now - timedelta(days=90)).isoformat()), now=now)
+        drain_all(now)
+
+        assert "about an earlier time" in page(log_in(Role.ENGINEER), "sources:live", "shop")
+
+    def test_says_when_it_has_gone_quiet(self, log_in, source: Source):
+        source.write_keys.update(last_used_at=timezone.now() - timedelta(days=3))
+
+        assert "Quiet for 24 hours" in page(log_in(Role.ENGINEER), "sources:live", "shop")
+
     def test_charts_outcomes_that_happened(self, log_in, accept):
         accept(track("A"), {"type": "track"}, now=timezone.now())
         drain_all()
