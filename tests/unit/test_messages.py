@@ -211,7 +211,7 @@ class TestContext:
     @pytest.mark.parametrize("shared", ["null", "{}", "{ \n }"])
     @pytest.mark.parametrize("own", ["null", "{}", "{ }", '{"a":1}'])
     def test_an_empty_one_adds_nothing(self, own: str, shared: str):
-        item = '{"type":"track","event":"E","userId":"u","context":%s}' % own
+        item = f'{{"type":"track","event":"E","userId":"u","context":{own}}}'
         (event,) = decode(f'{{"batch":[{item}],"context":{shared}}}'.encode())
 
         assert isinstance(event, Incoming)
