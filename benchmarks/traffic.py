@@ -12,6 +12,10 @@ CATEGORIES = ("Shoes", "Coats", "Bags", "Hats", "Belts", "Socks", "Scarves", "Gl
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 
 
+def visitor_id(person: int) -> uuid.UUID:
+    return uuid.UUID(int=person * 7_919, version=4)
+
+
 class Traffic:
     """`people` come back again and again; every tenth message is of somebody who has not been seen before."""
 
@@ -19,6 +23,7 @@ class Traffic:
         self._random = random.Random(seed)
         self._people = people
         self._new = people
+        self._known = {visitor_id(person).int for person in range(people)}
 
     def batches(self, count: int, *, now: datetime) -> Iterator[bytes]:
         for _ in range(count):
@@ -43,9 +48,13 @@ class Traffic:
             **self._what(person),
         }
 
+    def is_new(self, message: dict[str, Any]) -> bool:
+        """Whether its sender had not been seen before."""
+        return uuid.UUID(message["anonymousId"]).int not in self._known
+
     def _who(self, person: int) -> dict[str, Any]:
         """Two in three are logged in."""
-        visitor = {"anonymousId": str(uuid.UUID(int=person * 7_919, version=4))}
+        visitor = {"anonymousId": str(visitor_id(person))}
         return visitor if person % 3 == 0 else visitor | {"userId": f"customer-{person}"}
 
     def _what(self, person: int) -> dict[str, Any]:
@@ -63,17 +72,31 @@ class Traffic:
         }
         page = {"ip": f"198.51.{draw.randrange(99)}.{draw.randrange(250)}", "userAgent": BROWSER}
         if kind < 0.05:
-            traits = {"city": draw.choice(("Oslo", "Rome", "Lyon")), "plan": draw.choice(("free", "pro")), "visits": person}
+            traits = {
+                "city": draw.choice(("Oslo", "Rome", "Lyon")),
+                "plan": draw.choice(("free", "pro")),
+                "visits": person,
+            }
             if person % 3:
                 traits["email"] = f"customer-{person}@example.org"
             return {"type": "identify", "traits": traits, "context": page}
         if kind < 0.45:
             place = f"https://shop.example/{product['category']}/{product['product_id']}"
-            properties = {"url": place, "path": place[20:], "title": f"{product['brand']} {product['category']}", **product}
+            properties = {
+                "url": place,
+                "path": place[20:],
+                "title": f"{product['brand']} {product['category']}",
+                **product,
+            }
             return {"type": "page", "properties": properties, "context": page}
         if kind < 0.85:
             return {"type": "track", "event": "Product Viewed", "properties": product, "context": page}
         if kind < 0.95:
-            return {"type": "track", "event": "Product Added", "properties": product | {"quantity": 1}, "context": page}
+            return {
+                "type": "track",
+                "event": "Product Added",
+                "properties": product | {"quantity": 1},
+                "context": page,
+            }
         order = {"order_id": f"o-{draw.getrandbits(40)}", "revenue": product["price"], "products": [product]}
         return {"type": "track", "event": "Order Completed", "properties": order, "context": page}

@@ -1,0 +1,24 @@
+"""`make bench`: every benchmark, each figure beside its yardstick of the same run."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import drain
+import http_in
+
+
+def main() -> None:
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, load average {os.getloadavg()[0]:.1f} at the start")
+    print("{:36} {:>16} {:>24}".format("", "measured", "beside it"))
+    for benchmark in (drain, http_in):
+        for line in benchmark.report():
+            print("{:36} {:>16} {:>24} {}".format(*line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
