@@ -33,10 +33,11 @@ class ProfileView:
         joined = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
         if joined:
             return joined
-        for kind in ("email", "user_id", "anonymous_id"):
+        for kind in ("email", "user_id"):
             if self.identifiers.get(kind):
                 return self.identifiers[kind][0]
-        return f"Profile {self.id}"
+        anonymous = self.identifiers.get("anonymous_id")
+        return f"Anonymous {anonymous[0][:8]}" if anonymous else f"Profile {self.id}"
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):

@@ -3,9 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    inline_serializer,
+)
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -326,8 +333,37 @@ class SegmentViewSet(
         return checked.validated_data
 
 
+class ProfileSegmentSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    entered_at = serializers.DateTimeField()
+
+
+class ProfileSegmentsViewSet(viewsets.ViewSet):
+    """The segments that a profile is in now."""
+
+    read_scope = Scope.SEGMENTS_READ
+
+    @extend_schema(
+        operation_id="profile_segments_list",
+        parameters=[OpenApiParameter("profile_id", int, "path")],
+        responses=inline_serializer(
+            "ProfileSegmentPage",
+            {"results": ProfileSegmentSerializer(many=True), "next": serializers.URLField(allow_null=True)},
+        ),
+    )
+    def list(self, _request: Request, profile_id: str) -> Response:
+        """All of them, the newest membership first: `next` is always null."""
+        profile = identity.queries.get_profile(profile_id=int(profile_id)) if len(profile_id) < 19 else None
+        if profile is None:
+            raise Http404("There is no profile with this id.")
+        found = queries.segments_of_profile(profile_id=profile.id)
+        return Response({"results": ProfileSegmentSerializer(found, many=True).data, "next": None})
+
+
 def register(router: BaseRouter) -> None:
     router.register("segments", SegmentViewSet, basename="segment")
+    router.register(r"profiles/(?P<profile_id>[0-9]+)/segments", ProfileSegmentsViewSet, basename="profile-segment")
 
 
 def _definition_of(request: Request) -> Any:

@@ -10,7 +10,7 @@ PATHS = (
     "/api/v1/profiles/",
     "/api/v1/profiles/lookup/",
     "/api/v1/profiles/{id}/events/",
-    "/api/v1/profiles/{id}/segments/",
+    "/api/v1/profiles/{profile_id}/segments/",
     "/api/v1/segments/",
     "/api/v1/segments/preview/",
     "/api/v1/segments/validate/",

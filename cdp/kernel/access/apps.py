@@ -1,4 +1,17 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from cdp.kernel.access.roles import Role
+
+
+def create_role_groups(**_kwargs: Any) -> None:
+    """A group per role, so that the admin can put people in it. After every migration: roles are code, not data."""
+    from django.contrib.auth.models import Group
+
+    for role in Role:
+        Group.objects.get_or_create(name=role.value)
 
 
 class AccessConfig(AppConfig):
@@ -8,3 +21,5 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         from cdp.kernel.access import schema  # noqa: F401 - registers itself
+
+        post_migrate.connect(create_role_groups, sender=self)
