@@ -17,6 +17,7 @@ from consent.models import Purpose
 from consent.operations import record_consent
 from ingestion import inbox, operations, partitions
 from ingestion.models import HourlyCount, InboxItem, QuarantinedEvent, Source
+from segments.changes import ProfileChange, note_changes
 from tests.factories.ingestion import NOW, batch_body, identify, message, track
 from tests.integration.conftest import at_once, drain_all, rows
 from tests.unit.test_messages import JSON, MESSAGE
@@ -463,3 +464,21 @@ class TestPartitions:
 
         attached = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass"
         assert [name for (name,) in rows(attached) if "2012" in name] == [f"event_2012_{n:02}" for n in range(1, 13)]
+
+
+class TestChanges:
+    def test_come_back_as_they_were_noted(self, database):
+        noted = [
+            ProfileChange(1, frozenset({3, 1, 2}), frozenset({"plan", 'ü "{},\\', "NULL"}), False, True),
+            ProfileChange(2, frozenset(), frozenset(), True, False),
+        ]
+
+        note_changes(noted)
+
+        found = rows("SELECT profile_id, events, traits, merged, created FROM change ORDER BY profile_id")
+        assert [ProfileChange(id_, frozenset(e), frozenset(t), m, c) for id_, e, t, m, c in found] == noted
+
+    def test_nothing_is_nothing(self, database):
+        note_changes([])
+
+        assert rows("SELECT 1 FROM change") == []
