@@ -235,12 +235,13 @@ def _message_id(message: _Message, inbox_id: int, index: int) -> str:
 
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
-    candidates = [
-        None if message.userId is None else _identifier("user_id", str(message.userId)),
-        None if message.anonymousId is None else _identifier("anonymous_id", str(message.anonymousId)),
-        _email(traits) if traits else None,
-    ]
-    found = [identifier for identifier in candidates if identifier is not None]
+    found: list[Identifier] = []
+    if message.userId is not None and (user := _identifier("user_id", str(message.userId))):
+        found.append(user)
+    if message.anonymousId is not None and (visitor := _identifier("anonymous_id", str(message.anonymousId))):
+        found.append(visitor)
+    if traits and (email := _email(traits)):
+        found.append(email)
     if not found:
         raise BadMessageError(
             "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
@@ -270,12 +271,11 @@ def _event_time(message: _Message, frame: _Frame) -> int:
     path = "/timestamp" if message.timestamp else "/originalTimestamp"
     stated = _parse_time(stated_text, path)
     sent_text = message.sentAt or frame.sent_at
-    if sent_text is not None:
-        sent = _parse_sent_at(sent_text)
-        if abs(frame.row.received_at - sent) > CLOCKS_AGREE:
-            original = message.originalTimestamp
-            began = _parse_time(original, "/originalTimestamp") if original else stated
-            stated = _shift(frame.row.received_at, began - sent)
+    skew = None if sent_text is None else _skew(sent_text, frame.row.received_at)
+    if skew is not None:
+        original = message.originalTimestamp
+        began = _parse_time(original, "/originalTimestamp") if original else stated
+        stated = _shift(began, skew)
     if stated < OLDEST:
         raise BadMessageError("The event's time is before the year 2000.", code="timestamp_out_of_range", path=path)
     return min(timestamp_micros(stated), frame.received + MINUTE)
@@ -291,9 +291,10 @@ def _shift(moment: datetime, delta: timedelta) -> datetime:
 
 
 @functools.lru_cache(maxsize=256)
-def _parse_sent_at(text: str) -> datetime:
-    """Remembered, since all messages of a batch have it in common."""
-    return _parse_time(text, "/sentAt")
+def _skew(sent_at: str, received_at: datetime) -> timedelta | None:
+    """How far the sender's clock is behind ours, None where both agree; a batch has it in common."""
+    skew = received_at - _parse_time(sent_at, "/sentAt")
+    return skew if abs(skew) > CLOCKS_AGREE else None
 
 
 def _parse_time(text: str, path: str) -> datetime:
