@@ -159,6 +159,7 @@ STATICFILES_DIRS = [
             ("tabler-icons", BASE_DIR / "node_modules/@tabler/icons-webfont/dist"),
             ("echarts", BASE_DIR / "node_modules/echarts/dist"),
             ("htmx", BASE_DIR / "node_modules/htmx.org/dist"),
+            ("inter", BASE_DIR / "node_modules/@fontsource-variable/inter"),
         )
         if folder.exists()
     ),
