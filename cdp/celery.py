@@ -5,7 +5,6 @@ beat nudges again a moment later.
 """
 
 import os
-
 from typing import Any
 
 from celery import Celery
