@@ -7,6 +7,7 @@ https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
 import base64
 import binascii
 import zlib
+from typing import Any
 
 import msgspec
 import structlog
@@ -73,12 +74,19 @@ def _body(request: HttpRequest) -> bytes:
     limit = settings.INGESTION_MAX_BODY_BYTES
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    raw = request.read(limit + 1)
+    raw = _stream(request).read(limit + 1)
     if len(raw) > limit:
         raise _too_large(limit)
     if request.headers.get("Content-Encoding", "").strip().lower() == "gzip":
         raw = _gunzip(raw, limit=limit)
     return raw
+
+
+def _stream(request: HttpRequest) -> Any:
+    """Of a body without a stated length (sent in chunks) Django reads nothing; the server knows where it ends."""
+    if request.headers.get("Transfer-Encoding", "").strip().lower() == "chunked":
+        return request.META["wsgi.input"]
+    return request
 
 
 def _gunzip(data: bytes, *, limit: int) -> bytes:

@@ -135,6 +135,21 @@ def check(home: Path, load: Load) -> None:
     assert query(home, "SELECT count(*) FROM quarantine") == [(0,)]
 
 
+class TestChunkedRequests:
+    def test_are_read_to_their_end(self, running: Deployment):
+        """Of a body without a stated length; Django alone would read nothing."""
+        key = manage(running.home, "add_source", "chunked").split()[-1]
+        body = batch_body([message(messageId="chunked-1"), message(messageId="chunked-2")])
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+
+        connection.request("POST", "/v1/batch", iter([body[:50], body[50:]]), {"X-Write-Key": key})
+        status = connection.getresponse().status
+        connection.close()
+
+        assert status == 200
+        wait_until(lambda: query(running.home, "SELECT count(*) FROM event") == [(2,)], seconds=20)
+
+
 class TestWorkers:
     def test_killed_again_and_again_in_mid_drain_lose_and_double_nothing(self, running: Deployment, load: Load):
         killed = 0
