@@ -74,7 +74,7 @@ def _body(request: HttpRequest) -> bytes:
     limit = settings.INGESTION_MAX_BODY_BYTES
     if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
         raise _too_large(limit)
-    raw = _stream(request).read(limit + 1)
+    raw: bytes = _stream(request).read(limit + 1)
     if len(raw) > limit:
         raise _too_large(limit)
     if request.headers.get("Content-Encoding", "").strip().lower() == "gzip":
