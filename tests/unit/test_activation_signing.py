@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 class TestSignatureHeaders:
     def sign(self, *secrets: str, body: bytes = '{"name":"Zoë"}'.encode()) -> dict[str, str]:
-        return signature_headers(message_id="msg-1", at=NOW, body=body, secrets=secrets)
+        return signature_headers(message_id="msg-1", at=datetime.now(UTC), body=body, secrets=secrets)
 
     def test_verify_with_every_secret(self):
         one, two = new_secret().text, new_secret().text
