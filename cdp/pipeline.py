@@ -42,8 +42,18 @@ CHUNK_DELIVERIES = 500
 ATTEMPTS = 5
 NOTHING: frozenset[Any] = frozenset()
 
-# What PostgreSQL or a decoder says of one message that it cannot take.
-POISON = (DataError, InternalError, ValueError, RecursionError)
+# What one message can bring about: PostgreSQL or a decoder cannot take it, or code of ours did not think of it. Losing
+# the database, a deadlock or another worker is nobody's message, and is tried again.
+POISON = (
+    DataError,
+    InternalError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 Outcome = ingestion.ledger.Outcome
 log = structlog.get_logger(__name__)
@@ -267,7 +277,7 @@ def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
             event,
             received_at=row.received_at,
             code="not_storable",
-            message="PostgreSQL cannot keep this message: a number out of range, or nested too deeply.",
+            message="This message cannot be stored: a number is out of range, or we did not expect its like.",
         )
         for event in decoded
         if id(event) not in kept

@@ -15,7 +15,7 @@ from cdp import pipeline
 from cdp.kernel.ids import message_uuid
 from consent.models import Purpose
 from consent.operations import record_consent
-from ingestion import inbox, operations, partitions
+from ingestion import event_log, inbox, operations, partitions
 from ingestion.models import HourlyCount, InboxItem, QuarantinedEvent, Source
 from segments.changes import ProfileChange, note_changes
 from tests.factories.ingestion import NOW, batch_body, identify, message, track
@@ -308,6 +308,22 @@ class TestPoison:
         drained = drain_all(NOW)
 
         assert (drained.stored, drained.quarantined) == (5, 5)
+
+    def test_that_our_own_code_trips_over_blocks_nothing(self, source: Source, monkeypatch: pytest.MonkeyPatch):
+        name_id = event_log.name_id
+
+        def trip(name: str) -> int:
+            if name == "Unthought Of":
+                raise KeyError(name)
+            return name_id(name)
+
+        monkeypatch.setattr(event_log, "name_id", trip)
+        self.put(source, batch_body([message(messageId="a"), message(messageId="b", event="Unthought Of")]), events=2)
+
+        drained = drain_all(NOW)
+
+        assert (drained.stored, drained.quarantined, inbox.depth()[0]) == (1, 1, 0)
+        assert QuarantinedEvent.objects.get().message_id == "b"
 
     def test_a_row_that_cannot_be_read_at_all_is_quarantined(self, source: Source):
         self.put(source, b"\xff not a batch", events=3)
