@@ -203,38 +203,45 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 
 class Client:
-    """Posts to other people's servers over kept connections. Threads may share one."""
+    """Posts to other people's servers over kept connections. Threads may share one.
+
+    Each request has its connection to itself. A pool that threads share would not do: httpcore asks an idle connection
+    whether it has something to read (the server closed it) and closes it then; if another thread takes it up in
+    between, that something is the answer it is waiting for.
+    """
 
     def __init__(
         self, *, connections: int, resolver: Resolver = resolve, ssl_context: SSLContext | None = None
     ) -> None:
-        self._under_way = 0
-        self._used_at = time.monotonic()
+        self._resolver = resolver
+        self._ssl_context = ssl_context
+        self._room = threading.BoundedSemaphore(connections)
         self._lock = threading.Lock()
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context or _trusted(),
-            max_connections=connections,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=GuardedBackend(resolver),
-        )
+        self._free: list[tuple[float, httpcore.ConnectionPool]] = []  # and since when, the oldest first
 
     def post(self, url: str, *, headers: dict[str, str], body: bytes, timeout: float) -> Answer:
         """The answer, whatever its status; DestinationError when there was none within `timeout` seconds."""
         _deadline.at = time.monotonic() + timeout
-        self._note_use(+1)
+        if not self._room.acquire(timeout=timeout):
+            raise DestinationError(f"No connection was free within {timeout:g} seconds.")
+        single = self._take()
         try:
-            return self._exchange(_target(url), headers, body, timeout)
+            return self._exchange(single, _target(url), headers, body, timeout)
         except httpcore.TimeoutException as error:
             raise DestinationError(f"No answer within {timeout:g} seconds.") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise DestinationError(str(error) or type(error).__name__) from error
         finally:
             _deadline.at = float("inf")
-            self._note_use(-1)
+            self._give_back(single)
+            self._room.release()
 
-    def _exchange(self, target: httpcore.URL, headers: dict[str, str], body: bytes, timeout: float) -> Answer:
+    @staticmethod
+    def _exchange(
+        single: httpcore.ConnectionPool, target: httpcore.URL, headers: dict[str, str], body: bytes, timeout: float
+    ) -> Answer:
         limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        with self._pool.stream(
+        with single.stream(
             "POST", target, headers=list(headers.items()), content=body, extensions={"timeout": limits}
         ) as response:
             text = _read(response)
@@ -245,15 +252,29 @@ class Client:
             )
 
     def rest(self, *, idle_for: float = KEEPALIVE_SECONDS) -> None:
-        """Close the kept connections if none was used for so many seconds: the pool itself only looks when asked."""
+        """Close the kept connections that were not used for so many seconds: by themselves they stay open."""
+        latest = time.monotonic() - idle_for
         with self._lock:
-            if not self._under_way and time.monotonic() - self._used_at >= idle_for:
-                self._pool.close()
+            idle = [single for since, single in self._free if since <= latest]
+            self._free = [kept for kept in self._free if kept[0] > latest]
+        for single in idle:
+            single.close()
 
-    def _note_use(self, change: int) -> None:
+    def _take(self) -> httpcore.ConnectionPool:
+        """The connection used last, which is the likeliest to be open still, or a new one."""
         with self._lock:
-            self._under_way += change
-            self._used_at = time.monotonic()
+            if self._free:
+                return self._free.pop()[1]
+        return httpcore.ConnectionPool(
+            ssl_context=self._ssl_context or _trusted(),
+            max_connections=1,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=GuardedBackend(self._resolver),
+        )
+
+    def _give_back(self, single: httpcore.ConnectionPool) -> None:
+        with self._lock:
+            self._free.append((time.monotonic(), single))
 
 
 @functools.cache
