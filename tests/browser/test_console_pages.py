@@ -38,6 +38,7 @@ class TestLogin:
         page = new_page()
 
         page.goto("/profiles/")
+        expect(page.locator("[name=username]")).to_be_focused()
         page.keyboard.type("ann")
         page.keyboard.press("Tab")
         page.keyboard.type(PASSWORD)
