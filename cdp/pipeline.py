@@ -1,7 +1,7 @@
 """The product's story on one page.
 
     accept(request)         one durable row in the inbox per HTTP request, then 200      (ingestion.http)
-    drain()                 claim inbox rows -> decode -> consent at the door -> de-duplicate
+    drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> de-duplicate
                             -> resolve identities -> append events, merge traits -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
     wake(due)               the same evaluation where only time has passed
@@ -30,7 +30,7 @@ from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
-from ingestion import event_log, inbox, messages
+from ingestion import event_log, inbox, messages, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
@@ -148,6 +148,8 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
         decoded = [event for event in decoded if event.source_id in sources]
         rejected = [item for item in rejected if item.source_id in sources]
     admitted, refused = _ask_consent(decoded, sources, now=now)
+    treated = treatment.treat(admitted, sources)
+    admitted, rejected = treated.kept, rejected + treated.rejected
     event_log.require_prepared(admitted, now=now)
     fresh = event_log.keep_unseen(admitted, now=now)
     resolution = _resolve(admitted, now=now)

@@ -7,15 +7,27 @@ from typing import Any
 
 import msgspec
 
+from ingestion.settings import DEFAULTS, SourceSettings
+
 Identifier = tuple[str, str]
 """An identifier as ``(kind, normalised value)``."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """What became of one part of a message: by which stage, where (a path), in a few words, from what to what."""
+
+    stage: str
+    path: str
+    what: str
+    before: Any
+    after: Any
 
 
 class Incoming(msgspec.Struct, gc=False):
     """One message on its way through the drain. Times are microseconds since 2000-01-01 UTC.
 
     `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
-    `payload` is the message as it came, for quarantine.
+    `payload` is the message as it came, for quarantine; `changes` is what rules did to it or had to say of it.
     """
 
     source_id: int
@@ -31,6 +43,7 @@ class Incoming(msgspec.Struct, gc=False):
     traits: dict[str, Any] | None
     numbers: tuple[float | None, ...]
     payload: bytes
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +73,15 @@ class InboxRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceTerms:
-    """What a source says about its messages: for which purpose they are collected, how far its traits count."""
+    """What a source says about its messages: for which purpose they are collected, how far its traits count.
+
+    `rules_version` grows with every change of the rules that `ingestion.treatment` compiles.
+    """
 
     purpose_id: int | None
     priority: int
+    settings: SourceSettings = DEFAULTS
+    rules_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

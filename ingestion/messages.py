@@ -155,7 +155,7 @@ def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
             yield _reject(row, payload, _unreadable(error))
 
 
-def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -> Rejected:
+def reject(event: Incoming, *, received_at: datetime, code: str, message: str, path: str = "") -> Rejected:
     """Turn a decoded message away after all, for example since it could not be stored."""
     return Rejected(
         source_id=event.source_id,
@@ -163,8 +163,8 @@ def reject(event: Incoming, *, received_at: datetime, code: str, message: str) -
         message_id=storable_text(event.message_id),
         event=storable_text(event.name),
         code=code,
-        path="",
-        message=message,
+        path=path[:200],
+        message=storable_text(message)[:500],
         payload=event.payload,
     )
 

@@ -30,6 +30,8 @@ class Source(models.Model):
         limit_choices_to={"kind": Purpose.Kind.COLLECTION},
         help_text="Asked at the door: events of people who said no to it are dropped and counted.",
     )
+    settings = models.JSONField(default=dict, blank=True, help_text="See ingestion.settings.")
+    rules_version = models.IntegerField(default=0, help_text="Grows when a rule for its messages changes.")
     created_at = models.DateTimeField()
 
     class Meta:

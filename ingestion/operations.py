@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils.text import slugify
 
 from cdp.kernel.errors import TributaryError
@@ -11,6 +12,7 @@ from consent.models import Purpose
 from ingestion import inbox, keys
 from ingestion.contracts import SourceTerms
 from ingestion.models import Source, WriteKey
+from ingestion.settings import SourceSettings, read_settings, stored_form
 
 MAX_LIVE_KEYS = 2
 
@@ -71,10 +73,31 @@ def hold_sources(*, ids: Collection[int]) -> dict[int, SourceTerms]:
     """The terms of those sources that exist; until the transaction ends, none of them can be deleted."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, purpose_id, priority FROM ingestion_source WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
+            "SELECT id, purpose_id, priority, settings, rules_version FROM ingestion_source"
+            " WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
             [sorted(ids)],
         )
-        return {id_: SourceTerms(purpose_id, priority) for id_, purpose_id, priority in cursor.fetchall()}
+        return {
+            id_: SourceTerms(purpose_id, priority, read_settings(settings), rules_version)
+            for id_, purpose_id, priority, settings, rules_version in cursor.fetchall()
+        }
+
+
+def change_details(*, source: Source, name: str, description: str, priority: int, purpose: Purpose | None) -> None:
+    source.name, source.description, source.priority, source.purpose = name, description, priority, purpose
+    source.save(update_fields=["name", "description", "priority", "purpose"])
+
+
+def change_settings(*, source: Source, settings: SourceSettings) -> None:
+    """Replace the settings of a source; the drain follows with its next chunk, the HTTP side within seconds."""
+    source.settings = stored_form(settings)
+    source.save(update_fields=["settings"])
+    keys.forget()
+
+
+def bump_rules(*, source_id: int) -> None:
+    """Have every worker compile the rules of this source anew. Call it in the transaction that changes them."""
+    Source.objects.filter(pk=source_id).update(rules_version=F("rules_version") + 1)
 
 
 def accept(*, source_id: int, kind: str, events: int, body: bytes, remote_addr: str, now: datetime) -> None:

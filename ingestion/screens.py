@@ -17,7 +17,7 @@ from cdp.kernel.access.roles import Scope
 from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import after_param, requires, take_page
 from consent.models import Purpose
-from ingestion import operations, queries
+from ingestion import operations, queries, settings_screen
 from ingestion.models import HourlyCount, QuarantinedEvent, Source
 from ingestion.operations import SourceError
 from ingestion.snippets import write_snippets
@@ -228,6 +228,7 @@ urlpatterns = [
     path("<slug:slug>/", source, name="source"),
     path("<slug:slug>/live/", live, name="live"),
     path("<slug:slug>/quarantine/", quarantine, name="quarantine"),
+    path("<slug:slug>/settings/", settings_screen.settings, name="settings"),
     path("<slug:slug>/keys/rotate/", rotate, name="rotate"),
     path("<slug:slug>/keys/<int:key_id>/revoke/", revoke, name="revoke"),
     path("<slug:slug>/state/", set_state, name="state"),

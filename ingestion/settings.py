@@ -1,0 +1,34 @@
+"""What a source may be told to do, kept as one JSON object in `Source.settings` and read with its terms.
+
+A part per room that has settings: it adds its struct here, and a section to `templates/sources/settings/`.
+Unknown parts and fields are ignored, missing ones have their defaults, so old rows and new code get along.
+"""
+
+import functools
+from typing import Any
+
+import msgspec
+
+
+class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All parts; the empty object is all defaults."""
+
+
+DEFAULTS = SourceSettings()
+
+
+@functools.lru_cache(maxsize=4_096)
+def read_settings(text: str) -> SourceSettings:
+    """From the JSON text of `Source.settings`; remembered, since the drain asks for every chunk."""
+    return msgspec.json.decode(text or "{}", type=SourceSettings)
+
+
+def settings_of(stored: dict[str, Any]) -> SourceSettings:
+    """From the value of `Source.settings`."""
+    return msgspec.convert(stored, SourceSettings)
+
+
+def stored_form(settings: SourceSettings) -> dict[str, Any]:
+    """As `Source.settings` keeps it: only what differs from the defaults."""
+    stored: dict[str, Any] = msgspec.to_builtins(settings)
+    return stored

@@ -1,0 +1,44 @@
+"""The settings tab of a source."""
+
+import pytest
+from django.test import Client
+
+from ingestion.models import Source
+from tests.factories.access import make_user
+from tests.factories.ingestion import SourceFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def shop() -> Source:
+    return SourceFactory(slug="shop", name="Shop")
+
+
+def as_(role: str) -> Client:
+    client = Client()
+    client.force_login(make_user(role))
+    return client
+
+
+class TestDetails:
+    def test_are_saved(self, shop: Source):
+        sent = {"part": "details", "details-name": "Web shop", "details-description": "", "details-priority": "5"}
+
+        answer = as_("engineer").post("/sources/shop/settings/", sent)
+
+        shop.refresh_from_db()
+        assert (answer.status_code, shop.name, shop.priority) == (302, "Web shop", 5)
+
+    def test_say_what_is_wrong_and_keep_what_was(self, shop: Source):
+        sent = {"part": "details", "details-name": "", "details-priority": "5"}
+
+        answer = as_("engineer").post("/sources/shop/settings/", sent)
+
+        shop.refresh_from_db()
+        assert (answer.status_code, shop.name) == (422, "Shop")
+        assert b"This field is required" in answer.content
+
+    def test_are_only_for_engineers_to_change(self, shop: Source):
+        assert as_("marketer").get("/sources/shop/settings/").status_code == 200
+        assert as_("marketer").post("/sources/shop/settings/", {"part": "details"}).status_code == 403
