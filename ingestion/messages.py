@@ -256,6 +256,13 @@ def _email(traits: dict[str, Any]) -> Identifier | None:
     return _identifier("email", address) if isinstance(address, str) else None
 
 
+def renew_identifiers(identifiers: tuple[Identifier, ...], traits: dict[str, Any]) -> tuple[Identifier, ...]:
+    """Who is meant after the traits have changed. A message never loses the last that identifies."""
+    email = _email(traits)
+    others = tuple(known for known in identifiers if known[0] != "email")
+    return (*others, email) if email else others or identifiers
+
+
 @functools.lru_cache(maxsize=65_536)
 def _identifier(kind: str, text: str) -> Identifier | None:
     """Remembered, since the same people come again and again."""
@@ -364,6 +371,12 @@ def _numbers(properties: bytes) -> tuple[float | None, ...]:
 
 
 NO_NUMBERS = (None, None, None, None)
+
+
+def numbers_of(fields: dict[str, Any]) -> tuple[float | None, ...]:
+    """The same of properties that are open."""
+    found = tuple(_number(fields.get(name)) for name in VALUE_PROPERTIES)
+    return NO_NUMBERS if found == NO_NUMBERS else found
 
 
 def _number(value: Any) -> float | None:

@@ -5,52 +5,21 @@ once, go through every check in the order of `_STAGES`, and are closed again if 
 A check changes the open message and notes what it did, or raises `BadMessageError`: then the message is quarantined.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
-from ingestion.contracts import Change, Incoming, Rejected, SourceTerms
+from ingestion import messages
+from ingestion.checks import ANY_EVENT, Checks, Opened, Stage
+from ingestion.contracts import Incoming, Rejected, SourceTerms
 from ingestion.errors import BadMessageError
-from ingestion.messages import reject
 
-ANY_EVENT = "*"
+__all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", "treat"]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(slots=True)
-class Opened:
-    """A message while rules look at it: `fields` are its properties, or the traits of an identify or group.
-
-    A check may change `fields` in place; it says so by `note`, which also is what the live view shows.
-    """
-
-    event: Incoming
-    fields: dict[str, Any]
-    changes: list[Change] = field(default_factory=list)
-    changed: bool = False
-
-    def note(self, stage: str, path: str, what: str, *, before: Any = None, after: Any = None) -> None:
-        """Remember a change of `fields` (with the value before and after)."""
-        self.changes.append(Change(stage, path, what, before, after))
-        self.changed = True
-
-    def flag(self, stage: str, path: str, what: str) -> None:
-        """Remember something that is not as it should be and was left as it is."""
-        self.changes.append(Change(stage, path, what, None, None))
-
-
-Check = Callable[[Opened], None]
-Checks = Mapping[str, Check]
-"""What a stage does to the events of a source: by event name, `ANY_EVENT` for all that are not named."""
-
-Stage = Callable[[int], Checks]
-"""Compiles the rules of a source (its id); asked again when `Source.rules_version` grows."""
 
 _STAGES: tuple[Stage, ...] = ()
 
@@ -96,18 +65,30 @@ def _apply(event: Incoming, stages: Iterable[Checks]) -> Incoming:
     applicable = [check for checks in stages if (check := checks.get(event.name) or checks.get(ANY_EVENT))]
     if not applicable:
         return event
-    opened = Opened(event, dict(event.traits) if event.traits is not None else _decode(event.properties))
-    for check in applicable:
-        check(opened)
+    opened = Opened(event)
+    try:
+        for check in applicable:
+            check(opened)
+    except msgspec.DecodeError as error:  # JSON that only jsonb can hold, such as 1e400, passes as it came
+        opened.flag("rules", "", f"not looked at: {error}")
+        opened.changed = False
     if opened.changed:
-        event.properties = _encode(opened.fields)
-        if event.traits is not None:
-            event.traits = opened.fields
+        _close(opened)
     if opened.changes:
         event.changes = (*event.changes, *opened.changes)
     return event
 
 
+def _close(opened: Opened) -> None:
+    """What was read from the fields follows them: the bytes to store, the promoted numbers, who is meant."""
+    event = opened.event
+    event.properties = _encode(opened.fields)
+    event.numbers = messages.numbers_of(opened.fields)
+    if event.traits is not None:
+        event.traits = opened.fields
+        event.identifiers = messages.renew_identifiers(event.identifiers, opened.fields)
+
+
 def _turned_away(event: Incoming, error: BadMessageError) -> Rejected:
     received_at = _EPOCH + timedelta(microseconds=event.received)
-    return reject(event, received_at=received_at, code=error.code, message=error.message, path=error.path)
+    return messages.reject(event, received_at=received_at, code=error.code, message=error.message, path=error.path)

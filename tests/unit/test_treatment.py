@@ -77,3 +77,47 @@ class TestTreat:
         newer = treat(decoded(track("A", properties={"card": 4})), {1: SourceTerms(None, 100, rules_version=1)})
 
         assert (len(same.rejected), len(newer.rejected)) == (1, 0)
+
+
+class TestWhatFollows:
+    """What was read from properties and traits before the rules is read again where they changed something."""
+
+    def double(self, opened: Opened) -> None:
+        opened.fields["revenue"] = opened.fields["revenue"] * 2
+        opened.note("test", "/revenue", "doubled")
+
+    def rename(self, opened: Opened) -> None:
+        opened.fields["email"] = opened.fields.pop("mail", None)
+        opened.note("test", "/email", "renamed")
+
+    @pytest.fixture
+    def rules(self, monkeypatch: pytest.MonkeyPatch) -> dict[int, SourceTerms]:
+        monkeypatch.setattr(treatment, "_compiled", {})
+        monkeypatch.setattr(treatment, "_STAGES", (lambda _id: {"Paid": self.double, "Identify": self.rename},))
+        return {1: SourceTerms(None, 100)}
+
+    def test_the_promoted_number(self, rules: dict[int, SourceTerms]):
+        (event,) = treat(decoded(track("Paid", properties={"revenue": 4})), rules).kept
+
+        assert event.numbers == (8.0, None, None, None)
+
+    def test_the_e_mail_that_identifies(self, rules: dict[int, SourceTerms]):
+        (event,) = treat(decoded(identify(userId="u-1", traits={"mail": "Anna@Example.org"})), rules).kept
+
+        assert event.identifiers == (("user_id", "u-1"), ("email", "anna@example.org"))
+
+    def test_but_never_so_that_nobody_is_meant(self, rules: dict[int, SourceTerms]):
+        (event,) = treat(decoded(identify(userId=..., traits={"email": "anna@example.org"})), rules).kept
+
+        assert event.traits == {"email": None}
+        assert event.identifiers == (("email", "anna@example.org"),)
+
+    def test_a_number_that_only_jsonb_can_hold_passes_as_it_came(self, rules: dict[int, SourceTerms]):
+        (row,) = [
+            inbox_row(b'{"batch":[{"type":"track","event":"Paid","userId":"u","properties":{"revenue":1e400}}]}')
+        ]
+
+        (event,) = treat([one for one in messages.decode_row(row) if isinstance(one, Incoming)], rules).kept
+
+        assert event.properties == b'{"revenue":1e400}'
+        assert [change.what.split(":")[0] for change in event.changes] == ["not looked at"]
