@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import DataError, InternalError, OperationalError, transaction
+from django.db import DataError, IntegrityError, InternalError, OperationalError, transaction
 
 import activation.operations
 import consent.queries
@@ -30,7 +30,7 @@ from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
-from ingestion import event_log, inbox, messages, treatment
+from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
@@ -46,6 +46,7 @@ NOTHING: frozenset[Any] = frozenset()
 # the database, a deadlock or another worker is nobody's message, and is tried again.
 POISON = (
     DataError,
+    IntegrityError,
     InternalError,
     ArithmeticError,
     AttributeError,
@@ -130,6 +131,7 @@ def _drain_chunk(*, now: datetime, max_events: int) -> Drained:
             return _drain_rows(inbox.claim(max_events=max_events), now=now)
     except POISON as error:
         log.warning("chunk_taken_apart", error=str(error))
+        partitions.forget_dropped_partitions()
         with transaction.atomic():
             rows = inbox.claim(max_events=max_events)
             return sum((_drain_suspect(row, now=now) for row in rows), Drained())
@@ -150,13 +152,13 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
     admitted, rejected = treated.kept, rejected + treated.rejected
-    event_log.require_prepared(admitted, now=now)
+    event_log.require_prepared(admitted)
     fresh = event_log.keep_unseen(admitted, now=now)
     resolution = _resolve(admitted, now=now)
     owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
     event_log.append(owned)
     changed_traits = identity.operations.write_traits(
-        _trait_updates(admitted, resolution, sources), resolution=resolution, now=now
+        _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
     note_changes(_changes(owned, resolution, changed_traits))
     ingestion.ledger.quarantine(rejected)
@@ -218,7 +220,7 @@ def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
 def _trait_updates(
     events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
 ) -> list[TraitUpdate]:
-    """Traits of repeated messages count too: the rule of the last writer makes repetition harmless."""
+    """Traits of new messages only: a repetition, whose time may be corrected differently, says nothing newer."""
     return [
         TraitUpdate(
             resolution.profiles[event.identifiers],

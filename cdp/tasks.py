@@ -57,7 +57,7 @@ def maintain() -> None:
     """Partitions made ahead and dropped behind."""
     today = timezone.now().date()
     partitions.ensure_ahead(today=today)
-    partitions.drop_old_seen_partitions(today=today)
+    partitions.drop_old_seen_partitions()
 
 
 def _transitions(span: TransitionSpan) -> int:

@@ -2,21 +2,19 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
 from ingestion.contracts import Incoming
-from ingestion.messages import NO_NUMBERS, VALUE_PROPERTIES
+from ingestion.messages import MINUTE, NO_NUMBERS, VALUE_PROPERTIES
 from ingestion.models import EventName
 from ingestion.partitions import (
-    SEEN_DAYS,
+    begin_seen_week,
     ensure_event_partitions,
-    ensure_seen_partition,
     has_event_partitions,
-    has_seen_partition,
-    week_of,
+    hold_seen_weeks,
 )
 
 _COLUMNS = ("ts", "id", "profile_id", "name_id", "value", "properties", "context", "source_id", "received_at")
@@ -40,19 +38,19 @@ class UnpreparedError(Exception):
         self.events = events
 
 
-def require_prepared(events: Sequence[Incoming], *, now: datetime) -> None:
-    """Check, without a query, that everything the rows will need is there and committed.
+def require_prepared(events: Sequence[Incoming]) -> None:
+    """Check, without a query, that every partition and name that the rows will need is there and committed.
 
     Raises:
         UnpreparedError: otherwise.
     """
-    if not has_seen_partition(now.date()) or not has_event_partitions(_months(events)) or _unknown_names(events):
+    if not has_event_partitions(_months(events)) or _unknown_names(events):
         raise UnpreparedError(events)
 
 
 def prepare(events: Sequence[Incoming], *, now: datetime) -> None:
     """Make what the rows will need: partitions and dictionary entries, committed before any row needs them."""
-    ensure_seen_partition(now.date())
+    begin_seen_week(now.date())
     ensure_event_partitions(_months(events))
     _learn_names(events, now=now)
 
@@ -68,13 +66,19 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     Guard 1, `(source, messageId)` in this week or the last, is a unique key: of two workers with the same message
     the second waits for the first. Guard 2, `(ts, id)` in the log itself, is asked only where guard 1
     cannot know: a message whose time is older than that could have been received before.
+
+    Raises:
+        UnpreparedError: when a new week has to begin first.
     """
+    if (weeks := hold_seen_weeks(now.date())) is None:
+        raise UnpreparedError(events)
+    week, last = weeks
     first: dict[bytes, Incoming] = {}
     for event in events:
         first.setdefault(event.id, event)
-    seen = _mark_seen(sorted(first), week=week_of(now.date()))
+    seen = _mark_seen(sorted(first), week=week, last=last)
     fresh = [event for id_, event in first.items() if id_ not in seen] if seen else list(first.values())
-    known_since = _micros(now - timedelta(days=SEEN_DAYS))
+    known_since = _micros(datetime.combine(last, time(), UTC)) + MINUTE  # an event may be dated a minute after it came
     stored = _already_stored([event for event in fresh if event.ts < known_since])
     return [event for event in fresh if event.id not in stored] if stored else fresh
 
@@ -107,7 +111,7 @@ def name_id(name: str) -> int:
     return _names[name][0]
 
 
-def _mark_seen(ids: list[bytes], *, week: date) -> set[bytes]:
+def _mark_seen(ids: list[bytes], *, week: date, last: date) -> set[bytes]:
     """Mark these (sorted) ids as received; returns those that had been before, which are few."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -117,7 +121,7 @@ def _mark_seen(ids: list[bytes], *, week: date) -> set[bytes]:
             " WHERE NOT EXISTS (SELECT FROM seen_message s WHERE s.week = %(last)s AND s.id = a.id)"
             " ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id)"
             " SELECT a.id::text FROM asked a WHERE NOT EXISTS (SELECT FROM marked m WHERE m.id = a.id)",
-            {"week": week, "last": week - timedelta(weeks=1), "ids": _array(id_.hex() for id_ in ids)},
+            {"week": week, "last": last, "ids": _array(id_.hex() for id_ in ids)},
         )
         return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-SEEN_DAYS = 7  # so long, at least, a message is recognised as a repetition: this week and all of the last
+WEEK = timedelta(weeks=1)
+_LAST_WEEKS = "SELECT week FROM seen_week ORDER BY week DESC LIMIT 2"
 
 _known: set[str] = set()
 
@@ -32,7 +33,36 @@ def ensure_event_partitions(months: Iterable[date]) -> None:
 
 def ensure_seen_partition(day: date) -> None:
     week = week_of(day)
-    _ensure(_seen_name(week), parent="seen_message", start=week, end=week + timedelta(weeks=1))
+    _ensure(_seen_name(week), parent="seen_message", start=week, end=week + WEEK)
+
+
+def begin_seen_week(day: date) -> None:
+    """From here on messages are remembered in the week of `day`, unless a later one has begun.
+
+    Waits for every chunk under way. Call it outside of a chunk's transaction.
+    """
+    ensure_seen_partition(day)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE seen_week IN EXCLUSIVE MODE")
+        cursor.execute(
+            "INSERT INTO seen_week SELECT %(week)s WHERE NOT EXISTS (SELECT FROM seen_week WHERE week >= %(week)s)",
+            {"week": week_of(day)},
+        )
+
+
+def hold_seen_weeks(day: date) -> tuple[date, date] | None:
+    """The week that messages are remembered in now, and the one before; None where that of `day` has not begun.
+
+    Until the caller's transaction ends no other week begins. So all workers agree, whatever their clocks say: two on
+    either side of a week's change would each remember the same message in a week of its own. A clock that is set
+    back changes nothing: weeks only ever advance.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE seen_week IN ROW SHARE MODE; {_LAST_WEEKS}")
+        weeks = [week for (week,) in cursor.fetchall()]
+    if not weeks or weeks[0] < week_of(day):
+        return None
+    return weeks[0], weeks[1] if len(weeks) > 1 else weeks[0] - WEEK
 
 
 def has_event_partitions(months: Iterable[date]) -> bool:
@@ -40,26 +70,35 @@ def has_event_partitions(months: Iterable[date]) -> bool:
     return all(_event_name(month) in _known for month in months)
 
 
-def has_seen_partition(day: date) -> bool:
-    return _seen_name(week_of(day)) in _known
-
-
 def ensure_ahead(*, today: date) -> None:
     """The partitions that the next days will write to."""
     ensure_event_partitions([month_of(today), next_month(month_of(today))])
     for weeks in range(2):
-        ensure_seen_partition(today + timedelta(weeks=weeks))
+        ensure_seen_partition(today + weeks * WEEK)
 
 
-def drop_old_seen_partitions(*, today: date) -> list[str]:
-    """Forget messages from before the last week; returns the names of the dropped partitions."""
-    oldest = _seen_name(week_of(today - timedelta(weeks=1)))
-    dropped = [name for name in _partitions_of("seen_message") if name < oldest]
+def drop_old_seen_partitions() -> list[str]:
+    """Forget messages from before the last week that had any; returns the names of the dropped partitions.
+
+    The clock is not asked: one that jumps ahead must not make us forget what was received a moment ago.
+    """
     with connection.cursor() as cursor:
+        cursor.execute(_LAST_WEEKS)
+        weeks = [week for (week,) in cursor.fetchall()]
+        if len(weeks) < 2:
+            return []
+        oldest = weeks[-1]
+        dropped = [name for name in _partitions_of("seen_message") if name < _seen_name(oldest)]
         for name in dropped:
             cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+        cursor.execute("DELETE FROM seen_week WHERE week < %s", [oldest])
     _known.difference_update(dropped)
     return dropped
+
+
+def forget_dropped_partitions() -> None:
+    """Another process may have dropped some that this one knew."""
+    _known.intersection_update([*_partitions_of("event"), *_partitions_of("seen_message")])
 
 
 def forget_known_partitions() -> None:

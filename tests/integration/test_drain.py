@@ -172,6 +172,18 @@ class TestDuplicates:
 
         assert len(stored()) == 1
 
+    def test_do_not_set_traits_at_the_time_that_they_were_corrected_to(self, accept):
+        """The sender's clock is six hours ahead: sent again after the change to pro, `free` would look newer."""
+        skewed = {"timestamp": "2026-03-10T18:00:00Z", "traits": {"plan": "free"}}
+        accept(identify(messageId="m-1", sentAt="2026-03-10T18:00:01Z", **skewed))
+        accept(identify(traits={"plan": "pro"}, timestamp=at(NOW + HOUR)), now=NOW + HOUR)
+        accept(identify(messageId="m-1", sentAt="2026-03-10T16:00:00Z", **skewed), now=NOW + 2 * HOUR)
+
+        drain_all(NOW + 2 * HOUR)
+
+        assert rows("SELECT traits ->> 'plan' FROM profile") == [("pro",)]
+        assert len(stored()) == 2
+
     def test_of_another_source_are_other_events(self, accept):
         other, _ = operations.create_source(name="Other", now=NOW)
         accept(message(messageId="m-1"))
@@ -183,9 +195,12 @@ class TestDuplicates:
         history = [message(messageId=f"old-{n}", timestamp=f"2025-0{1 + n % 9}-15T12:00:00Z") for n in range(30)]
         accept(*history)
         drain_all(NOW)
+        for days in (10, 20):
+            accept(message(), now=NOW + days * DAY)
+            drain_all(NOW + days * DAY)
         later = NOW + 30 * DAY
-        assert partitions.drop_old_seen_partitions(today=later.date())
-        assert rows("SELECT count(*) FROM seen_message") == [(0,)]
+        assert partitions.drop_old_seen_partitions()
+        assert rows("SELECT count(*) FROM seen_message") == [(2,)]
 
         accept(*history, message(messageId="new", timestamp="2025-01-15T12:00:00Z"), now=later)
         drained = drain_all(later)
