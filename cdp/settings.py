@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "cdp.kernel.access",
     "consent",
     "ingestion",
+    "ingestion.standardise",
     "identity",
     "segments",
     "activation",

@@ -15,6 +15,7 @@ from cdp.kernel.access.roles import Scope
 from consent.models import Purpose
 from ingestion import operations, queries
 from ingestion.models import Source, WriteKey
+from ingestion.standardise import api as standardise
 
 
 class WriteKeySerializer(serializers.ModelSerializer[WriteKey]):
@@ -117,3 +118,4 @@ class SourceViewSet(
 
 def register(router: BaseRouter) -> None:
     router.register("sources", SourceViewSet, basename="source")
+    standardise.register(router)

@@ -15,13 +15,14 @@ from ingestion import messages
 from ingestion.checks import ANY_EVENT, Checks, Opened, Stage
 from ingestion.contracts import Incoming, Rejected, SourceTerms
 from ingestion.errors import BadMessageError
+from ingestion.standardise import stage as standardise
 
 __all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", "treat"]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
-_STAGES: tuple[Stage, ...] = ()
+_STAGES: tuple[Stage, ...] = (standardise.checks_of,)
 
 _compiled: dict[int, tuple[int, list[Checks]]] = {}
 
