@@ -43,9 +43,10 @@ def split(path: str, *, at: str = "/field") -> list[str]:
 def finder(path: str) -> Finder:
     """Finds the values under a path that are there; none is made."""
     steps = split(path)
-    if len(steps) == 1:
-        return lambda fields, name=steps[0]: iter([Slot(fields, name, f"/{_escaped(name)}")] if name in fields else [])
-    return lambda fields: _walk(fields, steps, "")
+    if len(steps) > 1:
+        return lambda fields: _walk(fields, steps, "")
+    name, address = steps[0], f"/{_escaped(steps[0])}"
+    return lambda fields: iter((Slot(fields, name, address),) if name in fields else ())
 
 
 def _walk(holder: Any, steps: list[str], address: str) -> Iterator[Slot]:

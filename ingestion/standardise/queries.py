@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as factory
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +35,7 @@ class SeenField:
     event: str
     field: str
     seen: int = 0
-    values: Counter[Any] = field(default_factory=Counter)
+    values: Counter[Any] = factory(default_factory=Counter)
     suggestion: Suggestion | None = None
 
     @property
@@ -60,8 +61,8 @@ class Preview:
     changed: int = 0
     same: int = 0
     failed: int = 0
-    examples: list[Example] = field(default_factory=list)
-    failures: list[Example] = field(default_factory=list)
+    examples: list[Example] = factory(default_factory=list)
+    failures: list[Example] = factory(default_factory=list)
 
 
 def rules_of(source: Source) -> list[StandardRule]:

@@ -8,7 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from ingestion.standardise.values.contracts import BadOptionsError, Options, Standardiser, Unreadable
 
 
-class EmailOptions(Options):
+class EmailOptions(Options, frozen=True):
     pass
 
 
@@ -30,7 +30,7 @@ def _email(value: Any) -> Any:
     return found.normalized.lower()
 
 
-class PhoneOptions(Options):
+class PhoneOptions(Options, frozen=True):
     region: str = ""
     """Where numbers without a country code belong: `DE`. Without it they cannot be read."""
 

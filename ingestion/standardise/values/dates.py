@@ -23,30 +23,33 @@ _LETTERS = re.compile(r"[^\W\d_]{3}")
 _FILLINGS = (datetime(2001, 1, 1), datetime(2004, 2, 28))  # noqa: DTZ001 - a moment that is compared and not kept
 
 
+_MONTHS: list[Any] = [
+    ("Jan", "January", "Januar", "Jänner", "janvier", "enero", "gennaio", "januari", "janeiro"),
+    ("Feb", "February", "Februar", "février", "fevrier", "febrero", "febbraio", "februari", "fevereiro"),
+    ("Mar", "March", "März", "Maerz", "mars", "marzo", "maart", "março"),
+    ("Apr", "April", "avril", "abril", "aprile"),
+    ("May", "May", "Mai", "mayo", "maggio", "mei", "maio"),
+    ("Jun", "June", "Juni", "juin", "junio", "giugno", "junho"),
+    ("Jul", "July", "Juli", "juillet", "julio", "luglio", "julho"),
+    ("Aug", "August", "août", "aout", "agosto", "augustus", "augusti"),
+    ("Sep", "Sept", "September", "septembre", "septiembre", "settembre", "setembro"),
+    ("Oct", "October", "Oktober", "Okt", "octobre", "octubre", "ottobre", "outubro"),
+    ("Nov", "November", "novembre", "noviembre", "novembro"),
+    ("Dec", "December", "Dezember", "Dez", "décembre", "decembre", "diciembre", "dicembre", "dezembro"),
+]
+
+
 class _Months(dateutil_parser.parserinfo):
     """English as dateutil has it, and the months of the languages around."""
 
-    MONTHS = [
-        ("Jan", "January", "Januar", "Jänner", "janvier", "enero", "gennaio", "januari", "janeiro"),
-        ("Feb", "February", "Februar", "février", "fevrier", "febrero", "febbraio", "februari", "fevereiro"),
-        ("Mar", "March", "März", "Maerz", "mars", "marzo", "maart", "março"),
-        ("Apr", "April", "avril", "abril", "aprile"),
-        ("May", "May", "Mai", "mayo", "maggio", "mei", "maio"),
-        ("Jun", "June", "Juni", "juin", "junio", "giugno", "junho"),
-        ("Jul", "July", "Juli", "juillet", "julio", "luglio", "julho"),
-        ("Aug", "August", "août", "aout", "agosto", "augustus", "augusti"),
-        ("Sep", "Sept", "September", "septembre", "septiembre", "settembre", "setembro"),
-        ("Oct", "October", "Oktober", "Okt", "octobre", "octubre", "ottobre", "outubro"),
-        ("Nov", "November", "novembre", "noviembre", "novembro"),
-        ("Dec", "December", "Dezember", "Dez", "décembre", "decembre", "diciembre", "dicembre", "dezembro"),
-    ]  # type: ignore[assignment]
+    MONTHS = _MONTHS
     JUMP = [*dateutil_parser.parserinfo.JUMP, "de", "del", "den", "der", "le", "um", "uhr", "à", "alle", "las"]
 
 
 _parser = dateutil_parser.parser(_Months())
 
 
-class DateOptions(Options):
+class DateOptions(Options, frozen=True):
     order: Literal["", "day_first", "month_first"] = ""
     """How `01/02/2024` is meant; without it such a date cannot be read (`25/12/2024` can)."""
     formats: tuple[str, ...] = ()

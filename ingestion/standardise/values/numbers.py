@@ -24,7 +24,7 @@ _AMBIGUOUS_SIGNS = frozenset({"$", "¥", "kr", "kr."})
 _EDGES = re.compile(r"^([^\d\s.,+'()-]{1,5})?\s*(.*?)\s*([^\d\s.,+'()-][^\d\s,+'()-]{0,4})?$")
 
 
-class NumberOptions(Options):
+class NumberOptions(Options, frozen=True):
     decimal: DecimalMark = ""
     """The decimal mark; without it a text such as `1.234` that could mean two numbers cannot be read."""
     decimals: int | None = None
@@ -41,7 +41,7 @@ def number(options: NumberOptions) -> Standardiser:
     return standardise
 
 
-class MoneyOptions(Options):
+class MoneyOptions(Options, frozen=True):
     decimal: DecimalMark = ""
     decimals: int | None = 2
     currency: str = ""
@@ -61,7 +61,7 @@ def money(options: MoneyOptions) -> Standardiser:
     return standardise
 
 
-class QuantityOptions(Options):
+class QuantityOptions(Options, frozen=True):
     unit: str
     """The unit to convert to: `kg`. A number without a unit is taken to be in it already."""
     decimal: DecimalMark = ""

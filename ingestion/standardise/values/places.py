@@ -69,7 +69,7 @@ _TAG = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8})*)")
 _NAME_AND_REGION = re.compile(r"(.+?)\s*\(([^)]+)\)")
 
 
-class CountryOptions(Options):
+class CountryOptions(Options, frozen=True):
     pass
 
 
@@ -85,7 +85,7 @@ def _country(value: Any) -> Any:
     return _countries().get(_fold(text)) or Unreadable("not a country we know")
 
 
-class LanguageOptions(Options):
+class LanguageOptions(Options, frozen=True):
     keep_region: bool = True
     """Whether `de-AT` stays so, or becomes `de`."""
 

@@ -35,7 +35,7 @@ _CASES: dict[str, Callable[[str], str]] = {
 }
 
 
-class TextOptions(Options):
+class TextOptions(Options, frozen=True):
     case: Literal["keep", "lower", "upper", "title", "sentence"] = "keep"
 
 
@@ -79,7 +79,7 @@ YES = (
 NO = ("no", "n", "false", "f", "0", "off", "nein", "falsch", "non", "faux", "não", "nao", "nee", "nie", "nej", "нет")
 
 
-class BooleanOptions(Options):
+class BooleanOptions(Options, frozen=True):
     yes: tuple[str, ...] = YES
     no: tuple[str, ...] = NO
 
@@ -102,7 +102,7 @@ def boolean(options: BooleanOptions) -> Standardiser:
     return standardise
 
 
-class MappingOptions(Options):
+class MappingOptions(Options, frozen=True):
     table: dict[str, str | None] = {}
     unknown: Literal["keep", "null", "flag"] = "keep"
     case_sensitive: bool = False
