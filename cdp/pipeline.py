@@ -1,8 +1,8 @@
 """The product's story on one page.
 
     accept(request)         one durable row in the inbox per HTTP request, then 200      (ingestion.http)
-    drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> de-duplicate
-                            -> resolve identities -> append events, merge traits -> note what changed
+    drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> enrich
+                            -> de-duplicate -> resolve identities -> append events, merge traits -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
     wake(due)               the same evaluation where only time has passed
     plan(transitions)       one delivery per subscription that consent allows
@@ -32,6 +32,7 @@ from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
+from ingestion.enrich.operations import enrich
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
@@ -152,6 +153,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
     admitted, rejected = treated.kept, rejected + treated.rejected
+    enrich(admitted, sources)
     event_log.require_prepared(admitted)
     fresh = event_log.keep_unseen(admitted, now=now)
     resolution = _resolve(admitted, now=now)

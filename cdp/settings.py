@@ -48,6 +48,8 @@ INSTALLED_APPS = [
     "consent",
     "ingestion",
     "ingestion.standardise",
+    "ingestion.enrich",
+    "ingestion.sessions",
     "identity",
     "segments",
     "activation",
@@ -234,6 +236,8 @@ SPECTACULAR_SETTINGS = {
 INGESTION_MAX_EVENT_BYTES = 32 * 1024
 INGESTION_MAX_BODY_BYTES = 500 * 1024
 INGESTION_MAX_BATCH_EVENTS = 2_500
+GEOIP_FILE = env.text("CDP_GEOIP_FILE")
+TRUSTED_PROXIES = env.networks("CDP_TRUSTED_PROXIES")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Activation ---------------------------------------------------------------------------------------------

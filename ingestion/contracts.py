@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ingestion.enrich.contracts import NO_ORIGIN, Origin
 from ingestion.settings import DEFAULTS, SourceSettings
 
 Identifier = tuple[str, str]
@@ -27,7 +28,8 @@ class Incoming(msgspec.Struct, gc=False):
     """One message on its way through the drain. Times are microseconds since 2000-01-01 UTC.
 
     `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
-    `payload` is the message as it came, for quarantine; `changes` is what rules did to it or had to say of it.
+    `payload` is the message as it came, for quarantine; `changes` is what rules did to it or had to say of it;
+    `remote` is the address that the request came from, `origin` what enrichment could tell of the sender.
     """
 
     source_id: int
@@ -44,6 +46,8 @@ class Incoming(msgspec.Struct, gc=False):
     numbers: tuple[float | None, ...]
     payload: bytes
     changes: tuple[Change, ...] = ()
+    remote: str = ""
+    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)

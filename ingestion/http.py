@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from cdp.kernel.tasks import nudge
 from ingestion import keys, messages, operations
+from ingestion.enrich.addresses import client_address
 from ingestion.errors import RequestRefusedError
 from ingestion.keys import Sender
 
@@ -62,11 +63,19 @@ def _take_in(request: HttpRequest, kind: str) -> HttpResponse:
             kind=kind,
             events=count,
             body=body,
-            remote_addr=request.META.get("REMOTE_ADDR") or "",
+            remote_addr=_remote_address(request),
             now=timezone.now(),
         )
         nudge("cdp.drain", queue="ingest")
     return HttpResponse(ACCEPTED, content_type="application/json")
+
+
+def _remote_address(request: HttpRequest) -> str:
+    return client_address(
+        remote=request.META.get("REMOTE_ADDR") or "",
+        forwarded=request.headers.get("X-Forwarded-For", ""),
+        trusted=settings.TRUSTED_PROXIES,
+    )
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -193,6 +193,7 @@ def _decode_one(frame: _Frame, index: int, payload: bytes) -> Incoming:
         traits=traits if kind == "identify" else None,
         numbers=_numbers(properties),
         payload=payload,
+        remote=row.remote_addr,
     )
 
 

@@ -9,9 +9,15 @@ from typing import Any
 
 import msgspec
 
+from ingestion.enrich.settings import EnrichSettings
+from ingestion.sessions.settings import SessionSettings
+
 
 class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """All parts; the empty object is all defaults."""
+
+    enrich: EnrichSettings = EnrichSettings()
+    sessions: SessionSettings = SessionSettings()
 
 
 DEFAULTS = SourceSettings()

@@ -1,5 +1,6 @@
 """The settings tab of a source: what it is called, and a section for each part of `SourceSettings`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,21 +15,35 @@ from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import requires
 from consent.models import Purpose
 from ingestion import operations
+from ingestion.enrich import geo
+from ingestion.enrich.forms import EnrichForm
 from ingestion.models import Source
 from ingestion.settings import SourceSettings, settings_of
 
 
 @dataclass(frozen=True)
 class Part:
-    """A section: `key` names the field of `SourceSettings`, and the form has the fields of its struct."""
+    """A section: `key` names the field of `SourceSettings`, and the form has the fields of its struct.
+
+    `warning` says what is wrong with the deployment in its respect, nothing where all is well.
+    """
 
     key: str
     title: str
     text: str
     form: type[StyledForm]
+    warning: Callable[[], str] = str
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (
+    Part(
+        "enrich",
+        "Enrichment",
+        "What is told of the sender of an event",
+        EnrichForm,
+        warning=geo.problem,
+    ),
+)
 
 
 class DetailsForm(StyledForm):
@@ -75,7 +90,7 @@ def _details(request: HttpRequest, source: Source, *, posted: bool) -> dict[str,
 def _section(request: HttpRequest, source: Source, part: Part, *, posted: bool) -> dict[str, Any]:
     initial = msgspec.structs.asdict(getattr(settings_of(source.settings), part.key))
     form = part.form(request.POST if posted else None, initial=initial, prefix=part.key)
-    return {"key": part.key, "title": part.title, "text": part.text, "form": form}
+    return {"key": part.key, "title": part.title, "text": part.text, "form": form, "warning": part.warning()}
 
 
 def _save(source: Source, key: str, values: dict[str, Any]) -> None:

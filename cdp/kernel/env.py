@@ -1,5 +1,6 @@
 """Typed settings from the environment. A value that does not parse stops the start-up and says why."""
 
+import ipaddress
 import os
 from collections.abc import Sequence
 
@@ -39,3 +40,11 @@ def words(name: str, default: Sequence[str] = ()) -> list[str]:
     if raw is None:
         return list(default)
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """A comma-separated list of addresses and networks, such as `10.0.0.0/8,::1`."""
+    try:
+        return [ipaddress.ip_network(word, strict=False) for word in words(name)]
+    except ValueError as error:
+        raise InvalidSettingError(f"{name} must list IP addresses or networks: {error}") from None

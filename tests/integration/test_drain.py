@@ -72,7 +72,7 @@ class TestStoredRow:
         assert uuid.UUID(id_) == message_uuid(source_id=source.pk, message_id="m-1")
         assert (owner, name, type_, value) == (profile_id, "Order Completed", "track", 12.5)
         assert json.loads(properties) == sent["properties"]
-        assert json.loads(context) == {"ip": "1.1.1.1", "library": {"name": "lib"}}
+        assert json.loads(context) == {"ip": "1.1.1.0", "library": {"name": "lib"}}
         assert (source_id, received_at) == (source.pk, NOW)
 
     def test_lies_in_the_partition_of_its_month(self, accept):

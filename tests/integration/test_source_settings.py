@@ -42,3 +42,26 @@ class TestDetails:
     def test_are_only_for_engineers_to_change(self, shop: Source):
         assert as_("marketer").get("/sources/shop/settings/").status_code == 200
         assert as_("marketer").post("/sources/shop/settings/", {"part": "details"}).status_code == 403
+
+
+class TestEnrichment:
+    def test_is_saved(self, shop: Source):
+        sent = {"part": "enrich", "enrich-ip": "drop", "enrich-own_hosts": "pay.example"}
+
+        answer = as_("engineer").post("/sources/shop/settings/", sent)
+
+        shop.refresh_from_db()
+        assert answer.status_code == 302
+        assert shop.settings["enrich"] == {"enabled": False, "ip": "drop", "own_hosts": "pay.example"}
+
+    def test_refuses_another_policy(self, shop: Source):
+        answer = as_("engineer").post("/sources/shop/settings/", {"part": "enrich", "enrich-ip": "sell"})
+
+        assert answer.status_code == 422
+
+    def test_says_that_the_file_of_countries_is_missing(self, shop: Source, settings):
+        settings.GEOIP_FILE = "/nowhere.mmdb"
+
+        answer = as_("marketer").get("/sources/shop/settings/")
+
+        assert b"CDP_GEOIP_FILE names is missing" in answer.content

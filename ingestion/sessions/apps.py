@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SessionsConfig(AppConfig):
+    name = "ingestion.sessions"
+    label = "ingestion_sessions"
