@@ -33,6 +33,7 @@ from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from ingestion.enrich.operations import enrich
+from ingestion.plans import violations
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
@@ -164,6 +165,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     )
     note_changes(_changes(owned, resolution, changed_traits))
     ingestion.ledger.quarantine(rejected)
+    violations.record(fresh, rejected, now=now)
     inbox.remove([row.id for row in rows])
     repeated = _without(fresh, admitted) if len(fresh) < len(admitted) else []
     ingestion.ledger.add_counts(

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "ingestion.standardise",
     "ingestion.enrich",
     "ingestion.sessions",
+    "ingestion.plans",
     "identity",
     "segments",
     "activation",
@@ -126,6 +127,7 @@ CELERY_BEAT_SCHEDULE = {
     "wake": {"task": "cdp.wake", "schedule": 1.0, "options": {"expires": 1.0}},
     "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
+    "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
     "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
 }
 
@@ -238,6 +240,7 @@ INGESTION_MAX_BODY_BYTES = 500 * 1024
 INGESTION_MAX_BATCH_EVENTS = 2_500
 GEOIP_FILE = env.text("CDP_GEOIP_FILE")
 TRUSTED_PROXIES = env.networks("CDP_TRUSTED_PROXIES")
+INGESTION_VIOLATION_DAYS = env.integer("CDP_PLAN_VIOLATION_DAYS", 90)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Activation ---------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
-from celery import shared_task
+from celery import current_app, shared_task
+from django.conf import settings
 from django.utils import timezone
 
 import segments.queries
@@ -11,9 +13,11 @@ from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from ingestion import partitions
+from ingestion.plans import trial, violations
 from segments.contracts import TransitionSpan
 
 TURN_SECONDS = 10.0
+TRIAL_IDLE = timedelta(seconds=15)
 
 
 @shared_task(name="cdp.drain", queue="ingest")
@@ -52,12 +56,28 @@ def deliver() -> None:
     _until_done(lambda: pipeline.deliver(now=timezone.now()), "cdp.deliver", queue="deliver")
 
 
+@shared_task(name="cdp.try_plan")
+def try_plan(trial_id: int) -> None:
+    """Hold a tracking plan against stored events; after a turn, leave the worker to others and come again."""
+    if trial.continue_trial(trial_id=trial_id, clock=timezone.now):
+        current_app.send_task("cdp.try_plan", args=(trial_id,))
+
+
+@shared_task(name="cdp.try_plans_waiting")
+def try_plans_waiting() -> None:
+    """Trials whose nudge or worker was lost."""
+    for trial_id in trial.waiting_trials(idle_since=timezone.now() - TRIAL_IDLE):
+        try_plan(trial_id)
+
+
 @shared_task(name="cdp.maintain")
 def maintain() -> None:
     """Partitions made ahead and dropped behind."""
-    today = timezone.now().date()
+    now = timezone.now()
+    today = now.date()
     partitions.ensure_ahead(today=today)
     partitions.drop_old_seen_partitions()
+    violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
 
 
 def _transitions(span: TransitionSpan) -> int:

@@ -62,6 +62,7 @@ class Rejected:
     path: str
     message: str
     payload: bytes
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

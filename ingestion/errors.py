@@ -1,6 +1,7 @@
 """Why a request or a message was not taken in. The docstring of an error is its meaning."""
 
 from cdp.kernel.errors import TributaryError
+from ingestion.contracts import Change
 
 
 class RequestRefusedError(TributaryError):
@@ -12,6 +13,10 @@ class RequestRefusedError(TributaryError):
 
 
 class BadMessageError(TributaryError):
-    """One message cannot be taken in: it is quarantined, and the rest of its batch goes through."""
+    """One message cannot be taken in: it is quarantined, and the rest of its batch goes through.
+
+    `changes` is what a rule that refuses it had to say of it, part by part.
+    """
 
     code = "bad_message"
+    changes: tuple[Change, ...] = ()

@@ -6,7 +6,7 @@ A check changes the open message and notes what it did, or raises `BadMessageErr
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -15,6 +15,7 @@ from ingestion import messages
 from ingestion.checks import ANY_EVENT, Checks, Opened, Stage
 from ingestion.contracts import Incoming, Rejected, SourceTerms
 from ingestion.errors import BadMessageError
+from ingestion.plans.rules import plan_checks
 from ingestion.standardise import stage as standardise
 
 __all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", "treat"]
@@ -22,7 +23,7 @@ __all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
-_STAGES: tuple[Stage, ...] = (standardise.checks_of,)
+_STAGES: tuple[Stage, ...] = (standardise.checks_of, plan_checks)
 
 _compiled: dict[int, tuple[int, list[Checks]]] = {}
 
@@ -92,4 +93,5 @@ def _close(opened: Opened) -> None:
 
 def _turned_away(event: Incoming, error: BadMessageError) -> Rejected:
     received_at = _EPOCH + timedelta(microseconds=event.received)
-    return messages.reject(event, received_at=received_at, code=error.code, message=error.message, path=error.path)
+    refused = messages.reject(event, received_at=received_at, code=error.code, message=error.message, path=error.path)
+    return replace(refused, changes=error.changes) if error.changes else refused
