@@ -25,6 +25,7 @@ import consent.queries
 import identity.operations
 import ingestion.ledger
 import ingestion.operations
+import ingestion.quality.observe
 import segments.operations
 from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
@@ -178,6 +179,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
             rejected,
         )
     )
+    ingestion.quality.observe.observe(rows, owned, sources=sources)
     return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
 
 

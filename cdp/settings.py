@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "ingestion.enrich",
     "ingestion.sessions",
     "ingestion.plans",
+    "ingestion.quality",
     "identity",
     "segments",
     "activation",
@@ -128,6 +129,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
     "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
+    "fold_quality": {"task": "cdp.fold_quality", "schedule": 20.0, "options": {"expires": 20.0}},
     "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
 }
 

@@ -14,6 +14,7 @@ from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from ingestion import partitions
 from ingestion.plans import trial, violations
+from ingestion.quality.fold import fold_samples
 from segments.contracts import TransitionSpan
 
 TURN_SECONDS = 10.0
@@ -78,6 +79,12 @@ def maintain() -> None:
     partitions.ensure_ahead(today=today)
     partitions.drop_old_seen_partitions()
     violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
+
+
+@shared_task(name="cdp.fold_quality")
+def fold_quality() -> None:
+    """Sampled events become the profiles of their sources."""
+    _until_done(fold_samples, "cdp.fold_quality", queue="default")
 
 
 def _transitions(span: TransitionSpan) -> int:

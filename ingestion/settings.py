@@ -11,6 +11,7 @@ import msgspec
 
 from ingestion.enrich.settings import EnrichSettings
 from ingestion.sessions.settings import SessionSettings
+from ingestion.quality.settings import QualitySettings
 
 
 class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,6 +19,7 @@ class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     enrich: EnrichSettings = EnrichSettings()
     sessions: SessionSettings = SessionSettings()
+    quality: QualitySettings = QualitySettings()
 
 
 DEFAULTS = SourceSettings()

@@ -17,13 +17,14 @@ from ingestion.contracts import Incoming, Rejected, SourceTerms
 from ingestion.errors import BadMessageError
 from ingestion.plans.rules import plan_checks
 from ingestion.standardise import stage as standardise
+from ingestion.quality.rules import value_rules
 
 __all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", "treat"]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
-_STAGES: tuple[Stage, ...] = (standardise.checks_of, plan_checks)
+_STAGES: tuple[Stage, ...] = (standardise.checks_of, plan_checks, value_rules)
 
 _compiled: dict[int, tuple[int, list[Checks]]] = {}
 
