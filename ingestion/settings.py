@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from ingestion.enrich.settings import EnrichSettings
-from ingestion.sessions.settings import SessionSettings
 from ingestion.quality.settings import QualitySettings
+from ingestion.sessions.settings import SessionSettings
 
 
 class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):

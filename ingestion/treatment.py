@@ -16,8 +16,8 @@ from ingestion.checks import ANY_EVENT, Checks, Opened, Stage
 from ingestion.contracts import Incoming, Rejected, SourceTerms
 from ingestion.errors import BadMessageError
 from ingestion.plans.rules import plan_checks
-from ingestion.standardise import stage as standardise
 from ingestion.quality.rules import value_rules
+from ingestion.standardise import stage as standardise
 
 __all__ = ["ANY_EVENT", "Checks", "Opened", "Stage", "Treated", "forget_rules", "treat"]
 
