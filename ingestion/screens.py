@@ -21,6 +21,7 @@ from ingestion import operations, queries, settings_screen
 from ingestion.models import HourlyCount, QuarantinedEvent, Source
 from ingestion.operations import SourceError
 from ingestion.snippets import write_snippets
+from ingestion.standardise import screens as standardise
 
 LIVE_EVENTS = 20
 LIVE_SINCE = timedelta(days=1)
@@ -232,4 +233,5 @@ urlpatterns = [
     path("<slug:slug>/keys/rotate/", rotate, name="rotate"),
     path("<slug:slug>/keys/<int:key_id>/revoke/", revoke, name="revoke"),
     path("<slug:slug>/state/", set_state, name="state"),
+    *standardise.urlpatterns,
 ]
