@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ingestion.enrich.contracts import NO_ORIGIN, Origin
+from ingestion.nesting import decode_shallow
 from ingestion.settings import DEFAULTS, SourceSettings
 
 Identifier = tuple[str, str]
@@ -24,12 +25,41 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     after: Any
 
 
+class _Pieces(msgspec.Struct, gc=False):
+    batch: list[msgspec.Raw]
+
+
+_decode_pieces = msgspec.json.Decoder(_Pieces).decode
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """An acknowledged request. `kind` is its route: batch, or the type of its single message."""
+
+    id: int
+    source_id: int
+    received_at: datetime
+    kind: str
+    events: int
+    remote_addr: str
+    body: bytes
+
+    def payloads(self) -> list[bytes]:
+        """Its messages as they came, of a body that is known to be readable."""
+        if self.kind != "batch":
+            return [self.body]
+        return [bytes(piece) for piece in decode_shallow(_decode_pieces, self.body).batch]
+
+    def payload(self, place: int) -> bytes:
+        return self.payloads()[place]
+
+
 class Incoming(msgspec.Struct, gc=False):
     """One message on its way through the drain. Times are microseconds since 2000-01-01 UTC.
 
     `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
-    `payload` is the message as it came, for quarantine; `changes` is what rules did to it or had to say of it;
-    `remote` is the address that the request came from, `origin` what enrichment could tell of the sender.
+    It is the one at `place` in its inbox `row`; `changes` is what rules did to it or had to say of it, `origin` what
+    enrichment could tell of the sender.
     """
 
     source_id: int
@@ -44,10 +74,20 @@ class Incoming(msgspec.Struct, gc=False):
     context: bytes
     traits: dict[str, Any] | None
     numbers: tuple[float | None, ...]
-    payload: bytes
+    row: InboxRow
+    place: int
     changes: tuple[Change, ...] = ()
-    remote: str = ""
     origin: Origin = NO_ORIGIN
+
+    @property
+    def payload(self) -> bytes:
+        """The message as it came; found again in its row, since few are asked for."""
+        return self.row.payload(self.place)
+
+    @property
+    def remote(self) -> str:
+        """The address that the request came from."""
+        return self.row.remote_addr
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +103,6 @@ class Rejected:
     message: str
     payload: bytes
     changes: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class InboxRow:
-    id: int
-    source_id: int
-    received_at: datetime
-    kind: str
-    events: int
-    remote_addr: str
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

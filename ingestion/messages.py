@@ -61,6 +61,14 @@ class _Batch(msgspec.Struct, gc=False):
     writeKey: str | None = None  # noqa: N815
 
 
+class _TypedBatch(msgspec.Struct, gc=False):
+    """The same with its messages decoded, as nearly every batch can be."""
+
+    batch: list[_Message]
+    context: msgspec.Raw = ABSENT
+    sentAt: str | None = None  # noqa: N815
+
+
 class _Envelope(msgspec.Struct, gc=False):
     writeKey: str | None = None  # noqa: N815
 
@@ -81,13 +89,16 @@ class _Frame:
     """What all messages of one row have in common."""
 
     row: InboxRow
+    kind: str | None  # the route says it, except of a batch
     received: int
     context: bytes
     sent_at: str | None
+    plain: bool
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_typed_batch = msgspec.json.Decoder(_TypedBatch).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_numbers = msgspec.json.Decoder(_Numbers).decode
 _decode_context_traits = msgspec.json.Decoder(_ContextTraits).decode
@@ -126,33 +137,46 @@ def write_key_of(body: bytes) -> str | None:
 
 def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
     """Every message of an inbox row, decoded or rejected, in the order they were sent."""
-    payloads: Sequence[bytes | msgspec.Raw] = [row.body]
-    batch = _Batch(batch=[])
+    try:
+        frame, messages = _open(row)
+    except (ValueError, RecursionError) as error:
+        yield _reject(row, row.body, _unreadable(error))
+        return
+    except BadMessageError as error:
+        yield from (_reject(row, payload, error) for payload in row.payloads())
+        return
+    for index, message in enumerate(messages):
+        try:
+            if isinstance(message, _Message):
+                yield _incoming(message, frame, index)
+            else:
+                yield _incoming(decode_shallow(_decode_message, bytes(message)), frame, index)
+        except BadMessageError as error:
+            yield _reject(row, row.payload(index), error)
+        except (ValueError, RecursionError) as error:
+            yield _reject(row, row.payload(index), _unreadable(error))
+
+
+def _open(row: InboxRow) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
+    """What the messages have in common, and all of them decoded at once; where one of them cannot be, all as bytes."""
+    outline: _Batch | _TypedBatch = _Batch(batch=[])
+    messages: Sequence[_Message | msgspec.Raw] = [msgspec.Raw(row.body)]
     if row.kind == "batch":
         try:
-            batch = decode_shallow(_decode_batch, row.body)
-        except (ValueError, RecursionError) as error:
-            yield _reject(row, row.body, _unreadable(error))
-            return
-        payloads = batch.batch
-    try:
-        frame = _Frame(
-            row=row,
-            received=timestamp_micros(row.received_at),
-            context=_object_bytes(batch.context, "/context").strip(),
-            sent_at=batch.sentAt or None,
-        )
-    except BadMessageError as error:
-        yield from (_reject(row, bytes(payload), error) for payload in payloads)
-        return
-    for index, raw in enumerate(payloads):
-        payload = bytes(raw)
-        try:
-            yield _decode_one(frame, index, payload)
-        except BadMessageError as error:
-            yield _reject(row, payload, error)
-        except (ValueError, RecursionError) as error:
-            yield _reject(row, payload, _unreadable(error))
+            outline = _decode_typed_batch(row.body)
+        except (ValueError, RecursionError):
+            outline = decode_shallow(_decode_batch, row.body)
+        messages = outline.batch
+    plain = b"\\u" not in row.body
+    frame = _Frame(
+        row=row,
+        kind=None if row.kind == "batch" else row.kind,
+        received=timestamp_micros(row.received_at),
+        context=_object_bytes(outline.context, "/context", plain=plain).strip(),
+        sent_at=outline.sentAt or None,
+        plain=plain,
+    )
+    return frame, messages
 
 
 def reject(event: Incoming, *, received_at: datetime, code: str, message: str, path: str = "") -> Rejected:
@@ -169,44 +193,42 @@ def reject(event: Incoming, *, received_at: datetime, code: str, message: str, p
     )
 
 
-def _decode_one(frame: _Frame, index: int, payload: bytes) -> Incoming:
-    # 1. The typed frame of the message; 2. what it is; 3. who it is about; 4. when it happened; 5. what it says.
-    row = frame.row
-    message = decode_shallow(_decode_message, payload)
-    plain = (b"\\" not in payload or b"\\u" not in payload) and not is_too_deep(payload)
-    kind, name = _kind_and_name(message, row.kind)
+def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
+    # 1. What it is; 2. what it says; 3. who it is about; 4. when it happened.
+    row, plain = frame.row, frame.plain
+    kind = message.type or frame.kind
+    name = _event_name(message.event or "") if kind == "track" else FIXED_NAMES.get(kind or "")
+    if kind is None or name is None:
+        raise _bad_type(kind)
     message_id = _message_id(message, row.id, index)
-    context = _context(message.context, frame.context, plain=plain)
-    traits = _traits(message, context, kind, plain=plain)
+    context = frame.context if message.context is ABSENT else _context(message.context, frame.context, plain=plain)
+    traits = None
+    if kind == "identify" or message.traits is not ABSENT or b'"traits"' in context:
+        traits = _traits(message, context, kind, plain=plain)
     properties = _properties(message, kind, plain=plain)
     return Incoming(
-        source_id=row.source_id,
-        type=kind,
-        name=name,
-        message_id=message_id,
-        id=message_uuid_bytes(source_id=row.source_id, message_id=message_id),
-        ts=_event_time(message, frame),
-        received=frame.received,
-        identifiers=_identifiers(message, traits),
-        properties=properties,
-        context=context,
-        traits=traits if kind == "identify" else None,
-        numbers=_numbers(properties),
-        payload=payload,
-        remote=row.remote_addr,
+        row.source_id,
+        kind,
+        name,
+        message_id,
+        message_uuid_bytes(source_id=row.source_id, message_id=message_id),
+        _event_time(message, frame),
+        frame.received,
+        _identifiers(message, traits),
+        properties,
+        context,
+        traits if kind == "identify" else None,
+        _numbers(properties),
+        row,
+        index,
     )
 
 
-def _kind_and_name(message: _Message, route: str) -> tuple[str, str]:
-    kind = message.type or (route if route != "batch" else None)
+def _bad_type(kind: str | None) -> BadMessageError:
     if kind is None:
-        raise BadMessageError("A message needs a type.", code="type_missing", path="/type")
-    if kind not in TYPES:
-        expected = ", ".join(sorted(TYPES))
-        raise BadMessageError(f"The type {kind[:40]!r} is not one of {expected}.", code="type_unknown", path="/type")
-    if kind != "track":
-        return kind, FIXED_NAMES[kind]
-    return kind, _event_name(message.event or "")
+        return BadMessageError("A message needs a type.", code="type_missing", path="/type")
+    expected = ", ".join(sorted(TYPES))
+    return BadMessageError(f"The type {kind[:40]!r} is not one of {expected}.", code="type_unknown", path="/type")
 
 
 @functools.lru_cache(maxsize=4_096)
@@ -236,45 +258,37 @@ def _message_id(message: _Message, inbox_id: int, index: int) -> str:
 
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
-    found: list[Identifier] = []
-    if message.userId is not None and (user := _identifier("user_id", str(message.userId))):
-        found.append(user)
-    if message.anonymousId is not None and (visitor := _identifier("anonymous_id", str(message.anonymousId))):
-        found.append(visitor)
-    if traits and (email := _email(traits)):
-        found.append(email)
+    address = traits.get("email") if traits else None
+    found = _people(message.userId, message.anonymousId, address if isinstance(address, str) else None)
     if not found:
         raise BadMessageError(
             "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
             code="identifier_missing",
             path="/userId",
         )
-    return tuple(found)
-
-
-def _email(traits: dict[str, Any]) -> Identifier | None:
-    address = traits.get("email")
-    return _identifier("email", address) if isinstance(address, str) else None
+    return found
 
 
 def renew_identifiers(identifiers: tuple[Identifier, ...], traits: dict[str, Any]) -> tuple[Identifier, ...]:
     """Who is meant after the traits have changed. A message never loses the last that identifies."""
-    email = _email(traits)
+    address = traits.get("email")
+    email = _people(None, None, address) if isinstance(address, str) else ()
     others = tuple(known for known in identifiers if known[0] != "email")
-    return (*others, email) if email else others or identifiers
+    return (*others, *email) or identifiers
 
 
-@functools.lru_cache(maxsize=65_536)
-def _identifier(kind: str, text: str) -> Identifier | None:
+@functools.lru_cache(maxsize=65_536, typed=True)
+def _people(user: _Text, visitor: _Text, address: str | None) -> tuple[Identifier, ...]:
     """Remembered, since the same people come again and again."""
-    value = normalise(kind, text)
-    return None if value is None else (kind, value)
+    named = (("user_id", user), ("anonymous_id", visitor), ("email", address))
+    spelt = ((kind, normalise(kind, str(value))) for kind, value in named if value is not None)
+    return tuple((kind, value) for kind, value in spelt if value is not None)
 
 
 def _event_time(message: _Message, frame: _Frame) -> int:
     """When it happened, corrected by the sender's clock where that is off by more than a minute."""
-    stated_text = message.timestamp or message.originalTimestamp or None
-    if stated_text is None:
+    stated_text = message.timestamp or message.originalTimestamp
+    if not stated_text:
         return frame.received
     path = "/timestamp" if message.timestamp else "/originalTimestamp"
     stated = _parse_time(stated_text, path)
@@ -319,11 +333,11 @@ def _context(own: msgspec.Raw, common: bytes, *, plain: bool) -> bytes:
     Written one after the other: of a key that comes twice, jsonb (and every reader here) keeps the last.
     """
     mine = _object_bytes(own, "/context", plain=plain)
-    if _is_blank(common):
+    if common == EMPTY or _is_blank(common):
         return mine
     if _is_blank(mine):
         return common
-    return common[:-1] + b"," + mine[1:]
+    return b"%b,%b" % (common[:-1], mine[1:])
 
 
 def _is_blank(data: bytes) -> bool:
@@ -391,20 +405,20 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _object_bytes(raw: msgspec.Raw, path: str, *, plain: bool = False) -> bytes:
+def _object_bytes(raw: msgspec.Raw, path: str, *, plain: bool) -> bytes:
     """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one.
 
-    `plain` says that it is known to be neither too deep nor to have escapes, as nearly all are.
+    `plain` says that it is known to have no escapes that jsonb refuses, as nearly all have none.
     """
+    if raw is ABSENT:
+        return EMPTY
     data = bytes(raw)
-    if data[:1] == b"{":
-        if plain:
-            return data
-        if is_too_deep(data):
+    if data.startswith(b"{"):
+        if len(data) > MAX_DEPTH and is_too_deep(data):
             raise BadMessageError(
                 f"{path[1:]} nests more than {MAX_DEPTH} levels.", code="nested_too_deeply", path=path
             )
-        return storable_json(data)
+        return data if plain else storable_json(data)
     if data in {b"", b"null"}:
         return EMPTY
     raise BadMessageError(f"{path[1:]} must be an object.", code="object_expected", path=path)
