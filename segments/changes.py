@@ -1,17 +1,18 @@
 """The queue of what changed, written by the drain and answered by evaluation."""
 
-import functools
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from cdp.kernel.copy import copy_rows
 
-_COLUMNS = ("profile_id", "events", "traits", "merged", "created")
-_INT4, _TEXT = 23, 25
-_HEAD = struct.Struct(">hiq").pack
+_COLUMNS = ("profile_ids", "events", "traits", "merged", "created")
+_INT4, _INT8, _TEXT = 23, 20, 25
+_HEAD = struct.Struct(">h").pack
 _TAIL = struct.Struct(">i?i?").pack
+PROFILES_A_ROW = 500
 
 
 class ProfileChange(msgspec.Struct, frozen=True, gc=False):
@@ -25,26 +26,34 @@ class ProfileChange(msgspec.Struct, frozen=True, gc=False):
 
 
 def note_changes(changes: Iterable[ProfileChange]) -> None:
-    """Append to the queue, in the transaction that made the changes."""
-    rows = bytearray()
+    """Append to the queue, in the transaction that made the changes: a row for each kind of change.
+
+    In a chunk most people did the same few things, so there are far fewer rows than profiles.
+    """
+    kinds: defaultdict[tuple[frozenset[int], frozenset[str], bool, bool], list[int]] = defaultdict(list)
     for change in changes:
-        rows += _HEAD(len(_COLUMNS), 8, change.profile_id)
-        rows += _names(change.events)
-        rows += _traits(change.traits)
-        rows += _TAIL(1, change.merged, 1, change.created)
+        kinds[change.events, change.traits, change.merged, change.created].append(change.profile_id)
+    rows = bytearray()
+    for (events, traits, merged, created), profile_ids in kinds.items():
+        kind = (
+            _names(events) + _array(_TEXT, [name.encode() for name in sorted(traits)]) + _TAIL(1, merged, 1, created)
+        )
+        for start in range(0, len(profile_ids), PROFILES_A_ROW):
+            rows += _HEAD(len(_COLUMNS)) + _profiles(profile_ids[start : start + PROFILES_A_ROW]) + kind
     if rows:
         copy_rows(table="change", columns=_COLUMNS, rows=rows)
 
 
-@functools.lru_cache(maxsize=1_024)
 def _names(events: frozenset[int]) -> bytes:
-    """Remembered, as the next: in a chunk, most people did the same few things."""
     return _array(_INT4, [struct.pack(">i", name_id) for name_id in sorted(events)])
 
 
-@functools.lru_cache(maxsize=1_024)
 def _traits(traits: frozenset[str]) -> bytes:
     return _array(_TEXT, [name.encode() for name in sorted(traits)])
+
+
+def _profiles(ids: Sequence[int]) -> bytes:
+    return _array(_INT8, [struct.pack(">q", profile_id) for profile_id in sorted(ids)])
 
 
 def _array(element: int, items: Sequence[bytes]) -> bytes:

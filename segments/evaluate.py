@@ -22,6 +22,7 @@ from django.db.models import F
 from identity.models import Profile
 from ingestion.models import EventName
 from segments.ast import DefinitionError, parse
+from segments.changes import PROFILES_A_ROW
 from segments.compile import compile_state, compile_state_of
 from segments.contracts import TransitionSpan
 from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, run
@@ -165,22 +166,30 @@ class _Change:
 # Two plain statements: as one, with the claimed in a subquery, its plan turns quadratic while the statistics of this
 # queue are stale, which they are most of the time.
 _CLAIM = """
-SELECT id, profile_id, events, traits, merged, created FROM change ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
+SELECT id, profile_ids, events, traits, merged, created FROM change
+WHERE id > {after} ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
 """
 _TAKE = "DELETE FROM change WHERE id = ANY ({ids}::bigint[])"
 
 
 def _claim_changes(limit: int) -> dict[int, _Change]:
+    """Everything about some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`."""
     changes: dict[int, _Change] = defaultdict(_Change)
-    claimed = fetch(sql(_CLAIM, limit=limit))
-    if claimed:
+    after = 0
+    while len(changes) < limit:
+        wanted = max(1, (limit - len(changes)) // PROFILES_A_ROW)
+        claimed = fetch(sql(_CLAIM, after=after, limit=wanted))
+        if not claimed:
+            break
         run(sql(_TAKE, ids=[row[0] for row in claimed]))
-    for _, profile_id, events, traits, merged, created in claimed:
-        change = changes[profile_id]
-        change.events.update(events)
-        change.traits.update(traits)
-        change.merged |= merged
-        change.created |= created
+        after = claimed[-1][0]
+        for _, profile_ids, events, traits, merged, created in claimed:
+            for profile_id in profile_ids:
+                change = changes[profile_id]
+                change.events.update(events)
+                change.traits.update(traits)
+                change.merged |= merged
+                change.created |= created
     return changes
 
 

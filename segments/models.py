@@ -144,16 +144,15 @@ class Due(models.Model):
 
 
 class Change(models.Model):
-    """What an ingested chunk changed of a profile: claimed, coalesced and answered by evaluation.
+    """What an ingested chunk changed of some profiles: claimed, coalesced and answered by evaluation.
 
     `events` are ids of event names; `traits` the names of (top-level) traits; a merge touches every segment.
-    `created` says that the profile is new, so that segments which hold for somebody who did nothing ("never
-    bought") are asked about it too; a writer that does not say so is taken to mean yes, which is only slower.
+    `created` says that the profiles are new, so that segments which hold for somebody who did nothing ("never
+    bought") are asked about them too; a writer that does not say so is taken to mean yes, which is only slower.
     """
 
-    pk = models.CompositePrimaryKey("profile_id", "id")
-    profile_id = models.BigIntegerField()
-    id = models.BigIntegerField()
+    id = models.BigAutoField(primary_key=True)
+    profile_ids = ArrayField(models.BigIntegerField())
     events = ArrayField(models.IntegerField())
     traits = ArrayField(models.TextField())
     merged = models.BooleanField()
@@ -164,4 +163,4 @@ class Change(models.Model):
         db_table = "change"
 
     def __str__(self) -> str:
-        return f"change of {self.profile_id}"
+        return f"change of {len(self.profile_ids)} profiles"

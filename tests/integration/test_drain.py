@@ -506,7 +506,7 @@ class TestChanges:
 
         note_changes(noted)
 
-        found = rows("SELECT profile_id, events, traits, merged, created FROM change ORDER BY profile_id")
+        found = rows("SELECT unnest(profile_ids), events, traits, merged, created FROM change ORDER BY 1")
         assert [ProfileChange(id_, frozenset(e), frozenset(t), m, c) for id_, e, t, m, c in found] == noted
 
     def test_nothing_is_nothing(self, database):

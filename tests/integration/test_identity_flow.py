@@ -116,7 +116,7 @@ class TestStitching:
 
         drain(accept, track("C", userId="u-1", anonymousId="a-1"))
 
-        assert rows("SELECT profile_id, merged FROM change ORDER BY 1") == [(id_, True) for id_ in ids]
+        assert rows("SELECT unnest(profile_ids), merged FROM change ORDER BY 1") == [(id_, True) for id_ in ids]
 
     def test_a_merge_and_further_events_in_one_chunk(self, accept):
         drain(accept, track("A", userId="u-1"), track("B", userId=..., anonymousId="a-1"))
