@@ -12,7 +12,7 @@ Every step moves rows from one table to the next in one transaction, so a step t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ import ingestion.quality.observe
 import segments.operations
 from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
-from identity.contracts import Identifier, Resolution, Sighting
+from identity.contracts import Combination, Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
@@ -89,6 +89,8 @@ def drain(*, now: datetime, max_events: int = CHUNK_EVENTS) -> Drained:
                 return _drain_chunk(now=now, max_events=max_events)
             except event_log.UnpreparedError as unprepared:
                 event_log.prepare(unprepared.events, now=now)
+            except event_log.RepeatedError:
+                log.info("drain_repeated")
             except OperationalError as error:
                 if not _is_deadlock(error):
                     raise
@@ -216,8 +218,16 @@ def _ask_consent(
 
 
 def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
+    def sightings_of(combinations: Collection[Combination]) -> list[Sighting]:
+        return [
+            Sighting(event.identifiers, event.source_id, event.message_id, event.ts)
+            for event in events
+            if event.identifiers in combinations
+        ]
+
     return identity.operations.resolve_identities(
-        [Sighting(event.identifiers, event.source_id, event.message_id, event.ts) for event in events],
+        {event.identifiers for event in events},
+        sightings_of=sightings_of,
         writing_traits={event.identifiers for event in events if event.traits},
         now=now,
     )

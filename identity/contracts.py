@@ -11,6 +11,9 @@ from identity.traits import TraitState
 Identifier = tuple[str, str]
 """An identifier as ``(kind, normalised value)``."""
 
+Combination = tuple[Identifier, ...]
+"""Identifiers that met in a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileView:
@@ -43,7 +46,7 @@ class ProfileView:
 class Sighting(msgspec.Struct, frozen=True, gc=False):
     """Identifiers that met in one message, in the order that the message named them."""
 
-    identifiers: tuple[Identifier, ...]
+    identifiers: Combination
     source_id: int
     message_id: str
     at: int
@@ -66,7 +69,7 @@ class Resolution:
     `absorbed` names the survivor of every profile that was merged away, `inherited` the traits it had.
     """
 
-    profiles: dict[tuple[Identifier, ...], int] = field(default_factory=dict)
+    profiles: dict[Combination, int] = field(default_factory=dict)
     absorbed: dict[int, int] = field(default_factory=dict)
     inherited: dict[int, TraitState] = field(default_factory=dict)
     created: frozenset[int] = frozenset()

@@ -1,33 +1,38 @@
 """Writes of this room: whose a message is, and what it says about that person."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.db import connection, transaction
 
-from identity.contracts import Identifier, Resolution, Sighting
-from identity.resolve import ContendedError, resolve
+from identity.contracts import Combination, Resolution
+from identity.resolve import ContendedError, SightingsOf, resolve
 from identity.traits import TraitState, TraitUpdate, fold
 
 ATTEMPTS = 5
 
 
 def resolve_identities(
-    sightings: Sequence[Sighting], *, writing_traits: Collection[tuple[Identifier, ...]] = (), now: datetime
+    combinations: Collection[Combination],
+    *,
+    sightings_of: SightingsOf,
+    writing_traits: Collection[Combination] = (),
+    now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers, inside the caller's transaction.
 
-    Starts over, from a savepoint, when another worker linked the same people at the same time.
+    `sightings_of` gives the messages in which some combinations were seen. Starts over, from a savepoint, when another
+    worker linked or merged the same people at the same time.
     """
-    for _ in range(ATTEMPTS - 1):
+    for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return resolve(sightings, writing_traits=writing_traits, now=now)
+                return resolve(combinations, sightings_of=sightings_of, writing_traits=writing_traits, now=now)
         except ContendedError:
-            continue
-    with transaction.atomic():
-        return resolve(sightings, writing_traits=writing_traits, now=now)
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError  # the last attempt has returned or raised
 
 
 def write_traits(

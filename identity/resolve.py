@@ -1,22 +1,28 @@
 """Resolve a chunk's identifiers to profiles, set-wise: a fixed number of queries for any number of messages.
 
-Several workers may do this at once. Whoever inserts an identifier first owns it: the other sees fewer rows come
-back than it sent, and starts over (`ContendedError`). Profiles that are only written to are share-locked, those
-that may gain identifiers are locked for update, all in id order; a merge deletes the absorbed row and so waits
-for everybody who still writes to it.
+Several workers may do this at once. Whoever inserts an identifier first owns it: the other runs into its key and
+starts over (`ContendedError`). Profiles that are only written to are share-locked, those that may gain identifiers are
+locked for update, all in id order; a merge deletes the absorbed row and so waits for everybody who still writes to it.
+
+The same people come again and again, so each process remembers where settled combinations led (`homes`). That is
+checked by the lock, which fails for a profile that was merged away or erased. Code that takes an identifier from a
+profile and leaves the profile standing must not rely on that: see `homes.py`.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from cdp.kernel.copy import copy_rows
+from identity import homes
 from identity.cluster import Clusters
-from identity.contracts import Conflict, Identifier, Resolution, Sighting
+from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting
 from identity.merge import absorb
 from ingestion.messages import storable_text
+
+SightingsOf = Callable[[Collection[Combination]], Iterable[Sighting]]
 
 
 class ContendedError(Exception):
@@ -24,37 +30,44 @@ class ContendedError(Exception):
 
 
 def resolve(
-    sightings: Sequence[Sighting], *, writing_traits: Collection[tuple[Identifier, ...]] = (), now: datetime
+    combinations: Collection[Combination],
+    *,
+    sightings_of: SightingsOf,
+    writing_traits: Collection[Combination] = (),
+    now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers; creates, links and merges profiles as needed.
 
+    `sightings_of` gives the messages in which some combinations were seen; it is asked for those that are not settled.
     `writing_traits` are the combinations whose profiles will be updated: they are locked for that at once.
 
     Raises:
         ContendedError: when the caller should roll back and try again.
     """
-    # 1. One sighting per combination, the earliest. 2. Where known identifiers lead. 3. Combinations that are
-    # settled need no more than a lock; 4. the others are clustered. 5. What came out is written.
-    combinations = _earliest(sightings)
-    homes = _look_up({identifier for combination in combinations for identifier in combination})
-    settled = {c: homes[c[0]] for c in combinations if _is_settled(c, homes)}
-    open_sightings = [sighting for combination, sighting in combinations.items() if combination not in settled]
-    open_sightings.sort(key=_age)
-    involved = {homes[i] for sighting in open_sightings for i in sighting.identifiers if i in homes}
-    updated = involved | {settled[c] for c in writing_traits if c in settled}
-    _lock(updated, strength="NO KEY UPDATE")
-    _lock(set(settled.values()) - updated, strength="KEY SHARE")
-    if not open_sightings:
+    # 1. What is remembered. 2. Where the other known identifiers lead. 3. Combinations that are settled need no more
+    # than a lock; 4. the others are clustered, the earliest sighting first. 5. What came out is written.
+    settled, others = homes.recall(combinations)
+    places = _look_up({identifier for combination in others for identifier in combination})
+    found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
+    opened = {combination for combination in others if combination not in found}
+    settled |= found
+    involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
+    updated = involved | {settled[combination] for combination in writing_traits if combination in settled}
+    _lock(updated, strength="NO KEY UPDATE", settled=settled)
+    _lock(set(settled.values()) - updated, strength="KEY SHARE", settled=settled)
+    homes.remember(found)
+    if not opened:
         return Resolution(profiles=settled)
-    clusters = Clusters(homes=homes, holdings=_holdings(involved))
-    nodes = {sighting.identifiers: clusters.add(sighting) for sighting in open_sightings}
+    clusters = Clusters(homes=places, holdings=_holdings(involved))
+    sightings = sorted(_earliest(sightings_of(opened)).values(), key=_age)
+    nodes = {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
     return _write(clusters, nodes, settled, now=now)
 
 
 def _write(
     clusters: Clusters,
-    nodes: dict[tuple[Identifier, ...], int],
-    settled: dict[tuple[Identifier, ...], int],
+    nodes: dict[Combination, int],
+    settled: dict[Combination, int],
     *,
     now: datetime,
 ) -> Resolution:
@@ -69,13 +82,13 @@ def _write(
     _insert_identifiers([(identifier, profile_of(node), sighting) for identifier, node, sighting in clusters.linked])
     inherited = absorb(absorbed, now=now) if absorbed else {}
     _record_conflicts([(conflict, profile_of(conflict.node)) for conflict in clusters.conflicts], now=now)
-    profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()}
+    profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
     profiles |= {c: profile_of(node) for c, node in nodes.items()}
     return Resolution(profiles=profiles, absorbed=absorbed, inherited=inherited, created=frozenset(created.values()))
 
 
-def _earliest(sightings: Iterable[Sighting]) -> dict[tuple[Identifier, ...], Sighting]:
-    found: dict[tuple[Identifier, ...], Sighting] = {}
+def _earliest(sightings: Iterable[Sighting]) -> dict[Combination, Sighting]:
+    found: dict[Combination, Sighting] = {}
     for sighting in sightings:
         known = found.get(sighting.identifiers)
         if known is None or _age(sighting) < _age(known):
@@ -87,9 +100,9 @@ def _age(sighting: Sighting) -> tuple[int, str]:
     return sighting.at, sighting.message_id
 
 
-def _is_settled(combination: tuple[Identifier, ...], homes: dict[Identifier, int]) -> bool:
-    first = homes.get(combination[0])
-    return first is not None and all(homes.get(identifier) == first for identifier in combination)
+def _is_settled(combination: Combination, places: dict[Identifier, int]) -> bool:
+    first = places.get(combination[0])
+    return first is not None and all(places.get(identifier) == first for identifier in combination)
 
 
 def _look_up(identifiers: Collection[Identifier]) -> dict[Identifier, int]:
@@ -108,8 +121,8 @@ def _look_up(identifiers: Collection[Identifier]) -> dict[Identifier, int]:
     return {asked[place - 1]: id_ for place, id_ in zip(numbers[::2], numbers[1::2], strict=True)}
 
 
-def _lock(ids: Collection[int], *, strength: str) -> None:
-    """Lock profiles in id order. One that is gone was absorbed a moment ago."""
+def _lock(ids: Collection[int], *, strength: str, settled: dict[Combination, int]) -> None:
+    """Lock profiles in id order. One that is gone was absorbed a moment ago, or since it was remembered."""
     if not ids:
         return
     with connection.cursor() as cursor:
@@ -118,8 +131,12 @@ def _lock(ids: Collection[int], *, strength: str) -> None:
             f" (SELECT FROM profile WHERE id = ANY(%s::bigint[]) ORDER BY id FOR {strength}) AS locked",
             [_array(ids)],
         )
-        if cursor.fetchone()[0] < len(ids):
-            raise ContendedError
+        if cursor.fetchone()[0] == len(ids):
+            return
+        cursor.execute("SELECT id FROM profile WHERE id = ANY(%s::bigint[])", [_array(ids)])
+        gone = set(ids) - {id_ for (id_,) in cursor.fetchall()}
+    homes.forget(combination for combination, profile_id in settled.items() if profile_id in gone)
+    raise ContendedError
 
 
 def _holdings(ids: Collection[int]) -> dict[int, list[Identifier]]:
@@ -150,30 +167,32 @@ def _create_profiles(nodes: Sequence[int], *, now: datetime) -> dict[int, int]:
 
 
 def _insert_identifiers(links: list[tuple[Identifier, int, Sighting]]) -> None:
+    """From both sides. Nobody led anywhere a moment ago: a key that is taken now was taken by another worker."""
     if not links:
         return
-    links = sorted(links, key=lambda link: link[0])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO identifier (kind, value, profile_id)"
-            f" SELECT * FROM unnest({_TEXTS}, {_TEXTS}, %s::bigint[]) ON CONFLICT DO NOTHING",
-            [
-                _texts(kind for (kind, _), _, _ in links),
-                _texts(value for (_, value), _, _ in links),
-                "{" + ",".join(str(profile_id) for _, profile_id, _ in links) + "}",
-            ],
-        )
-        if cursor.rowcount < len(links):
-            raise ContendedError
-    rows = bytearray()
+    ways = bytearray()
+    for (kind, value), profile_id, _ in sorted(links, key=lambda link: link[0]):
+        ways += _TWO(3) + _text(kind) + _text(value) + _ID(8, profile_id)
+    try:
+        copy_rows(table="identifier", columns=("kind", "value", "profile_id"), rows=ways)
+    except IntegrityError:
+        raise ContendedError from None
+    held = bytearray()
     for (kind, value), profile_id, sighting in sorted(links, key=lambda link: (link[1], link[0])):
-        kind_bytes, value_bytes = kind.encode(), value.encode()
-        rows += struct.pack(">hiqi", 5, 8, profile_id, len(kind_bytes)) + kind_bytes
-        rows += struct.pack(">i", len(value_bytes)) + value_bytes
-        rows += struct.pack(">iqiq", 8, sighting.at, 8, sighting.source_id)
+        held += _TWO(5) + _ID(8, profile_id) + _text(kind) + _text(value)
+        held += _ID(8, sighting.at) + _ID(8, sighting.source_id)
     copy_rows(
-        table="profile_identifier", columns=("profile_id", "kind", "value", "first_seen_at", "source_id"), rows=rows
+        table="profile_identifier", columns=("profile_id", "kind", "value", "first_seen_at", "source_id"), rows=held
     )
+
+
+_TWO = struct.Struct(">h").pack
+_ID = struct.Struct(">iq").pack
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return len(data).to_bytes(4, "big") + data
 
 
 def _record_conflicts(conflicts: list[tuple[Conflict, int]], *, now: datetime) -> None:

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from cdp.kernel.copy import copy_rows
 from ingestion.contracts import Incoming
@@ -23,6 +23,7 @@ _HEAD = struct.Struct(">hiqi16siqiiiib").pack
 _HEAD_WITH_VALUE = struct.Struct(">hiqi16siqiiidib").pack
 _TAIL = struct.Struct(">iqiq").pack
 _JSON = struct.Struct(">ib").pack
+_SEEN = struct.Struct(">hiii").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
 
@@ -36,6 +37,10 @@ class UnpreparedError(Exception):
     def __init__(self, events: Sequence[Incoming]) -> None:
         super().__init__("the event log lacks a partition or a name")
         self.events = events
+
+
+class RepeatedError(Exception):
+    """Another worker has received one of these messages while this one was at them: roll back and start over."""
 
 
 def require_prepared(events: Sequence[Incoming]) -> None:
@@ -69,6 +74,7 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
 
     Raises:
         UnpreparedError: when a new week has to begin first.
+        RepeatedError: another worker has just received one of them; roll back and start over.
     """
     if (weeks := hold_seen_weeks(now.date())) is None:
         raise UnpreparedError(events)
@@ -83,27 +89,27 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     return [event for event in fresh if event.id not in stored] if stored else fresh
 
 
-def append(events: Iterable[tuple[Incoming, int]]) -> None:
-    """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index is."""
-    entries = [(profile_id, *_names[event.name], event) for event, profile_id in events]
-    entries.sort(key=_place)
+def append(events: Sequence[tuple[Incoming, int]]) -> None:
+    """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index that most reads use is."""
+    names = _names
+    places = sorted(
+        (profile_id, names[event.name][0], event.ts, index) for index, (event, profile_id) in enumerate(events)
+    )
     parts: list[bytes] = []
-    for profile_id, name_id, value_index, event in entries:
+    for profile_id, name_id, ts, index in places:
+        event = events[index][0]
+        value_index = names[event.name][1]
         value = None if value_index is None else event.numbers[value_index]
-        size = len(event.properties) + 1
+        properties, context = event.properties, event.context
+        size = len(properties) + 1
         if value is None:
-            head = _HEAD(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
+            head = _HEAD(9, 8, ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
         else:
-            head = _HEAD_WITH_VALUE(9, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
-        context = _JSON(len(event.context) + 1, 1)
-        parts += (head, event.properties, context, event.context, _TAIL(8, event.source_id, 8, event.received))
+            head = _HEAD_WITH_VALUE(9, 8, ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
+        tail = _TAIL(8, event.source_id, 8, event.received)
+        parts += (head, properties, _JSON(len(context) + 1, 1), context, tail)
     if parts:
         copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))
-
-
-def _place(entry: tuple[int, int, int | None, Incoming]) -> tuple[int, int, int]:
-    """Where a row goes in the index that most reads use."""
-    return entry[0], entry[1], entry[3].ts
 
 
 def name_id(name: str) -> int:
@@ -115,15 +121,19 @@ def _mark_seen(ids: list[bytes], *, week: date, last: date) -> set[bytes]:
     """Mark these (sorted) ids as received; returns those that had been before, which are few."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH asked AS MATERIALIZED (SELECT unnest(%(ids)s::uuid[]) AS id), marked AS ("
-            " INSERT INTO seen_message (week, id)"
-            " SELECT %(week)s, a.id FROM asked a"
-            " WHERE NOT EXISTS (SELECT FROM seen_message s WHERE s.week = %(last)s AND s.id = a.id)"
-            " ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id)"
-            " SELECT a.id::text FROM asked a WHERE NOT EXISTS (SELECT FROM marked m WHERE m.id = a.id)",
-            {"week": week, "last": last, "ids": _array(id_.hex() for id_ in ids)},
+            "SELECT a.id::text FROM unnest(%s::uuid[]) AS a(id), LATERAL"
+            " (SELECT FROM seen_message s WHERE s.week IN (%s, %s) AND s.id = a.id LIMIT 1) AS found",
+            [_array(id_.hex() for id_ in ids), week, last],
         )
-        return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+        seen = {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+    new = [id_ for id_ in ids if id_ not in seen] if seen else ids
+    if new:
+        head = _SEEN(2, 4, (week - _EPOCH.date()).days, 16)
+        try:
+            copy_rows(table="seen_message", columns=("week", "id"), rows=b"".join([head + id_ for id_ in new]))
+        except IntegrityError:
+            raise RepeatedError from None
+    return seen
 
 
 def _already_stored(events: Sequence[Incoming]) -> set[bytes]:

@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp import pipeline
+from identity import homes
 from ingestion import event_log, keys, operations, partitions
 from ingestion.models import Source
 from tests.factories.ingestion import NOW, batch_body
@@ -54,6 +55,7 @@ def wipe() -> None:
     event_log.forget_names()
     partitions.forget_known_partitions()
     keys.forget()
+    homes.forget_all()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What can be told of a sender: device, place, the way to the page. R: A6"""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import maxminddb
@@ -42,9 +43,9 @@ PAGE = {"path": "/shoes", "url": "https://shop.example.com/shoes", "referrer": "
 
 def enriched(context: Any, *, remote: str = "198.51.100.77", **settings: Any) -> dict[str, Any]:
     """The context as jsonb would keep it, after the drain's step."""
-    (event,) = messages.decode_row(inbox_row(batch_body([track("Viewed", context=context)])))
+    row = replace(inbox_row(batch_body([track("Viewed", context=context)])), remote_addr=remote)
+    (event,) = messages.decode_row(row)
     assert isinstance(event, Incoming)
-    event.remote = remote
     enrich([event], {1: SourceTerms(None, 100, SourceSettings(enrich=EnrichSettings(**settings)))})
     return json.loads(event.context)
 
