@@ -70,7 +70,7 @@ def _properties(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> I
     before, after = _map(old, "properties"), _map(new, "properties")
     needed_before, needed_after = _list(old, "required"), _list(new, "required")
     for name in dict.fromkeys([*before, *after]):
-        inner = f"{place} : {name}" if " : " not in place else f"{place}.{name}"
+        inner = f"{place} · {name}" if "·" not in place else f"{place}.{name}"
         if name not in after:
             yield Difference("−", inner, "removed")
         elif name not in before:
@@ -81,7 +81,7 @@ def _properties(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> I
             yield from _schema(inner, before[name], after[name])
     for name in dict.fromkeys([*needed_before, *needed_after]):
         if (name in needed_before) != (name in needed_after) and (name in before) == (name in after):
-            inner = f"{place} : {name}" if " : " not in place else f"{place}.{name}"
+            inner = f"{place} · {name}" if "·" not in place else f"{place}.{name}"
             yield Difference("~", inner, "now required" if name in needed_after else "no longer required")
 
 

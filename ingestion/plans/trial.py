@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -30,22 +31,17 @@ def count_events(*, source_id: int, since: datetime, until: datetime) -> int:
         return int(cursor.fetchone()[0])
 
 
-def continue_trial(*, trial_id: int, clock: Any) -> bool:
+def continue_trial(*, trial_id: int, clock: Callable[[], datetime]) -> bool:
     """Look at more events, for about `TURN_SECONDS`; returns whether there is more to do.
 
     A batch and its progress are one transaction, and the row is locked meanwhile: a worker that dies leaves the
     trial where its last batch ended, and two workers never look at the same events.
     """
     end = time.monotonic() + TURN_SECONDS
-    while time.monotonic() < end:
-        with transaction.atomic():
-            rows = PlanTrial.objects.select_for_update(skip_locked=True).filter(
-                pk=trial_id, state=PlanTrial.State.RUNNING
-            )
-            found = rows.select_related(None).first()
-            if found is None or not _step(found, now=clock()):
-                return False
-    return True
+    while _took_step(trial_id, clock=clock):
+        if time.monotonic() > end:
+            return True
+    return False
 
 
 def waiting_trials(*, idle_since: datetime) -> list[int]:
@@ -54,8 +50,15 @@ def waiting_trials(*, idle_since: datetime) -> list[int]:
     return list(rows.values_list("id", flat=True))
 
 
+@transaction.atomic
+def _took_step(trial_id: int, *, clock: Callable[[], datetime]) -> bool:
+    """One batch, unless another worker is at it; returns whether more follow."""
+    rows = PlanTrial.objects.select_for_update(skip_locked=True)
+    found = rows.filter(pk=trial_id, state=PlanTrial.State.RUNNING).first()
+    return found is not None and _step(found, now=clock())
+
+
 def _step(trial: PlanTrial, *, now: datetime) -> bool:
-    """One batch; returns whether more follow."""
     try:
         plan = compile_plan(json.loads(trial.text))
     except PlanError as error:
