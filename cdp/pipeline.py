@@ -5,6 +5,7 @@
                             -> de-duplicate -> resolve identities -> append events, merge traits -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
     wake(due)               the same evaluation where only time has passed
+    replay()                messages of the quarantine, mended, through the same drain
     plan(transitions)       one delivery per subscription that consent allows
     deliver(deliveries)     ask consent again, send, record the attempt, schedule the next
 
@@ -12,10 +13,10 @@ Every step moves rows from one table to the next in one transaction, so a step t
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.db import DataError, IntegrityError, InternalError, OperationalError, transaction
@@ -35,6 +36,9 @@ from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from ingestion.enrich.operations import enrich
 from ingestion.plans import violations
+from ingestion.quarantine import keep
+from ingestion.quarantine import operations as quarantine
+from ingestion.quarantine.refuse import refuse_batches
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
@@ -42,6 +46,7 @@ CHUNK_EVENTS = 10_000
 CHUNK_CHANGES = 5_000
 CHUNK_DUE = 1_000
 CHUNK_DELIVERIES = 500
+CHUNK_REPLAYED = 500
 ATTEMPTS = 5
 NOTHING: frozenset[Any] = frozenset()
 
@@ -60,6 +65,7 @@ POISON = (
 )
 
 Outcome = ingestion.ledger.Outcome
+Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
@@ -83,19 +89,15 @@ def drain(*, now: datetime, max_events: int = CHUNK_EVENTS) -> Drained:
     A message that PostgreSQL itself refuses fails the chunk; the chunk is then taken apart until that message
     stands alone and can be quarantined.
     """
-    with collecting_later():
-        for _ in range(ATTEMPTS):
-            try:
-                return _drain_chunk(now=now, max_events=max_events)
-            except event_log.UnpreparedError as unprepared:
-                event_log.prepare(unprepared.events, now=now)
-            except event_log.RepeatedError:
-                log.info("drain_repeated")
-            except OperationalError as error:
-                if not _is_deadlock(error):
-                    raise
-                log.info("drain_deadlock")
-        return _drain_chunk(now=now, max_events=max_events)
+    return _persistently(lambda: _drain_chunk(now=now, max_events=max_events), now=now)
+
+
+def replay(*, now: datetime, limit: int = CHUNK_REPLAYED) -> bool:
+    """Take one batch of a replay through the drain; false where no replay waits.
+
+    The messages are stored and struck off in one transaction: a killed worker's batch has not happened.
+    """
+    return _persistently(lambda: _replay_batch(now=now, limit=limit), now=now)
 
 
 def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
@@ -130,6 +132,23 @@ def deliver(*, now: datetime, limit: int = CHUNK_DELIVERIES) -> int:
 # --- The drain, step by step --------------------------------------------------------------------------------
 
 
+def _persistently(step: Callable[[], Result], *, now: datetime) -> Result:
+    """Try again after what another try mends: a partition or a name that is missing, a deadlock."""
+    with collecting_later():
+        for _ in range(ATTEMPTS):
+            try:
+                return step()
+            except event_log.UnpreparedError as unprepared:
+                event_log.prepare(unprepared.events, now=now)
+            except event_log.RepeatedError:
+                log.info("drain_repeated")
+            except OperationalError as error:
+                if not _is_deadlock(error):
+                    raise
+                log.info("drain_deadlock")
+        return step()
+
+
 def _drain_chunk(*, now: datetime, max_events: int) -> Drained:
     try:
         with transaction.atomic():
@@ -140,6 +159,23 @@ def _drain_chunk(*, now: datetime, max_events: int) -> Drained:
         with transaction.atomic():
             rows = inbox.claim(max_events=max_events)
             return sum((_drain_suspect(row, now=now) for row in rows), Drained())
+
+
+def _replay_batch(*, now: datetime, limit: int) -> bool:
+    with transaction.atomic():
+        batch = quarantine.claim_replay(now=now, limit=limit)
+        if batch is None or not batch.rows:
+            return batch is not None
+        try:
+            with transaction.atomic():
+                drained = _drain_rows(batch.rows, now=now)
+        except POISON as error:
+            log.warning("replay_taken_apart", error=str(error))
+            drained = sum((_drain_suspect(row, now=now) for row in batch.rows), Drained())
+        quarantine.settle_replay(
+            batch, stored=drained.stored, duplicates=drained.duplicates, refused=drained.refused, now=now
+        )
+        return True
 
 
 def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
@@ -156,7 +192,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
         rejected = [item for item in rejected if item.source_id in sources]
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
-    admitted, rejected = treated.kept, rejected + treated.rejected
+    admitted, rejected = refuse_batches(treated.kept, rejected + treated.rejected, sources)
     enrich(admitted, sources)
     event_log.require_prepared(admitted)
     fresh = event_log.keep_unseen(admitted, now=now)
@@ -167,7 +203,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
     note_changes(_changes(owned, resolution, changed_traits))
-    ingestion.ledger.quarantine(rejected)
+    keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
     inbox.remove([row.id for row in rows])
     repeated = _without(fresh, admitted) if len(fresh) < len(admitted) else []

@@ -15,6 +15,7 @@ from cdp.kernel.wake import awake
 from ingestion import partitions
 from ingestion.plans import trial, violations
 from ingestion.quality.fold import fold_samples
+from ingestion.quarantine import operations as quarantine
 from segments.contracts import TransitionSpan
 
 TURN_SECONDS = 10.0
@@ -71,14 +72,22 @@ def try_plans_waiting() -> None:
         try_plan(trial_id)
 
 
+@shared_task(name="cdp.replay", queue="ingest")
+def replay() -> None:
+    """What was asked for of the quarantine; where a worker was killed, the next one goes on from its last batch."""
+    awake("cdp.replay")
+    _until_done(_replay_batch, "cdp.replay", queue="ingest")
+
+
 @shared_task(name="cdp.maintain")
 def maintain() -> None:
-    """Partitions made ahead and dropped behind."""
+    """Partitions made ahead and dropped behind; what is kept for a time only, deleted after it."""
     now = timezone.now()
     today = now.date()
     partitions.ensure_ahead(today=today)
     partitions.drop_old_seen_partitions()
     violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
+    quarantine.drop_expired(now=now)
 
 
 @shared_task(name="cdp.fold_quality")
@@ -101,7 +110,14 @@ def _drain_chunk() -> int:
     return rows
 
 
-def _until_done(step: Callable[[], int], name: str, *, queue: str) -> None:
+def _replay_batch() -> bool:
+    more = pipeline.replay(now=timezone.now())
+    if more:
+        nudge("cdp.evaluate", queue="evaluate")
+    return more
+
+
+def _until_done(step: Callable[[], int | bool], name: str, *, queue: str) -> None:
     """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn."""
     end = time.monotonic() + TURN_SECONDS
     while step():

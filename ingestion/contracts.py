@@ -1,5 +1,6 @@
 """What crosses the border of this room."""
 
+import threading
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,8 +34,24 @@ _decode_pieces = msgspec.json.Decoder(_Pieces).decode
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A message of the quarantine on its way back, with what its batch said for all: `context` and `sent_at`.
+
+    `place` is where it was in its request, -1 where it is the request as a whole, which could not be read.
+    """
+
+    id: int
+    place: int
+    context: bytes
+    sent_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InboxRow:
-    """An acknowledged request. `kind` is its route: batch, or the type of its single message."""
+    """An acknowledged request. `kind` is its route: batch, or the type of its single message.
+
+    With `held` it is one message that is replayed from the quarantine as if it came in that request again.
+    """
 
     id: int
     source_id: int
@@ -43,15 +60,34 @@ class InboxRow:
     events: int
     remote_addr: str
     body: bytes
+    held: Held | None = None
+
+    @property
+    def first(self) -> int:
+        """The place of its first message."""
+        return max(0, self.held.place) if self.held else 0
+
+    @property
+    def is_batch(self) -> bool:
+        return self.kind == "batch" and (self.held is None or self.held.place < 0)
 
     def payloads(self) -> list[bytes]:
         """Its messages as they came, of a body that is known to be readable."""
-        if self.kind != "batch":
-            return [self.body]
-        return [bytes(piece) for piece in decode_shallow(_decode_pieces, self.body).batch]
+        return [bytes(piece) for piece in _pieces_of(self)] if self.is_batch else [self.body]
 
     def payload(self, place: int) -> bytes:
-        return self.payloads()[place]
+        return bytes(_pieces_of(self)[place]) if self.is_batch else self.body
+
+
+_opened = threading.local()
+
+
+def _pieces_of(row: InboxRow) -> list[msgspec.Raw]:
+    """Of the row that was asked for last it is remembered: a batch that is all bad is asked for every message."""
+    if getattr(_opened, "row", None) is not row:
+        _opened.row, _opened.pieces = row, decode_shallow(_decode_pieces, row.body).batch
+    pieces: list[msgspec.Raw] = _opened.pieces
+    return pieces
 
 
 class Incoming(msgspec.Struct, gc=False):
@@ -92,7 +128,7 @@ class Incoming(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that could not be taken in."""
+    """A message that could not be taken in: the one at `place` of its inbox `row`, -1 for the row as a whole."""
 
     source_id: int
     received_at: datetime
@@ -102,7 +138,18 @@ class Rejected:
     path: str
     message: str
     payload: bytes
+    row: InboxRow
+    place: int = -1
     changes: tuple[Change, ...] = ()
+
+    @property
+    def held_id(self) -> int:
+        """The message of the quarantine that was replayed and failed again; 0 for one that is new there.
+
+        What comes out of a request that is readable by now is new.
+        """
+        held = self.row.held
+        return held.id if held is not None and held.place == self.place else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
-"""What became of every message: counted by hour and outcome, and kept whole where it was refused."""
+"""What became of every message: counted by hour and outcome."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
 from ingestion.contracts import Incoming, Rejected
-from ingestion.models import HourlyCount, QuarantinedEvent
+from ingestion.models import HourlyCount
 
 Outcome = HourlyCount.Outcome
 Tally = Counter[tuple[int, datetime, Outcome]]
@@ -17,13 +17,15 @@ _HOUR = 3_600_000_000
 
 
 def tally(outcomes: Mapping[Outcome, Iterable[Incoming]], rejected: Iterable[Rejected]) -> Tally:
-    """Count messages per source, hour of arrival and outcome."""
+    """Count messages per source, hour of arrival and outcome; one that fails again was counted when it came."""
     counts: Tally = Counter()
     for outcome, events in outcomes.items():
         by_hour = Counter((event.source_id, event.received // _HOUR) for event in events)
         for (source_id, hour), number in by_hour.items():
             counts[source_id, _EPOCH + timedelta(hours=hour), outcome] += number
     for item in rejected:
+        if item.held_id:
+            continue
         started = item.received_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         counts[item.source_id, started, Outcome.QUARANTINED] += 1
     return counts
@@ -41,19 +43,3 @@ def add_counts(counts: Tally) -> None:
             " ON CONFLICT (source_id, hour, outcome) DO UPDATE SET events = hourly_count.events + EXCLUDED.events",
             [list(column) for column in zip(*rows, strict=True)],
         )
-
-
-def quarantine(rejected: Sequence[Rejected]) -> None:
-    QuarantinedEvent.objects.bulk_create(
-        QuarantinedEvent(
-            source_id=item.source_id,
-            received_at=item.received_at,
-            message_id=item.message_id,
-            event=item.event,
-            code=item.code,
-            path=item.path,
-            message=item.message,
-            payload=item.payload,
-        )
-        for item in rejected
-    )

@@ -143,31 +143,33 @@ def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
         yield _reject(row, row.body, _unreadable(error))
         return
     except BadMessageError as error:
-        yield from (_reject(row, payload, error) for payload in row.payloads())
+        yield from (_reject(row, payload, error, place) for place, payload in enumerate(row.payloads(), row.first))
         return
-    for index, message in enumerate(messages):
+    for index, message in enumerate(messages, row.first):
         try:
             if isinstance(message, _Message):
                 yield _incoming(message, frame, index)
             else:
                 yield _incoming(decode_shallow(_decode_message, bytes(message)), frame, index)
         except BadMessageError as error:
-            yield _reject(row, row.payload(index), error)
+            yield _reject(row, row.payload(index), error, index)
         except (ValueError, RecursionError) as error:
-            yield _reject(row, row.payload(index), _unreadable(error))
+            yield _reject(row, row.payload(index), _unreadable(error), index)
 
 
 def _open(row: InboxRow) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
     """What the messages have in common, and all of them decoded at once; where one of them cannot be, all as bytes."""
     outline: _Batch | _TypedBatch = _Batch(batch=[])
     messages: Sequence[_Message | msgspec.Raw] = [msgspec.Raw(row.body)]
-    if row.kind == "batch":
+    if not row.is_batch:
+        outline = _outline_of_one(row)
+    else:
         try:
             outline = _decode_typed_batch(row.body)
         except (ValueError, RecursionError):
             outline = decode_shallow(_decode_batch, row.body)
         messages = outline.batch
-    plain = b"\\u" not in row.body
+    plain = b"\\u" not in row.body and b"\\u" not in bytes(outline.context)
     frame = _Frame(
         row=row,
         kind=None if row.kind == "batch" else row.kind,
@@ -179,17 +181,42 @@ def _open(row: InboxRow) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
     return frame, messages
 
 
+def _outline_of_one(row: InboxRow) -> _Batch:
+    """A message by itself has no more around it than its batch had, if it is one that is replayed."""
+    if row.held is None:
+        return _Batch(batch=[])
+    return _Batch(batch=[], context=msgspec.Raw(row.held.context), sentAt=row.held.sent_at)
+
+
+def outline_of(row: InboxRow) -> tuple[bytes, str | None]:
+    """The context and the time of sending that a batch gives to all of its messages, for them to be decoded again.
+
+    A context that is none, for which all of them were turned away, is left out, so that they can be replayed.
+    """
+    if not row.is_batch:
+        return (row.held.context, row.held.sent_at) if row.held else (b"", None)
+    try:
+        batch = decode_shallow(_decode_batch, row.body)
+        return _object_bytes(batch.context, "/context", plain=False), batch.sentAt or None
+    except (ValueError, RecursionError, BadMessageError):
+        return b"", None
+
+
 def reject(event: Incoming, *, received_at: datetime, code: str, message: str, path: str = "") -> Rejected:
     """Turn a decoded message away after all, for example since it could not be stored."""
     return Rejected(
         source_id=event.source_id,
         received_at=received_at,
-        message_id=storable_text(event.message_id),
+        message_id=""
+        if event.message_id == _made_up_id(event.row.id, event.place)
+        else storable_text(event.message_id),
         event=storable_text(event.name),
         code=code,
         path=path[:200],
         message=storable_text(message)[:500],
         payload=event.payload,
+        row=event.row,
+        place=event.place,
     )
 
 
@@ -246,7 +273,7 @@ def _event_name(text: str) -> str:
 def _message_id(message: _Message, inbox_id: int, index: int) -> str:
     """The sender's id; without one, the place in the inbox, which is the same on every try at this row."""
     if message.messageId is None or message.messageId == "":
-        return f"inbox-{inbox_id}-{index}"
+        return _made_up_id(inbox_id, index)
     text = str(message.messageId)
     if len(text) > MAX_MESSAGE_ID:
         raise BadMessageError(
@@ -255,6 +282,10 @@ def _message_id(message: _Message, inbox_id: int, index: int) -> str:
             path="/messageId",
         )
     return text
+
+
+def _made_up_id(inbox_id: int, place: int) -> str:
+    return f"inbox-{inbox_id}-{place}"
 
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
@@ -464,7 +495,7 @@ def _unreadable(error: Exception) -> BadMessageError:
     return BadMessageError(f"This message is not JSON: {error}", code="json_invalid")
 
 
-def _reject(row: InboxRow, payload: bytes, error: BadMessageError) -> Rejected:
+def _reject(row: InboxRow, payload: bytes, error: BadMessageError, place: int = -1) -> Rejected:
     message_id, event = _labels(payload)
     return Rejected(
         source_id=row.source_id,
@@ -475,6 +506,8 @@ def _reject(row: InboxRow, payload: bytes, error: BadMessageError) -> Rejected:
         path=error.path[:200],
         message=storable_text(error.message)[:500],
         payload=payload,
+        row=row,
+        place=place,
     )
 
 

@@ -118,27 +118,6 @@ class Event(models.Model):
         return str(self.id)
 
 
-class QuarantinedEvent(models.Model):
-    """A message that could not be taken in, kept as it came, with the reason and the path of the bad part."""
-
-    id = models.BigAutoField(primary_key=True)
-    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="quarantined")
-    received_at = models.DateTimeField()
-    message_id = models.CharField(max_length=100, blank=True)
-    event = models.CharField(max_length=200, blank=True)
-    code = models.CharField(max_length=60)
-    path = models.CharField(max_length=200, blank=True)
-    message = models.CharField(max_length=500)
-    payload = models.BinaryField()
-
-    class Meta:
-        db_table = "quarantine"
-        indexes = [models.Index(fields=["source", "-id"], name="quarantine_by_source")]
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.path}"
-
-
 class HourlyCount(models.Model):
     """What became of a source's events, by hour of arrival: every drop is counted with a reason."""
 

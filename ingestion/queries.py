@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from ingestion import inbox
 from ingestion.contracts import DayCount, HourCount, Suggestion, TimelineEvent
-from ingestion.models import EventName, HourlyCount, QuarantinedEvent, WriteKey
+from ingestion.models import EventName, HourlyCount, WriteKey
 
 SAMPLE_EVENTS = 2_000
 MAX_DIGITS = 300
@@ -195,13 +195,6 @@ def json_path(path: str) -> str:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         steps.append(f'."{quoted}"' + ("[*]" if part.endswith("[]") and not brackets else ""))
     return "lax $" + "".join(steps)
-
-
-def recent_quarantine(*, source_id: int | None = None, limit: int = 50) -> list[QuarantinedEvent]:
-    rows = QuarantinedEvent.objects.select_related("source").order_by("-id")
-    if source_id is not None:
-        rows = rows.filter(source_id=source_id)
-    return list(rows[:limit])
 
 
 def _events(statement: str, values: Sequence[Any]) -> list[TimelineEvent]:

@@ -1,4 +1,4 @@
-"""Screens under /sources/: the list, a source's page with its keys and snippets, what was quarantined."""
+"""Screens under /sources/: the list, and a source's page with its keys and snippets. The rooms add theirs."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +15,12 @@ from django.views.decorators.http import require_POST
 
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.forms import StyledForm
-from cdp.kernel.screens import after_param, requires, take_page
+from cdp.kernel.screens import requires
 from consent.models import Purpose
 from ingestion import operations, queries, settings_screen
-from ingestion.models import HourlyCount, QuarantinedEvent, Source
+from ingestion.models import HourlyCount, Source
 from ingestion.operations import SourceError
+from ingestion.quarantine import screens as quarantine_screens
 from ingestion.snippets import write_snippets
 from ingestion.standardise import screens as standardise
 
@@ -27,7 +28,6 @@ LIVE_EVENTS = 20
 LIVE_SINCE = timedelta(days=1)
 CHART_HOURS = 48
 SPARK_HOURS = 24
-QUARANTINE_PAGE = 25
 _HOUR = timedelta(hours=1)
 
 _COLOURS = {"stored": "1", "duplicate": "grey", "quarantined": "red", "no_consent": "yellow"}
@@ -209,29 +209,16 @@ def set_state(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect("sources:source", slug)
 
 
-@requires(Scope.EVENTS_READ)
-def quarantine(request: HttpRequest, slug: str) -> HttpResponse:
-    """What could not be taken in, newest first, with the reason, the path and what was sent."""
-    found = get_object_or_404(Source, slug=slug)
-    rows = QuarantinedEvent.objects.filter(source=found).order_by("-id")
-    after = after_param(request)
-    if after is not None:
-        rows = rows.filter(pk__lt=after)
-    page = take_page(rows[: QUARANTINE_PAGE + 1], key=lambda row: row.pk, size=QUARANTINE_PAGE)
-    items = [(row, bytes(row.payload).decode("utf-8", "replace")) for row in page]
-    return render(request, "sources/quarantine.html", {"source": found, "page": page, "items": items})
-
-
 app_name = "sources"
 urlpatterns = [
     path("", sources, name="list"),
     path("new/", create, name="create"),
     path("<slug:slug>/", source, name="source"),
     path("<slug:slug>/live/", live, name="live"),
-    path("<slug:slug>/quarantine/", quarantine, name="quarantine"),
     path("<slug:slug>/settings/", settings_screen.settings, name="settings"),
     path("<slug:slug>/keys/rotate/", rotate, name="rotate"),
     path("<slug:slug>/keys/<int:key_id>/revoke/", revoke, name="revoke"),
     path("<slug:slug>/state/", set_state, name="state"),
     *standardise.urlpatterns,
+    *quarantine_screens.urlpatterns,
 ]

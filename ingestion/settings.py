@@ -11,6 +11,7 @@ import msgspec
 
 from ingestion.enrich.settings import EnrichSettings
 from ingestion.quality.settings import QualitySettings
+from ingestion.quarantine.settings import QuarantineSettings
 from ingestion.sessions.settings import SessionSettings
 
 
@@ -20,6 +21,7 @@ class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     enrich: EnrichSettings = EnrichSettings()
     sessions: SessionSettings = SessionSettings()
     quality: QualitySettings = QualitySettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
 
 
 DEFAULTS = SourceSettings()

@@ -18,6 +18,7 @@ from ingestion import operations
 from ingestion.enrich import geo
 from ingestion.enrich.forms import EnrichForm
 from ingestion.models import Source
+from ingestion.quarantine.forms import QuarantineForm
 from ingestion.settings import SourceSettings, settings_of
 
 
@@ -43,6 +44,7 @@ PARTS: tuple[Part, ...] = (
         EnrichForm,
         warning=geo.problem,
     ),
+    Part("quarantine", "Quarantine", "For messages that could not be taken in", QuarantineForm),
 )
 
 

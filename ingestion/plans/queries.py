@@ -9,9 +9,10 @@ from django.db import connection
 from django.db.models import Sum
 
 from cdp.kernel.ids import message_uuid
-from ingestion.models import QuarantinedEvent, Source
+from ingestion.models import Source
 from ingestion.plans.contracts import GroupView, Sample
 from ingestion.plans.models import PlanTrial, PlanVersion, ViolationCount, ViolationGroup, ViolationSample
+from ingestion.quarantine.models import QuarantinedMessage
 
 State = PlanVersion.State
 
@@ -116,7 +117,7 @@ def _stored_properties(source_id: int, rows: Sequence[ViolationSample]) -> dict[
 def _held_payloads(source_id: int, message_ids: Sequence[str]) -> dict[str, Any]:
     if not message_ids:
         return {}
-    rows = QuarantinedEvent.objects.filter(source_id=source_id, message_id__in=message_ids).order_by("id")
+    rows = QuarantinedMessage.objects.filter(source_id=source_id, message_id__in=message_ids).order_by("id")
     return {row.message_id: _loaded(bytes(row.payload).decode("utf-8", "replace")) for row in rows}
 
 

@@ -46,7 +46,7 @@ def observe(rows: Sequence[InboxRow], owned: Sequence[Owned], *, sources: Mappin
         event = pair[0]
         groups[event.source_id, event.name, event.received // _HOUR].append(pair)
     flagged = [pair for pair in owned if pair[0].changes]
-    _add_receipts(row for row in rows if row.source_id in sources)
+    _add_receipts(row for row in rows if row.source_id in sources and row.held is None)
     _add_volumes(groups, _keep_flags(flagged) if flagged else Counter())
     loading = {id_ for id_, terms in sources.items() if terms.settings.quality.loads}
     if loading:

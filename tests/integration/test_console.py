@@ -1,6 +1,6 @@
 """The console's own screens: who may open them, what they show empty and full, and how many queries they take."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -16,7 +16,7 @@ from consent.models import Purpose
 from consent.operations import record_consent
 from identity.models import ProfileAlias
 from ingestion import operations
-from ingestion.models import QuarantinedEvent, Source
+from ingestion.models import Source
 from segments.models import Membership, Segment, SegmentVersion, Transition
 from tests.factories.access import PASSWORD, make_user
 from tests.factories.ingestion import identify, track
@@ -663,40 +663,6 @@ class TestSource:
 
         assert response.status_code == 403
         assert "This form is too old" in response.content.decode()
-
-
-class TestQuarantine:
-    def test_empty_says_that_all_is_well(self, log_in, source: Source):
-        assert "Nothing is held back" in page(log_in(Role.ANALYST), "sources:quarantine", "shop")
-
-    def test_gives_reason_path_and_what_was_sent(self, log_in, accept):
-        accept({"type": "track", "userId": "u-1", "properties": {"tag": "<b>bold</b>"}}, now=timezone.now())
-        drain_all()
-
-        shown = page(log_in(Role.ANALYST), "sources:quarantine", "shop")
-
-        assert "event_missing" in shown
-        assert "/event" in shown
-        assert "&lt;b&gt;bold&lt;/b&gt;" in shown
-
-    def test_comes_in_pages(self, log_in, source: Source):
-        QuarantinedEvent.objects.bulk_create(
-            QuarantinedEvent(
-                source=source,
-                received_at=datetime(2026, 3, 10, tzinfo=UTC),
-                code="bad",
-                message=f"number {number}",
-                payload=b"{}",
-            )
-            for number in range(30)
-        )
-        client = log_in(Role.ANALYST)
-
-        first = client.get("/sources/shop/quarantine/").context["page"]
-        second = client.get("/sources/shop/quarantine/", {"after": first.next}).context["page"]
-
-        assert (len(first), len(second), second.next) == (25, 5, "")
-        assert {row.pk for row in first}.isdisjoint(row.pk for row in second)
 
 
 class TestApiDocs:

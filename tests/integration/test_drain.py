@@ -16,7 +16,8 @@ from cdp.kernel.ids import message_uuid
 from consent.models import Purpose
 from consent.operations import record_consent
 from ingestion import event_log, inbox, operations, partitions
-from ingestion.models import HourlyCount, InboxItem, QuarantinedEvent, Source
+from ingestion.models import HourlyCount, InboxItem, Source
+from ingestion.quarantine.models import QuarantinedMessage
 from segments.changes import ProfileChange, note_changes
 from tests.factories.ingestion import NOW, batch_body, identify, message, track
 from tests.integration.conftest import at_once, drain_all, rows
@@ -281,7 +282,7 @@ class TestOutcomes:
         drain_all(NOW)
 
         assert len(stored()) == 2
-        item = QuarantinedEvent.objects.get()
+        item = QuarantinedMessage.objects.get()
         assert (item.source_id, item.code, item.path, item.message_id) == (source.pk, "type_unknown", "/type", "bad")
         assert json.loads(bytes(item.payload)) == bad
 
@@ -309,7 +310,7 @@ class TestPoison:
 
         assert drained == pipeline.Drained(rows=2, stored=5, quarantined=1)
         assert counts() == {"stored": 5, "quarantined": 1}
-        item = QuarantinedEvent.objects.get()
+        item = QuarantinedMessage.objects.get()
         assert (item.code, item.message_id) == (code, "poison")
         assert rows("SELECT 1 FROM identifier WHERE value = 'p'") == []
         assert inbox.depth()[0] == 0
@@ -338,7 +339,7 @@ class TestPoison:
         drained = drain_all(NOW)
 
         assert (drained.stored, drained.quarantined, inbox.depth()[0]) == (1, 1, 0)
-        assert QuarantinedEvent.objects.get().message_id == "b"
+        assert QuarantinedMessage.objects.get().message_id == "b"
 
     def test_a_row_that_cannot_be_read_at_all_is_quarantined(self, source: Source):
         self.put(source, b"\xff not a batch", events=3)
@@ -347,7 +348,7 @@ class TestPoison:
         drained = drain_all(NOW)
 
         assert (drained.rows, drained.stored, drained.quarantined) == (2, 1, 1)
-        assert bytes(QuarantinedEvent.objects.get().payload) == b"\xff not a batch"
+        assert bytes(QuarantinedMessage.objects.get().payload) == b"\xff not a batch"
 
     def test_texts_that_postgres_does_not_know_are_cleaned(self, source: Source):
         body = rb'{"batch":[{"type":"identify","messageId":"\u0000","userId":"u","traits":{"a\u0000":"b\u0000"}},'
@@ -457,7 +458,7 @@ class TestAtomicity:
         with pytest.raises(RuntimeError):
             pipeline.drain(now=NOW)
 
-        tables = ("event", "profile", "identifier", "seen_message", "change", "hourly_count", "quarantine")
+        tables = ("event", "profile", "identifier", "seen_message", "change", "hourly_count", "quarantined_message")
         assert [rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables] == [0] * len(tables)
         assert inbox.depth()[0] == 1
 

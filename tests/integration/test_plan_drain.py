@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from identity.models import Profile
-from ingestion.models import QuarantinedEvent, Source
+from ingestion.models import Source
 from ingestion.plans import operations, queries, violations
 from ingestion.plans.models import BlockedMessage, ViolationCount, ViolationGroup, ViolationSample
+from ingestion.quarantine.models import QuarantinedMessage
 from tests.factories.ingestion import NOW, identify, track
 from tests.factories.plans import live_plan, plan_document
 from tests.integration.conftest import drain_all, rows
@@ -47,7 +48,7 @@ class TestLivePlan:
 
         drained = drain_all(NOW)
 
-        held = QuarantinedEvent.objects.get()
+        held = QuarantinedMessage.objects.get()
         assert (drained.stored, drained.quarantined) == (1, 1)
         assert (held.code, held.path) == ("plan_wrong_type", "/properties/products/1/sku")
         assert held.message == "products.1.sku is a whole number, expected text, says the tracking plan."
@@ -92,7 +93,7 @@ class TestLivePlan:
         drained = drain_all(NOW)
 
         assert (drained.stored, drained.quarantined) == (2, 1)
-        assert QuarantinedEvent.objects.get().code == "plan_unknown_event"
+        assert QuarantinedMessage.objects.get().code == "plan_unknown_event"
 
     def test_holds_traits_against_their_schema(self, accept, source: Source):
         live_plan(source, wrong_value="strip")

@@ -8,7 +8,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from cdp.kernel.access.models import ApiToken
-from ingestion.models import QuarantinedEvent, Source
+from ingestion.models import Source
+from ingestion.quarantine.models import QuarantinedMessage
 from ingestion.standardise import operations, queries
 from ingestion.standardise.models import StandardRule
 from ingestion.standardise.rules import RuleSpec
@@ -78,7 +79,7 @@ class TestDrain:
         drain_all(NOW)
 
         assert properties("A") == {"when": "01/02/2024", "size": None}
-        assert not QuarantinedEvent.objects.exists()
+        assert not QuarantinedMessage.objects.exists()
 
     def test_rules_follow_each_other_in_their_order(self, accept, source: Source):
         rule(source, "Mail", "rename", of="traits", options={"to": "email"})

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class QuarantineConfig(AppConfig):
+    name = "ingestion.quarantine"
+    label = "ingestion_quarantine"
