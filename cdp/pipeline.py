@@ -35,6 +35,7 @@ from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from ingestion.enrich.operations import enrich
+from ingestion.live import feed as live
 from ingestion.plans import violations
 from ingestion.quarantine import keep
 from ingestion.quarantine import operations as quarantine
@@ -218,6 +219,7 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
         )
     )
     ingestion.quality.observe.observe(rows, owned, sources=sources)
+    live.show_after_commit(stored=owned, duplicates=repeated, refused=refused, rejected=rejected)
     return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
 
 

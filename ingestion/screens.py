@@ -18,6 +18,7 @@ from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import requires
 from consent.models import Purpose
 from ingestion import operations, queries, settings_screen
+from ingestion.live import screens as live_screens
 from ingestion.models import HourlyCount, Source
 from ingestion.operations import SourceError
 from ingestion.quarantine import screens as quarantine_screens
@@ -139,10 +140,10 @@ def _page(request: HttpRequest, source: Source, *, write_key: str = "", created:
 
 
 @requires(Scope.EVENTS_READ)
-def live(request: HttpRequest, slug: str) -> HttpResponse:
+def now_fragment(request: HttpRequest, slug: str) -> HttpResponse:
     """The counts and newest events of a source, asked for every few seconds."""
     found = get_object_or_404(Source, slug=slug)
-    return render(request, "sources/live.html", {"source": found, **_live(found, timezone.now())})
+    return render(request, "sources/now.html", {"source": found, **_live(found, timezone.now())})
 
 
 def _live(source: Source, now: datetime) -> dict[str, Any]:
@@ -214,11 +215,12 @@ urlpatterns = [
     path("", sources, name="list"),
     path("new/", create, name="create"),
     path("<slug:slug>/", source, name="source"),
-    path("<slug:slug>/live/", live, name="live"),
+    path("<slug:slug>/now/", now_fragment, name="now"),
     path("<slug:slug>/settings/", settings_screen.settings, name="settings"),
     path("<slug:slug>/keys/rotate/", rotate, name="rotate"),
     path("<slug:slug>/keys/<int:key_id>/revoke/", revoke, name="revoke"),
     path("<slug:slug>/state/", set_state, name="state"),
     *standardise.urlpatterns,
     *quarantine_screens.urlpatterns,
+    *live_screens.urlpatterns,
 ]

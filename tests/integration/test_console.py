@@ -589,7 +589,7 @@ class TestSource:
         accept(track("Order Completed", properties={"revenue": 5}), now=timezone.now())
         drain_all()
 
-        shown = page(client, "sources:live", "shop")
+        shown = page(client, "sources:now", "shop")
 
         assert "Order Completed" in shown
         assert 'hx-swap-oob="true"' in shown
@@ -602,12 +602,12 @@ class TestSource:
         accept(track("A", timestamp=(now - timedelta(days=90)).isoformat()), now=now)
         drain_all(now)
 
-        assert "about an earlier time" in page(log_in(Role.ENGINEER), "sources:live", "shop")
+        assert "about an earlier time" in page(log_in(Role.ENGINEER), "sources:now", "shop")
 
     def test_says_when_it_has_gone_quiet(self, log_in, source: Source):
         source.write_keys.update(last_used_at=timezone.now() - timedelta(days=3))
 
-        assert "Quiet for 24 hours" in page(log_in(Role.ENGINEER), "sources:live", "shop")
+        assert "Quiet for 24 hours" in page(log_in(Role.ENGINEER), "sources:now", "shop")
 
     def test_charts_outcomes_that_happened(self, log_in, accept):
         accept(track("A"), {"type": "track"}, now=timezone.now())
