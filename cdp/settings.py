@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import dj_database_url
 import structlog
@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF
 
 from cdp.kernel import env
 from cdp.kernel.embedded.home import broker_url, cdp_home, database_settings, redis_url
+from cdp.kernel.logs import Output
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 CDP_HOME = cdp_home()
@@ -258,5 +259,6 @@ structlog.configure(
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
-    ]
+    ],
+    logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Output())),
 )

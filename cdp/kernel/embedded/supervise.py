@@ -38,7 +38,7 @@ class Supervisor:
         control_socket(self.home).unlink(missing_ok=True)
         with (self.home / "log/supervisor.err").open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config)],
+                [sys.executable, "-m", "cdp.kernel.embedded.supervisord", "-c", str(self.config)],
                 cwd=REPOSITORY,
                 env=environment(self.home, "supervisor"),
                 stdin=subprocess.DEVNULL,
