@@ -1,20 +1,11 @@
 """Identity through the whole drain: who is one person, in whatever order and pieces the messages come."""
 
-import itertools
-import json
-import uuid
-from collections.abc import Iterable, Sequence
 from typing import Any
-
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cdp import pipeline
 from identity import queries
-from ingestion import inbox, messages, operations
-from tests.factories.ingestion import NOW, SourceFactory, batch_body, identify, inbox_row, track
-from tests.integration.conftest import at_once, drain_all, rows, wipe
-from tests.oracles.identity import partition
+from tests.factories.ingestion import NOW, identify, track
+from tests.integration.conftest import drain_all, rows
 
 
 def profile_of(kind: str, value: str) -> int:
@@ -162,118 +153,3 @@ class TestLimits:
             f"a-{n}" for n in range(5)
         ]
         assert len(events_of(profile_of("user_id", "u-1"))) == 6
-
-
-# --- Any order, any chunks, any repetition ------------------------------------------------------------------
-
-PEOPLE = 3
-IDENTIFIERS = st.sampled_from(["userId", "anonymousId", "other browser", "email"])
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Messages of a few people, each with identifiers of that person only: no limit is ever hit."""
-    found = []
-    for number in range(draw(st.integers(2, 14))):
-        person = draw(st.integers(1, PEOPLE))
-        carried = draw(st.sets(IDENTIFIERS, min_size=1, max_size=3))
-        fields: dict[str, Any] = {"messageId": f"m-{number}", "userId": None}
-        if "userId" in carried:
-            fields["userId"] = f"u-{person}"
-        if "other browser" in carried:
-            fields["anonymousId"] = f"b-{person}"
-        if "anonymousId" in carried:
-            fields["anonymousId"] = f"a-{person}"
-        traits = {} if "email" not in carried else {"email": f"{person}@Example.org"}
-        fields["timestamp"] = f"2026-0{draw(st.integers(1, 3))}-01T00:00:0{draw(st.integers(0, 4))}Z"
-        if draw(st.booleans()):
-            traits |= draw(st.dictionaries(st.sampled_from("xyz"), st.sampled_from([1, 2, "a", None, [1], 1.5])))
-            found.append(identify(**fields, traits=traits))
-        else:
-            found.append(track(f"Event {number % 3}", **fields, context={"traits": traits}))
-    return found
-
-
-def picture() -> set[Any]:
-    """Everything that must not depend on order: people with their identifiers, traits, stamps and events."""
-    people = rows(
-        "SELECT p.id, p.traits::text, p.provenance::text,"
-        " ARRAY(SELECT i.kind || ':' || i.value FROM profile_identifier i WHERE i.profile_id = p.id ORDER BY 1),"
-        " ARRAY(SELECT e.id::text FROM event e WHERE e.profile_id = p.id ORDER BY 1)"
-        " FROM profile p"
-    )
-    homes = rows("SELECT kind || ':' || value, profile_id FROM identifier")
-    assert sorted(homes) == sorted((identifier, id_) for id_, _, _, held, _ in people for identifier in held)
-    return {
-        (
-            json.dumps(json.loads(traits), sort_keys=True),
-            json.dumps(json.loads(stamps), sort_keys=True),
-            *map(tuple, lists),
-        )
-        for _, traits, stamps, *lists in people
-    }
-
-
-def chunks(items: Sequence[Any], cuts: Iterable[int]) -> list[list[Any]]:
-    edges = [0, *sorted(cut % (len(items) + 1) for cut in cuts), len(items)]
-    return [list(items[start:end]) for start, end in itertools.pairwise(edges) if start < end]
-
-
-MANY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-
-
-class TestAnyOrder:
-    """The same messages give the same people; what their identifiers and events are, a slow union-find says."""
-
-    @MANY
-    @given(histories(), st.randoms(use_true_random=False), st.lists(st.integers(0, 30), max_size=4))
-    def test_chunks_and_repetition_give_the_same_people(self, database, history, rng, cuts):
-        expected = replay([history])
-        shuffled = history + rng.choices(history, k=len(history) // 2)
-        rng.shuffle(shuffled)
-
-        found = replay(chunks(shuffled, cuts))
-
-        assert found == expected
-        assert {(held, events) for _, _, held, events in found} == people_by_oracle(history)
-
-    @settings(MANY, max_examples=10)
-    @given(histories(), st.randoms(use_true_random=False))
-    def test_and_so_do_several_workers_at_once(self, database, history, rng):
-        expected = replay([history])
-        shuffled = history + rng.choices(history, k=len(history))
-        rng.shuffle(shuffled)
-
-        found = replay([[item] for item in shuffled], workers=4)
-
-        assert found == expected
-
-
-def replay(pieces: list[list[dict[str, Any]]], *, workers: int = 0) -> set[Any]:
-    """The people that come of it: drained piece by piece, or all at the end by several workers."""
-    wipe()
-    SourceFactory(id=1)
-    for piece in pieces:
-        operations.accept(
-            source_id=1, kind="batch", events=len(piece), body=batch_body(piece), remote_addr="", now=NOW
-        )
-        if not workers:
-            drain_all(NOW)
-    if workers:
-        at_once(workers, lambda _: drain_all(NOW, max_events=3))
-    assert inbox.depth()[0] == 0
-    return picture()
-
-
-def people_by_oracle(history: list[dict[str, Any]]) -> set[Any]:
-    """Identifiers and events of each person, without limits."""
-    decoded = list(messages.decode_row(inbox_row(batch_body(history), source_id=1)))
-    return {
-        (
-            tuple(sorted(f"{kind}:{value}" for kind, value in part)),
-            tuple(sorted(str(uuid.UUID(bytes=item.id)) for item in decoded if item.identifiers[0] in part)),
-        )
-        for part in partition(item.identifiers for item in decoded)
-    }
