@@ -35,6 +35,7 @@ class Promises:
     home: Path
     port: int
     key: str
+    slug: str
     source_id: int
     acknowledged: list[str] = field(default_factory=list)
     uncertain: list[int] = field(default_factory=list)
@@ -59,12 +60,12 @@ class Promises:
         """Of one of a few people, each of whom has a user and a browser; the newest trait has the highest number."""
         fields: dict[str, Any] = {
             "messageId": f"m-{number}",
-            "userId": f"u-{number % PEOPLE}",
+            "userId": f"{self.slug}-u-{number % PEOPLE}",
             "timestamp": (self.began + timedelta(milliseconds=number)).isoformat(),
         }
         if number % 7 == 0:
             return message(**fields, type="identify", event=..., traits={"n": number})
-        return message(**fields, anonymousId=f"a-{number % PEOPLE}")
+        return message(**fields, anonymousId=f"{self.slug}-a-{number % PEOPLE}")
 
     def check(self) -> None:
         """Whatever was acknowledged is in the log, none of it twice; the counts and the people say the same."""
@@ -89,17 +90,18 @@ class Promises:
     def check_people(self) -> None:
         """One profile per person, with the newest trait; nothing belongs to nobody."""
         numbers = [int(id_[2:]) for id_ in self.acknowledged if id_.startswith("m-")]
-        newest = {f"u-{n % PEOPLE}": n for n in sorted(numbers) if n % 7 == 0}
+        newest = {f"{self.slug}-u-{n % PEOPLE}": n for n in sorted(numbers) if n % 7 == 0}
         traits = query(
             self.home,
             "SELECT i.value, (p.traits ->> 'n')::int FROM identifier i JOIN profile p ON p.id = i.profile_id"
-            " WHERE i.kind = 'user_id' AND p.traits ? 'n'",
+            " WHERE i.kind = 'user_id' AND p.traits ? 'n' AND i.value ~ %s",
+            f"^{self.slug}-u-",
         )
         assert dict(traits) == newest
         assert query(
             self.home,
             "SELECT count(*) FROM identifier u JOIN identifier a ON u.kind = 'user_id' AND a.kind = 'anonymous_id'"
-            " AND substr(u.value, 3) = substr(a.value, 3) AND u.profile_id <> a.profile_id",
+            " AND replace(u.value, '-u-', '-a-') = a.value AND u.profile_id <> a.profile_id",
         ) == [(0,)]
         assert query(
             self.home,
@@ -166,7 +168,7 @@ def promises_of(home: Path, port: int, slug: str) -> Promises:
     key = manage(home, "add_source", slug).split()[-1]
     ((source_id,),) = query(home, "SELECT id FROM ingestion_source WHERE slug = %s", slug)
     assert isinstance(source_id, int)
-    return Promises(home, port, key, source_id)
+    return Promises(home, port, key, slug, source_id)
 
 
 def manage(home: Path, *arguments: str) -> str:

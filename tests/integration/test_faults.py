@@ -25,7 +25,7 @@ from cdp.kernel.embedded.home import database_url, redis_url
 from cdp.kernel.embedded.supervise import Supervisor
 from tests.deployments import Deployment, query, temporary_home, wait_until
 from tests.factories.ingestion import batch_body, message
-from tests.load import Load, Promises, promises_of
+from tests.load import PEOPLE, Load, Promises, promises_of
 
 OUTAGE_SECONDS = float(os.environ.get("CDP_TEST_OUTAGE_SECONDS", "4"))
 DISK = "640m"
@@ -184,7 +184,7 @@ class TestPostgres:
         end = time.monotonic() + OUTAGE_SECONDS
         sent = 0
         while time.monotonic() < end:
-            _, item = sdk.track(f"u-{sent % 40}", "Sent By SDK", {"n": sent})
+            _, item = sdk.track(f"shop-u-{sent % PEOPLE}", "Sent By SDK", {"n": sent})
             load.promises.acknowledged.append(item["messageId"])
             sent += 1
             time.sleep(0.05)
