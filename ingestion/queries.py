@@ -145,18 +145,27 @@ def event_frequencies(*, since: datetime) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+CONTEXT = "context."
+"""What a property's path begins with that leads into the event's context."""
+
 _SAMPLE = (
-    "SELECT e.properties FROM event e JOIN event_name n ON n.id = e.name_id"
+    "SELECT e.properties, e.context FROM event e JOIN event_name n ON n.id = e.name_id"
     " WHERE n.name = %(event)s ORDER BY e.ts DESC LIMIT %(sample)s"
 )
 
 
 def property_names(*, event: str, limit: int = 100) -> list[Suggestion]:
-    """Top-level properties of an event and the fields of its lists (`products[].category`), from recent events."""
+    """Top-level properties of an event and the fields of its lists (`products[].category`), from recent events.
+
+    After them those of the context, as `context.page.path`.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH sample AS ({_SAMPLE}), found AS ("
             " SELECT key, jsonb_typeof(value) AS type, value FROM sample, jsonb_each(properties)"
+            "), around AS ("
+            " SELECT 'context.' || key AS key, jsonb_typeof(value) AS type, value FROM sample, jsonb_each(context)"
+            " WHERE key <> 'traits'"
             ") SELECT path, mode() WITHIN GROUP (ORDER BY type), count(*) FROM ("
             "   SELECT key AS path, type FROM found"
             "   UNION ALL"
@@ -167,7 +176,12 @@ def property_names(*, event: str, limit: int = 100) -> list[Suggestion]:
             "   UNION ALL"
             "   SELECT key || '.' || inner_key, jsonb_typeof(inner_value) FROM found,"
             "     jsonb_each(CASE WHEN type = 'object' THEN value ELSE '{}' END) AS pair(inner_key, inner_value)"
-            " ) AS paths GROUP BY path ORDER BY 3 DESC, 1 LIMIT %(limit)s",
+            "   UNION ALL"
+            "   SELECT key, type FROM around WHERE type <> 'object'"
+            "   UNION ALL"
+            "   SELECT key || '.' || inner_key, jsonb_typeof(inner_value) FROM around,"
+            "     jsonb_each(CASE WHEN type = 'object' THEN value ELSE '{}' END) AS pair(inner_key, inner_value)"
+            " ) AS paths GROUP BY path ORDER BY starts_with(path, 'context.'), 3 DESC, 1 LIMIT %(limit)s",
             {"event": event, "sample": SAMPLE_EVENTS, "limit": limit},
         )
         return [Suggestion(path, kind, count) for path, kind, count in cursor.fetchall()]
@@ -175,14 +189,16 @@ def property_names(*, event: str, limit: int = 100) -> list[Suggestion]:
 
 def property_values(*, event: str, path: str, text: str = "", limit: int = 20) -> list[Suggestion]:
     """The most frequent values of a property in recent events, those holding `text` if given."""
+    column = "context" if path.startswith(CONTEXT) else "properties"
+    inside = path.removeprefix(CONTEXT)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH sample AS ({_SAMPLE}) SELECT value, jsonb_typeof(value), count(*) FROM sample,"
-            " jsonb_path_query(properties, %(path)s::jsonpath) AS value"
+            f" jsonb_path_query({column}, %(path)s::jsonpath) AS value"
             " WHERE jsonb_typeof(value) NOT IN ('object', 'array', 'null')"
             " AND position(lower(%(text)s) IN lower(value #>> '{}')) > 0"
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s",
-            {"event": event, "sample": SAMPLE_EVENTS, "path": json_path(path), "text": text, "limit": limit},
+            {"event": event, "sample": SAMPLE_EVENTS, "path": json_path(inside), "text": text, "limit": limit},
         )
         return [Suggestion(_loaded(value), kind, count) for value, kind, count in cursor.fetchall()]
 

@@ -24,6 +24,7 @@ HORIZON = timedelta(days=36_500)
 # Only these can fall, and not rise, when an event leaves the window.
 FALLING = frozenset({Measure.COUNT, Measure.DISTINCT, Measure.DAYS})
 PROPERTIES = Sql("e.properties")
+CONTEXT = Sql("e.context")
 TRAITS = Sql("p.traits")
 
 
@@ -250,8 +251,8 @@ class _Stream:
         if self._is_value(of):
             return Sql("event AS e"), Sql("e.value")
         if of.single:
-            return Sql("event AS e"), path_value(of, PROPERTIES)
-        lists, value = elements(of, PROPERTIES)
+            return Sql("event AS e"), path_value(*_located(of))
+        lists, value = elements(*_located(of))
         return sql("event AS e CROSS JOIN LATERAL {lists}", lists=lists), value
 
     def _is_value(self, path: Path) -> bool:
@@ -286,7 +287,8 @@ class _Stream:
         test = where.test
         if self._promoted(where.property) and test.op in COMPARISONS:
             return sql(f"e.value {COMPARISONS[test.op]} {{wanted}}", wanted=test.value)
-        return path_holds(where.property, test, PROPERTIES, self.clock)
+        path, base = _located(where.property)
+        return path_holds(path, test, base, self.clock)
 
     def columns(self) -> Sql:
         """`measure` over the events that count now, and the instants at which others will."""
@@ -305,12 +307,21 @@ class _Stream:
         return join(", ", columns)
 
     def _edges(self) -> list[Sql]:
-        found = (path_edge(where.property, where.test, PROPERTIES, self.clock) for where in self.measured.where)
+        found = []
+        for where in self.measured.where:
+            path, base = _located(where.property)
+            found.append(path_edge(path, where.test, base, self.clock))
         return [edge for edge in found if edge]
 
     def measure(self, counted: Sql | None = None) -> Sql:
         """The aggregate; with `counted`, over those rows only."""
         return _aggregate(self.measured.measure, self.operand, counted, self.clock)
+
+
+def _located(path: Path) -> tuple[Path, Sql]:
+    """The path from the column that it leads into."""
+    inside = path.inside_context
+    return (path, PROPERTIES) if inside is None else (inside, CONTEXT)
 
 
 def _aggregate(measure: Measure, operand: Sql | None, counted: Sql | None, clock: Clock) -> Sql:

@@ -21,7 +21,8 @@ def suggest(*, kind: str, events: Sequence[str], name: str, now: datetime) -> li
         case "events":
             return _events(now)
         case "properties":
-            return _merged(found for event in events for found in ingestion.property_names(event=event, limit=MOST))
+            found = _merged(found for event in events for found in ingestion.property_names(event=event, limit=MOST))
+            return sorted(found, key=lambda entry: entry["value"].startswith(ingestion.CONTEXT))
         case "traits":
             return _merged(identity.trait_names(limit=MOST))
         case "values" if events:

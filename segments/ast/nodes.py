@@ -105,7 +105,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Path:
-    """`address.city`, or `products[].category` for any element of a list."""
+    """`address.city`, or `products[].category` for any element of a list.
+
+    Of an event, `context.page.path` leads into its context, everything else into its properties.
+    """
 
     steps: tuple[Step, ...]
 
@@ -121,6 +124,15 @@ class Path:
     def single(self) -> bool:
         """Whether it leads to one value at most."""
         return not any(step.each for step in self.steps)
+
+    @property
+    def inside_context(self) -> "Path | None":
+        """The rest of an event's path that leads into the context; None where it leads into the properties."""
+        leads = len(self.steps) > 1 and self.steps[0] == CONTEXT
+        return Path(self.steps[1:]) if leads else None
+
+
+CONTEXT = Step("context")
 
 
 Value: TypeAlias = Scalar | tuple[Scalar, ...] | Moment | Duration | None

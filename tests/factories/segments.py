@@ -61,18 +61,20 @@ def set_traits(profile_id: int, traits: dict[str, Any]) -> None:
 def make_event(
     profile_id: int, name: str, ts: datetime, properties: dict[str, Any] | None = None, *, number: int | None = None
 ) -> None:
-    make_events([(profile_id, name, ts, properties or {}, number)])
+    make_events([(profile_id, name, ts, properties or {}, number, {})])
 
 
-def make_events(rows: Iterable[tuple[int, str, datetime, dict[str, Any], int | None]]) -> None:
-    """`(profile, name, ts, properties, number)`; the number makes the id, so that its order is known."""
+def make_events(rows: Iterable[tuple[int, str, datetime, dict[str, Any], int | None, dict[str, Any]]]) -> None:
+    """`(profile, name, ts, properties, number, context)`; the number makes the id, so that its order is known."""
     names = {row.name: row for row in EventName.objects.all()}
     values = []
-    for profile_id, name, ts, properties, number in rows:
+    for profile_id, name, ts, properties, number, context in rows:
         entry = names.get(name) or names.setdefault(name, make_event_name(name))
         event_id = uuid.uuid4() if number is None else uuid.UUID(int=number)
         value = promoted(properties.get(entry.value_property)) if entry.value_property else None
-        values.append((ts, str(event_id), profile_id, entry.pk, value, json.dumps(properties), "{}", 1, ts))
+        values.append(
+            (ts, str(event_id), profile_id, entry.pk, value, json.dumps(properties), json.dumps(context), 1, ts)
+        )
     with connection.cursor() as cursor:
         execute_values(
             cursor,

@@ -50,7 +50,7 @@ class Replica:
 
     @staticmethod
     def _store(profile_id: int, events: list[oracle.Happening]) -> None:
-        make.make_events((profile_id, each.name, each.ts, each.properties, each.id) for each in events)
+        make.make_events((profile_id, each.name, each.ts, each.properties, each.id, each.context) for each in events)
 
     def add_segment(self, definition: dict[str, Any]) -> None:
         segment = operations.create_segment(name="Random", definition=definition, now=self.now)

@@ -95,7 +95,7 @@ class World:
     def happening(self, now: datetime) -> Happening:
         self.serial += 1
         name = self.random.choice(NAMES[:3])
-        return Happening(name, self.moment(now), self.serial, self.properties())
+        return Happening(name, self.moment(now), self.serial, self.properties(), self.properties())
 
     def moment(self, now: datetime) -> datetime:
         """Mostly the last weeks; often exactly where a window begins or a day does; sometimes still to come."""
@@ -174,19 +174,23 @@ class World:
         node: dict[str, Any] = {"type": "event", "event": self.event_names(), "measure": measure}
         if self.random.random() < 0.35:
             paths = self.random.sample((*PATHS, "when", "when"), self.random.choice((1, 1, 2)))
-            node["where"] = [{"property": path, **self.test(path)} for path in paths]
+            node["where"] = [{"property": self.somewhere(path), **self.test(path)} for path in paths]
         if measure in {"first", "last"}:
-            node["of"] = self.random.choice(SINGLE_PATHS)
+            node["of"] = self.somewhere(self.random.choice(SINGLE_PATHS))
             node |= self.test(node["of"], without=("exists", "not_exists"))
         else:
             if measure not in {"count", "days"}:
-                node["of"] = self.random.choice(
-                    ("revenue", "revenue", "products[].price", "products[].category", "a.b.c")
+                node["of"] = self.somewhere(
+                    self.random.choice(("revenue", "revenue", "products[].price", "products[].category", "a.b.c"))
                 )
             node |= self.number_test(measure)
         if self.random.random() < 0.75:
             node["window"] = self.window()
         return node
+
+    def somewhere(self, path: str) -> str:
+        """In the event's properties, or now and then in its context."""
+        return f"context.{path}" if self.random.random() < 0.15 else path
 
     def event_names(self) -> str | list[str]:
         if self.random.random() < 0.6:

@@ -24,6 +24,12 @@ class Happening:
     ts: datetime
     id: int
     properties: dict[str, Any]
+    context: dict[str, Any] = field(default_factory=dict)
+
+    def values_at(self, path: str) -> list[Any]:
+        if path.startswith("context."):
+            return values_at(path.removeprefix("context."), self.context)
+        return values_at(path, self.properties)
 
 
 @dataclass
@@ -231,13 +237,13 @@ def event_holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
         and event.ts <= at.now
         and in_window(event.ts)
         and all(
-            passes_any(values_at(where["property"], event.properties), where["op"], where.get("value"), at)
+            passes_any(event.values_at(where["property"]), where["op"], where.get("value"), at)
             for where in node.get("where", [])
         )
     ]
     measure, op, wanted = node.get("measure", "count"), node.get("op", "gte"), node.get("value", 1)
     if measure in {"first", "last"}:
-        values = [value for event in counted for value in values_at(node["of"], event.properties)]
+        values = [value for event in counted for value in event.values_at(node["of"])]
         return bool(values) and passes_any([values[0 if measure == "first" else -1]], op, node.get("value"), at)
     number = measured(measure, counted, node.get("of"), at)
     return number is not None and compares(number, op, wanted)
@@ -248,7 +254,7 @@ def measured(measure: str, events: list[Happening], of: str | None, at: Instant)
         return Fraction(len(events))
     if measure == "days":
         return Fraction(len({event.ts.astimezone(ZoneInfo(at.zone)).date() for event in events}))
-    values = [value for event in events for value in values_at(of or "", event.properties)]
+    values = [value for event in events for value in event.values_at(of or "")]
     if measure == "distinct":
         return Fraction(len({canonical(value) for value in values}))
     numbers = [exact(value) for value in values if is_number(value) and abs(exact(value)) <= LARGEST]
