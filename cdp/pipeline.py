@@ -2,8 +2,10 @@
 
     accept(request)         one durable row in the inbox per HTTP request, then 200      (ingestion.http)
     drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> enrich
-                            -> de-duplicate -> resolve identities -> append events, merge traits -> note what changed
+                            -> de-duplicate -> resolve identities -> sort into sessions -> append events, merge traits
+                            -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
+    end_sessions()          the visits in which nothing has happened for long enough
     wake(due)               the same evaluation where only time has passed
     replay()                messages of the quarantine, mended, through the same drain
     plan(transitions)       one delivery per subscription that consent allows
@@ -40,11 +42,13 @@ from ingestion.plans import violations
 from ingestion.quarantine import keep
 from ingestion.quarantine import operations as quarantine
 from ingestion.quarantine.refuse import refuse_batches
+from ingestion.sessions import operations as sessions
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
 CHUNK_EVENTS = 10_000
 CHUNK_CHANGES = 5_000
+CHUNK_SESSIONS = 2_000
 CHUNK_DUE = 1_000
 CHUNK_DELIVERIES = 500
 CHUNK_REPLAYED = 500
@@ -115,6 +119,20 @@ def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
         span = segments.operations.wake_due(now=now, limit=limit)
         activation.operations.plan(span, now=now)
     return span
+
+
+def end_sessions(*, now: datetime, limit: int = CHUNK_SESSIONS) -> int:
+    """End the sessions in which nothing has happened for long enough; returns how many were looked at."""
+    for _ in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                looked_at, ended = sessions.end_due(now=now, limit=limit)
+                event_log.append(ended)
+                note_changes(_changes(ended, Resolution(), {}))
+                return looked_at
+        except event_log.UnpreparedError as unprepared:
+            event_log.prepare(unprepared.events, now=now)
+    return 0
 
 
 def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
@@ -195,15 +213,17 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     treated = treatment.treat(admitted, sources)
     admitted, rejected = refuse_batches(treated.kept, rejected + treated.rejected, sources)
     enrich(admitted, sources)
-    event_log.require_prepared(admitted)
+    event_log.require_prepared([*admitted, *sessions.heralds(admitted, sources)])
     fresh = event_log.keep_unseen(admitted, now=now)
-    resolution = _resolve(admitted, now=now)
+    visits = sessions.find_visits(fresh, sources)
+    resolution = _resolve(admitted, visits, now=now)
+    woven = sessions.weave_in(visits, resolution.profiles, sources, absorbed=resolution.absorbed)
     owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
-    event_log.append(owned)
+    event_log.append([*owned, *woven.started])
     changed_traits = identity.operations.write_traits(
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
-    note_changes(_changes(owned, resolution, changed_traits))
+    note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
     inbox.remove([row.id for row in rows])
@@ -255,7 +275,9 @@ def _ask_consent(
     return admitted, dropped
 
 
-def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
+def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: datetime) -> Resolution:
+    """Whose traits or sessions are written is locked for it at once, so that one worker at a time does."""
+
     def sightings_of(combinations: Collection[Combination]) -> list[Sighting]:
         return [
             Sighting(event.identifiers, event.source_id, event.message_id, event.ts)
@@ -266,7 +288,8 @@ def _resolve(events: Sequence[Incoming], *, now: datetime) -> Resolution:
     return identity.operations.resolve_identities(
         {event.identifiers for event in events},
         sightings_of=sightings_of,
-        writing_traits={event.identifiers for event in events if event.traits},
+        writing_traits={event.identifiers for event in events if event.traits}
+        | {event.identifiers for event, _ in visits},
         now=now,
     )
 
@@ -289,9 +312,16 @@ def _trait_updates(
 
 
 def _changes(
-    owned: Iterable[tuple[Incoming, int]], resolution: Resolution, changed_traits: dict[int, set[str]]
+    owned: Iterable[tuple[Incoming, int]],
+    resolution: Resolution,
+    changed_traits: dict[int, set[str]],
+    *,
+    others: Iterable[tuple[int, int]] = (),
 ) -> list[ProfileChange]:
+    """`others` are profiles with the id of an event name that changed otherwise than by new events."""
     names: defaultdict[int, set[int]] = defaultdict(set)
+    for profile_id, name_id in others:
+        names[profile_id].add(name_id)
     for event, profile_id in owned:
         names[profile_id].add(event_log.name_id(event.name))
     merged = set(resolution.absorbed) | set(resolution.absorbed.values())

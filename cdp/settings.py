@@ -128,6 +128,7 @@ CELERY_BEAT_SCHEDULE = {
     "drain": {"task": "cdp.drain", "schedule": 1.0, "options": {"expires": 1.0}},
     "evaluate": {"task": "cdp.evaluate", "schedule": 1.0, "options": {"expires": 1.0}},
     "wake": {"task": "cdp.wake", "schedule": 1.0, "options": {"expires": 1.0}},
+    "sessions": {"task": "cdp.sessions", "schedule": 2.0, "options": {"expires": 2.0}},
     "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
     "replay": {"task": "cdp.replay", "schedule": 5.0, "options": {"expires": 5.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},

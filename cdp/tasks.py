@@ -40,6 +40,12 @@ def wake() -> None:
     _until_done(lambda: _transitions(pipeline.wake(now=timezone.now())), "cdp.wake", queue="evaluate")
 
 
+@shared_task(name="cdp.sessions", queue="ingest")
+def sessions() -> None:
+    awake("cdp.sessions")
+    _until_done(_end_sessions, "cdp.sessions", queue="ingest")
+
+
 @shared_task(name="cdp.recompute", queue="evaluate")
 def recompute(segment_id: int) -> None:
     _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now()))
@@ -115,6 +121,13 @@ def _replay_batch() -> bool:
     if more:
         nudge("cdp.evaluate", queue="evaluate")
     return more
+
+
+def _end_sessions() -> int:
+    looked_at = pipeline.end_sessions(now=timezone.now())
+    if looked_at:
+        nudge("cdp.evaluate", queue="evaluate")
+    return looked_at
 
 
 def _until_done(step: Callable[[], int | bool], name: str, *, queue: str) -> None:

@@ -25,7 +25,7 @@ def absorb(merges: Mapping[int, int], *, now: datetime) -> dict[int, TraitState]
         inherited = {
             id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()
         }
-        for statement in (_ALIAS, _RETARGET, _IDENTIFIERS, _PROFILE_IDENTIFIERS, _EVENTS):
+        for statement in (_ALIAS, _RETARGET, _IDENTIFIERS, _PROFILE_IDENTIFIERS, _SESSIONS, _EVENTS):
             cursor.execute(statement, values)
     return inherited
 
@@ -49,6 +49,13 @@ _PROFILE_IDENTIFIERS = (
     " RETURNING m.survivor, p.kind, p.value, p.first_seen_at, p.source_id)"
     " INSERT INTO profile_identifier (profile_id, kind, value, first_seen_at, source_id)"
     " SELECT * FROM moved ORDER BY 1, 2, 3"
+)
+# Before the events: it waits for whoever is just ending a session of the absorbed, and writes an event for it.
+_SESSIONS = (
+    f"WITH moved AS (DELETE FROM device_session s USING {_PAIRS} WHERE s.profile_id = m.absorbed"
+    " RETURNING m.survivor, s.device, s.first, s.first_id, s.last, s.due, s.ended, s.source_id, s.state)"
+    " INSERT INTO device_session (profile_id, device, first, first_id, last, due, ended, source_id, state)"
+    " SELECT * FROM moved ORDER BY 1, 2, 3, 4"
 )
 _EVENTS = (
     f"WITH moved AS (DELETE FROM event e USING {_PAIRS} WHERE e.profile_id = m.absorbed"

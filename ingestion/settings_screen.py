@@ -19,6 +19,7 @@ from ingestion.enrich import geo
 from ingestion.enrich.forms import EnrichForm
 from ingestion.models import Source
 from ingestion.quarantine.forms import QuarantineForm
+from ingestion.sessions.forms import SessionsForm
 from ingestion.settings import SourceSettings, settings_of
 
 
@@ -45,6 +46,7 @@ PARTS: tuple[Part, ...] = (
         warning=geo.problem,
     ),
     Part("quarantine", "Quarantine", "For messages that could not be taken in", QuarantineForm),
+    Part("sessions", "Sessions", "Visits, made of the events of one device", SessionsForm),
 )
 
 

@@ -21,6 +21,8 @@ def drain_all(*, clock: Callable[[], datetime]) -> Drained:
         total = Drained(*(sum(pair) for pair in zip(astuple(total), astuple(drained), strict=True)))
         if not drained.rows:
             time.sleep(OTHERS_WORK_SECONDS)
+    while pipeline.end_sessions(now=clock()):
+        pass
     _until_none(Change.objects.count, lambda: pipeline.evaluate(now=clock()))
     _until_none(Due.objects.filter(at__lte=clock()).count, lambda: pipeline.wake(now=clock()))
     return total
