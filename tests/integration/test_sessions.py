@@ -444,7 +444,7 @@ class TestAnyOrder:
                 "type": "page",
                 "messageId": f"m-{number}",
                 "anonymousId": f"a-{number % 7}",
-                "timestamp": at((number * 37 % 175) * 2.0),
+                "timestamp": at((number * 37 % 160) * 2.0),
                 "context": {"page": {"path": f"/{number % 5}", "url": "https://shop.example/"}},
             }
             for number in range(400)
