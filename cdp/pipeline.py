@@ -213,9 +213,11 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     treated = treatment.treat(admitted, sources)
     admitted, rejected = refuse_batches(treated.kept, rejected + treated.rejected, sources)
     enrich(admitted, sources)
-    event_log.require_prepared([*admitted, *sessions.heralds(admitted, sources)])
+    visits = sessions.find_visits(admitted, sources)
+    event_log.require_prepared([*admitted, *sessions.heralds(visits)])
     fresh = event_log.keep_unseen(admitted, now=now)
-    visits = sessions.find_visits(fresh, sources)
+    if len(fresh) < len(admitted):
+        visits = sessions.only_of(fresh, visits)
     resolution = _resolve(admitted, visits, now=now)
     woven = sessions.weave_in(visits, resolution.profiles, sources, absorbed=resolution.absorbed)
     owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]

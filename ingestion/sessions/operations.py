@@ -7,14 +7,14 @@ alone, whatever their order: `weave` says why. The rows of `device_session` are 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from cdp.kernel.copy import timestamp_micros
 from ingestion import event_log
-from ingestion.contracts import Identifier, Incoming, SourceTerms
+from ingestion.contracts import Identifier, InboxRow, Incoming, SourceTerms
 from ingestion.operations import hold_sources
 from ingestion.sessions import rows
 from ingestion.sessions.rows import Device
@@ -25,6 +25,8 @@ STARTED, ENDED = "Session Started", "Session Ended"
 FORGET_AFTER = timedelta(days=30)
 MINUTE = 60_000_000
 FAR = 2**62
+OURS = InboxRow(0, 0, datetime(2000, 1, 1, tzinfo=UTC), "", 0, "", b"{}")
+"""The inbox row of events that nobody sent."""
 
 Owned = tuple[Incoming, int]
 """An event and its profile."""
@@ -62,11 +64,18 @@ def find_visits(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) 
     return found
 
 
-def heralds(events: Sequence[Incoming], sources: Mapping[int, SourceTerms]) -> list[Incoming]:
-    """One of each event that sessions may add, so that the log can be prepared for their names."""
-    if not events or all(terms.settings.sessions.mode == "never" for terms in sources.values()):
+def only_of(events: Iterable[Incoming], visits: Visits) -> Visits:
+    """Those visits that are among these very events."""
+    kept = {id(event) for event in events}
+    return [visit for visit in visits if id(visit[0]) in kept]
+
+
+def heralds(visits: Visits) -> list[Incoming]:
+    """One of each event that visits may bring about, so that the log can be prepared for their names."""
+    if not visits:
         return []
-    session = Session(0, bytes(16), events[0].source_id, events[0].ts, bytes(16), events[0].ts, 0, False, Tally())
+    event, device = visits[0]
+    session = Session(0, device, event.source_id, event.ts, event.id, event.ts, 0, False, Tally())
     return [_started(session, received=0), _ended(session, received=0)]
 
 
@@ -232,5 +241,6 @@ def _event(session: Session, name: str, *, ts: int, received: int, properties: d
         context=b"{}",
         traits=None,
         numbers=(revenue, None, None, None),
-        payload=b"",
+        row=OURS,
+        place=0,
     )
