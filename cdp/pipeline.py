@@ -198,17 +198,21 @@ def _replay_batch(*, now: datetime, limit: int) -> bool:
 
 
 def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
-    decoded, rejected = _decode(rows)
-    return _store(rows, decoded, rejected, now=now)
-
-
-def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rejected], *, now: datetime) -> Drained:
     if not rows:
         return Drained()
     sources = ingestion.operations.hold_sources(ids={row.source_id for row in rows})
-    if len(sources) < len({row.source_id for row in rows}):
-        decoded = [event for event in decoded if event.source_id in sources]
-        rejected = [item for item in rejected if item.source_id in sources]
+    decoded, rejected = _decode(rows, sources)
+    return _store(rows, decoded, rejected, sources, now=now)
+
+
+def _store(
+    rows: Sequence[InboxRow],
+    decoded: list[Incoming],
+    rejected: list[Rejected],
+    sources: Mapping[int, SourceTerms],
+    *,
+    now: datetime,
+) -> Drained:
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
     admitted, rejected = refuse_batches(treated.kept, rejected + treated.rejected, sources)
@@ -245,11 +249,15 @@ def _store(rows: Sequence[InboxRow], decoded: list[Incoming], rejected: list[Rej
     return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
 
 
-def _decode(rows: Iterable[InboxRow]) -> tuple[list[Incoming], list[Rejected]]:
+def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tuple[list[Incoming], list[Rejected]]:
+    """The messages of all rows; those of a source that is gone are dropped with it."""
     decoded: list[Incoming] = []
     rejected: list[Rejected] = []
     for row in rows:
-        for item in messages.decode_row(row):
+        terms = sources.get(row.source_id)
+        if terms is None:
+            continue
+        for item in messages.decode_row(row, allow_future=terms.settings.clock.allow_future):
             if isinstance(item, Incoming):
                 decoded.append(item)
             else:
@@ -359,8 +367,9 @@ def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
         with transaction.atomic():
             return _drain_rows([row], now=now)
     except POISON:
-        decoded, rejected = _decode([row])
-    good = [event for event in decoded if _can_be_stored(event, row, now=now)]
+        sources = ingestion.operations.hold_sources(ids={row.source_id})
+        decoded, rejected = _decode([row], sources)
+    good = [event for event in decoded if _can_be_stored(event, row, sources, now=now)]
     kept = {id(event) for event in good}
     rejected += [
         messages.reject(
@@ -373,14 +382,14 @@ def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
         if id(event) not in kept
     ]
     with transaction.atomic():
-        return _store([row], good, rejected, now=now)
+        return _store([row], good, rejected, sources, now=now)
 
 
-def _can_be_stored(event: Incoming, row: InboxRow, *, now: datetime) -> bool:
+def _can_be_stored(event: Incoming, row: InboxRow, sources: Mapping[int, SourceTerms], *, now: datetime) -> bool:
     """Try the message alone, and take it back."""
     try:
         with transaction.atomic():
-            _store([replace(row, id=0)], [event], [], now=now)
+            _store([replace(row, id=0)], [event], [], sources, now=now)
             transaction.set_rollback(True)
     except POISON:
         return False

@@ -23,7 +23,7 @@ urlpatterns = [
     path("sources/", include("ingestion.screens")),
     path("segments/", include("segments.urls")),
     path("", include("activation.urls")),
-    path("v1/", include("ingestion.urls")),
+    path("", include("ingestion.urls")),
     path("api/v1/", include("ingestion.plans.api")),
     path("api/v1/", include(router.urls)),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),

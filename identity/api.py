@@ -17,7 +17,6 @@ from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from identity import queries
 from identity.contracts import ProfileView
-from identity.kinds import KINDS
 
 
 class ProfileSerializer(serializers.Serializer[ProfileView]):
@@ -41,7 +40,11 @@ class ProfileQuery(PageQuery):
 
 
 class LookupQuery(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=sorted(KINDS))
+    kind = serializers.RegexField(
+        r"^[a-z0-9][a-z0-9_.-]*$",
+        max_length=30,
+        help_text="`user_id`, `email`, `phone`, `anonymous_id`, or the type of an external id.",
+    )
     value = serializers.CharField(max_length=254)
 
 

@@ -69,6 +69,21 @@ class ProfileAlias(models.Model):
         return f"{self.profile_id} -> {self.canonical_id}"
 
 
+class Statement(models.Model):
+    """An alias message's word: whoever has `previous` as a user id or anonymous id is the user `user_id`."""
+
+    pk = models.CompositePrimaryKey("previous", "user_id")
+    previous = models.CharField(max_length=254)
+    user_id = models.CharField(max_length=254)
+    stated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "identity_statement"
+
+    def __str__(self) -> str:
+        return f"{self.previous} is {self.user_id}"
+
+
 class IdentityConflict(models.Model):
     """Identifiers that met in one event but were not linked, since a limit would have been broken."""
 

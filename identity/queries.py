@@ -8,7 +8,7 @@ from django.db import connection
 
 from cdp.kernel.identifiers import normalise
 from identity.contracts import ProfileView, Suggestion
-from identity.kinds import KINDS
+from identity.kinds import KINDS, kind_of
 from identity.models import Identifier, Profile, ProfileAlias, ProfileIdentifier
 
 SAMPLE_PROFILES = 5_000
@@ -109,7 +109,7 @@ def _views(profiles: Iterable[Profile]) -> list[ProfileView]:
 
 
 def _by_priority(kinds: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: KINDS[kind].priority)}
+    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: kind_of(kind).priority)}
 
 
 _NAMES = "lower(concat_ws(' ', p.traits->>'name', p.traits->>'firstName', p.traits->>'lastName'))"

@@ -11,14 +11,16 @@ profile and leaves the profile standing must not rely on that: see `homes.py`.
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, connection
 
 from cdp.kernel.copy import copy_rows
-from identity import homes
+from identity import homes, statements
 from identity.cluster import Clusters
 from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting
+from identity.kinds import PREVIOUS
 from identity.merge import absorb
 from ingestion.messages import storable_text
 
@@ -45,23 +47,53 @@ def resolve(
         ContendedError: when the caller should roll back and try again.
     """
     # 1. What is remembered. 2. Where the other known identifiers lead. 3. Combinations that are settled need no more
-    # than a lock; 4. the others are clustered, the earliest sighting first. 5. What came out is written.
+    # than a lock; 4. the others are clustered, the earliest sighting first, by what alias messages said too. 5. What
+    # came out is written.
     settled, others = homes.recall(combinations)
     places = _look_up({identifier for combination in others for identifier in combination})
     found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
     opened = {combination for combination in others if combination not in found}
     settled |= found
+    stated = _statements(opened, places)
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
+    involved |= set(stated.places.values())
     updated = involved | {settled[combination] for combination in writing_traits if combination in settled}
     _lock(updated, strength="NO KEY UPDATE", settled=settled)
     _lock(set(settled.values()) - updated, strength="KEY SHARE", settled=settled)
     homes.remember(found)
     if not opened:
         return Resolution(profiles=settled)
-    clusters = Clusters(homes=places, holdings=_holdings(involved))
+    clusters = Clusters(homes=places | stated.places, holdings=_holdings(involved), statements=stated.known)
     sightings = sorted(_earliest(sightings_of(opened)).values(), key=_age)
     nodes = {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
+    statements.keep(stated.made, now=now)
     return _write(clusters, nodes, settled, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What alias messages say of the ids at hand: earlier ones (`known`), and those among them (`made`).
+
+    `places` says where the ids that they speak of lead.
+    """
+
+    known: dict[str, set[str]]
+    made: set[tuple[str, str]]
+    places: dict[Identifier, int]
+
+
+def _statements(combinations: Collection[Combination], places: dict[Identifier, int]) -> _Stated:
+    """Only an id that is new here can have been spoken of before it came."""
+    named = {identifier for combination in combinations for identifier in combination}
+    made = {
+        (value, combination[0][1]) for combination in combinations for kind, value in combination if kind == PREVIOUS
+    }
+    new = {value for kind, value in named if kind in statements.KINDS and (kind, value) not in places}
+    known = statements.about(new, making=bool(made))
+    subjects = {(kind, previous) for previous, _ in made for kind in statements.KINDS}
+    spoken_of = subjects | {("user_id", user) for users in known.values() for user in users}
+    leading = _look_up(spoken_of - places.keys()) | {one: places[one] for one in spoken_of & places.keys()}
+    return _Stated(known=known, made=made, places=leading)
 
 
 def _write(

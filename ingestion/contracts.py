@@ -96,6 +96,7 @@ class Incoming(msgspec.Struct, gc=False):
     `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
     It is the one at `place` in its inbox `row`; `changes` is what rules did to it or had to say of it, `origin` what
     enrichment could tell of the sender.
+    `group` is the account that the person belongs to; the properties of a `group` message are the account's traits.
     """
 
     source_id: int
@@ -114,6 +115,7 @@ class Incoming(msgspec.Struct, gc=False):
     place: int
     changes: tuple[Change, ...] = ()
     origin: Origin = NO_ORIGIN
+    group: str | None = None
 
     @property
     def payload(self) -> bytes:

@@ -5,11 +5,17 @@ from ingestion.contracts import Change
 
 
 class RequestRefusedError(TributaryError):
-    """The whole HTTP request is refused; `status` is what the sender is answered."""
+    """The whole HTTP request is refused: `status` is what the sender is answered.
 
-    def __init__(self, message: str, *, code: str, status: int = 400, path: str = "") -> None:
+    `retry_after` says in how many seconds the same request may be taken.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, status: int = 400, path: str = "", retry_after: int | None = None
+    ) -> None:
         super().__init__(message, code=code, path=path)
         self.status = status
+        self.retry_after = retry_after
 
 
 class BadMessageError(TributaryError):

@@ -2,100 +2,170 @@
 
 Compatible with Segment's HTTP API, so that its SDKs work by changing the host:
 https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
+
+`answer` works on a WSGI environment alone, so that a server can ask it without Django's middleware in between;
+`ingest` is the same as a view.
 """
 
 import base64
 import binascii
+import functools
+import json
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from cdp.kernel.tasks import nudge
-from ingestion import keys, messages, operations
+from ingestion import keys, messages, operations, rates
 from ingestion.enrich.addresses import client_address
 from ingestion.errors import RequestRefusedError
 from ingestion.keys import Sender
 
 log = structlog.get_logger(__name__)
 
-ACCEPTED = b'{"success": true}'
+TYPES = ("track", "identify", "page", "screen", "group", "alias")
+ROUTES = {
+    **{kind: kind for kind in TYPES},
+    **{kind[0]: kind for kind in TYPES},  # as analytics.js spells them
+    "batch": "batch",
+    "b": "batch",
+    "import": "batch",
+}
+METRICS = "m"  # what analytics.js has to say of itself: taken, and not kept
 RETRY_AFTER_SECONDS = 5
-_READ_STEP = 64 * 1024
+
+Environ = Mapping[str, Any]
+"""A WSGI environment, of which the headers, the method and the body are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_JSON = ("Content-Type", "application/json")
+_CORS = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
+    (
+        "Access-Control-Allow-Headers",
+        (
+            "authorization, content-type, content-encoding, anonymousid, sentat, x-write-key, x-retry-count,"
+            " rsa-retry-attempt, rsa-retry-reason, rsa-since-first-attempt, rsa-since-last-attempt, rsa-recovered"
+        ),
+    ),
+    ("Access-Control-Expose-Headers", "Retry-After"),
+    ("Access-Control-Max-Age", "86400"),
+)
+_ACCEPTED = Answer(200, b'{"success": true}', (_JSON,))
+_ACCEPTED_IN_BROWSER = Answer(200, b'{"success": true}', (_JSON, *_CORS))
 
 
 @csrf_exempt
-def ingest(request: HttpRequest, kind: str) -> HttpResponse:
-    """`POST /v1/<kind>`: 200 once the request is durable, else an error with `code` and `message`."""
-    if request.method == "OPTIONS":
-        return _with_cors(request, HttpResponse(status=204))
-    if request.method != "POST":
-        refused = JsonResponse({"code": "method_not_allowed", "message": "Send a POST request."}, status=405)
-        refused["Allow"] = "POST, OPTIONS"
-        return refused
+def ingest(request: HttpRequest, name: str) -> HttpResponse:
+    """`answer` as a view."""
+    answered = answer(request.META, name)
+    return HttpResponse(answered.body, status=answered.status, headers=dict(answered.headers))
+
+
+def answer(environ: Environ, name: str) -> Answer:
+    """`POST /v1/<name>`: 200 once the request is durable, else an error with `code` and `message`."""
+    method = environ.get("REQUEST_METHOD", "GET")
+    if name != METRICS and name not in ROUTES:
+        return _error(environ, 404, code="not_found", message=f"There is no address /v1/{name[:40]}.")
+    if method == "OPTIONS":
+        return Answer(204, b"", _CORS)
+    if method != "POST":
+        allow = (("Allow", "POST, OPTIONS"),)
+        return _error(environ, 405, code="method_not_allowed", message="Send a POST request.", headers=allow)
     try:
-        return _with_cors(request, _take_in(request, kind))
+        if name == METRICS:
+            _body(environ)
+        else:
+            _take_in(environ, ROUTES[name])
     except RequestRefusedError as error:
-        return _with_cors(request, JsonResponse(error.as_dict(), status=error.status))
+        return _error(environ, error.status, headers=_when_again(error.retry_after), **error.as_dict())
     except DatabaseError as error:
         log.warning("inbox_unavailable", error=str(error))
-        body = {"code": "unavailable", "message": "The event could not be stored. Please send it again."}
-        response = JsonResponse(body, status=503)
-        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return _with_cors(request, response)
+        again = _when_again(RETRY_AFTER_SECONDS)
+        message = "The event could not be stored. Please send it again."
+        return _error(environ, 503, code="unavailable", message=message, headers=again)
+    return _ACCEPTED_IN_BROWSER if "HTTP_ORIGIN" in environ else _ACCEPTED
 
 
-def _take_in(request: HttpRequest, kind: str) -> HttpResponse:
-    body = messages.replace_lone_surrogates(_body(request))
+def _take_in(environ: Environ, kind: str) -> None:
+    body = messages.replace_lone_surrogates(_body(environ))
     batch, key_in_body = _frame(body, kind)
-    sender = _sender(request, key_in_body)
+    sender = _sender(environ, key_in_body)
     _check_sizes(body, batch)
     count = 1 if batch is None else len(batch)
-    if count:
-        operations.accept(
-            source_id=sender.source_id,
-            kind=kind,
-            events=count,
-            body=body,
-            remote_addr=_remote_address(request),
-            now=timezone.now(),
-        )
-        nudge("cdp.drain", queue="ingest")
-    return HttpResponse(ACCEPTED, content_type="application/json")
+    if not count:
+        return
+    _check_rate(sender, count)
+    operations.accept(
+        source_id=sender.source_id,
+        kind=kind,
+        events=count,
+        body=body,
+        remote_addr=_remote_address(environ),
+        now=timezone.now(),
+    )
+    nudge("cdp.drain", queue="ingest")
 
 
-def _remote_address(request: HttpRequest) -> str:
+def _remote_address(environ: Environ) -> str:
     return client_address(
-        remote=request.META.get("REMOTE_ADDR") or "",
-        forwarded=request.headers.get("X-Forwarded-For", ""),
+        remote=environ.get("REMOTE_ADDR") or "",
+        forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
         trusted=settings.TRUSTED_PROXIES,
     )
 
 
-def _body(request: HttpRequest) -> bytes:
-    """The body, unzipped if it says so, never more of it than the limit."""
-    limit = settings.INGESTION_MAX_BODY_BYTES
-    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
-        raise _too_large(limit)
-    raw: bytes = _stream(request).read(limit + 1)
-    if len(raw) > limit:
-        raise _too_large(limit)
-    if request.headers.get("Content-Encoding", "").strip().lower() == "gzip":
-        raw = _gunzip(raw, limit=limit)
+# --- The body -----------------------------------------------------------------------------------------------
+
+
+def _body(environ: Environ) -> bytes:
+    """The body, unzipped and out of its form, never more of it than the limit."""
+    raw = _read(environ, limit=settings.INGESTION_MAX_BODY_BYTES)
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding in {"gzip", "x-gzip"}:
+        raw = _gunzip(raw, limit=settings.INGESTION_MAX_BODY_BYTES)
+    elif encoding not in {"", "identity"}:
+        raise RequestRefusedError(
+            f"Content-Encoding {encoding[:40]!r} is not understood: send gzip, or nothing of the kind.",
+            code="encoding_unknown",
+        )
+    if raw[:1] != b"{" and environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return _out_of_form(raw)
     return raw
 
 
-def _stream(request: HttpRequest) -> Any:
-    """Of a body without a stated length (sent in chunks) Django reads nothing; the server knows where it ends."""
-    if request.headers.get("Transfer-Encoding", "").strip().lower() == "chunked":
-        return request.META["wsgi.input"]
-    return request
+def _read(environ: Environ, *, limit: int) -> bytes:
+    """Of a body without a stated length (sent in chunks) the server knows where it ends."""
+    stream = environ["wsgi.input"]
+    if environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower() == "chunked":
+        raw: bytes = stream.read(limit + 1)
+    else:
+        stated = environ.get("CONTENT_LENGTH") or "0"
+        length = int(stated) if stated.isascii() and stated.isdigit() else 0
+        if length > limit:
+            raise _too_large(limit)
+        raw = stream.read(length) if length else b""
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
 
 
 def _gunzip(data: bytes, *, limit: int) -> bytes:
@@ -109,6 +179,17 @@ def _gunzip(data: bytes, *, limit: int) -> bytes:
     if not inflater.eof:
         raise RequestRefusedError("The gzip body ends too early.", code="gzip_invalid")
     return body
+
+
+def _out_of_form(raw: bytes) -> bytes:
+    """The JSON of a body that a browser has form-encoded: as the field `data`, or as the whole body."""
+    text = raw.strip()
+    if text[:3].lower() == b"%7b":
+        return unquote_plus(text.decode("latin-1")).encode()
+    for name, value in parse_qsl(text.decode("latin-1"), max_num_fields=20):
+        if name == "data":
+            return value.encode()
+    return raw
 
 
 def _frame(body: bytes, kind: str) -> tuple[list[msgspec.Raw] | None, str | None]:
@@ -144,8 +225,11 @@ def _check_sizes(body: bytes, batch: list[msgspec.Raw] | None) -> None:
             raise _event_too_large(largest, f"/batch/{index}")
 
 
-def _sender(request: HttpRequest, key_in_body: str | None) -> Sender:
-    key = _basic_auth_user(request) or request.headers.get("X-Write-Key") or key_in_body
+# --- The sender ---------------------------------------------------------------------------------------------
+
+
+def _sender(environ: Environ, key_in_body: str | None) -> Sender:
+    key = _basic_auth_user(environ) or environ.get("HTTP_X_WRITE_KEY") or key_in_body
     if not key:
         raise RequestRefusedError(
             "Send the write key: as the user of HTTP Basic authentication, or as writeKey in the body.",
@@ -160,16 +244,38 @@ def _sender(request: HttpRequest, key_in_body: str | None) -> Sender:
     return sender
 
 
-def _basic_auth_user(request: HttpRequest) -> str | None:
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+def _basic_auth_user(environ: Environ) -> str | None:
+    header = environ.get("HTTP_AUTHORIZATION")
+    return _user_of(header) if header else None
+
+
+@functools.lru_cache(maxsize=1_024)
+def _user_of(header: str) -> str | None:
+    scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
         return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
+    except (binascii.Error, ValueError):
         raise RequestRefusedError(
             "The Authorization header is not HTTP Basic.", code="authorization_malformed", status=401
         ) from None
+
+
+def _check_rate(sender: Sender, count: int) -> None:
+    if not sender.rate.per_second:
+        return
+    wait = rates.spend(source_id=sender.source_id, rate=sender.rate, count=count)
+    if wait:
+        raise RequestRefusedError(
+            f"This source may send {sender.rate.per_second:,} messages a second. Send these again in {wait} s.",
+            code="rate_limited",
+            status=429,
+            retry_after=wait,
+        )
+
+
+# --- Answers ------------------------------------------------------------------------------------------------
 
 
 def _too_large(limit: int) -> RequestRefusedError:
@@ -180,18 +286,11 @@ def _event_too_large(limit: int, path: str) -> RequestRefusedError:
     return RequestRefusedError(f"A message may be {limit:,} bytes long.", code="event_too_large", path=path)
 
 
-_CORS_HEADERS = (
-    "authorization, content-type, content-encoding, anonymousid, sentat, x-write-key, x-retry-count,"
-    " rsa-retry-attempt, rsa-retry-reason, rsa-since-first-attempt, rsa-since-last-attempt, rsa-recovered"
-)
+def _when_again(seconds: int | None) -> tuple[tuple[str, str], ...]:
+    return () if seconds is None else (("Retry-After", str(seconds)),)
 
 
-def _with_cors(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Browsers may write from any page: a write key authorises nothing but writing."""
-    if "Origin" in request.headers:
-        response["Access-Control-Allow-Origin"] = "*"
-        response["Access-Control-Allow-Methods"] = "POST, OPTIONS"
-        response["Access-Control-Allow-Headers"] = _CORS_HEADERS
-        response["Access-Control-Expose-Headers"] = "Retry-After"
-        response["Access-Control-Max-Age"] = "86400"
-    return response
+def _error(environ: Environ, status: int, *, headers: tuple[tuple[str, str], ...] = (), **error: str) -> Answer:
+    """Browsers may write from any page, and read why they may not: a write key authorises nothing but writing."""
+    cors = _CORS if "HTTP_ORIGIN" in environ else ()
+    return Answer(status, json.dumps(error).encode(), (_JSON, *cors, *headers))

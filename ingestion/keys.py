@@ -9,6 +9,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from ingestion.models import Source, WriteKey
+from ingestion.settings import RateLimit, settings_of
 
 PREFIX = "wk_"
 _TRUSTED_FOR = 5.0  # seconds that a process believes what it read: how soon a pause or rotation is felt
@@ -21,6 +22,7 @@ class Sender:
 
     source_id: int
     paused: bool
+    rate: RateLimit
 
 
 _cache: dict[str, tuple[float, Sender]] = {}
@@ -50,11 +52,12 @@ def sender_of(key: str) -> Sender | None:
     cached = _cache.get(digest)
     if cached is not None and cached[0] > clock:
         return cached[1]
-    row = WriteKey.objects.filter(digest=digest, revoked_at=None).values_list("source_id", "source__state").first()
+    live = WriteKey.objects.filter(digest=digest, revoked_at=None)
+    row = live.values_list("source_id", "source__state", "source__settings").first()
     if row is None:
         _cache.pop(digest, None)
         return None
-    sender = Sender(source_id=row[0], paused=row[1] == Source.State.PAUSED)
+    sender = Sender(source_id=row[0], paused=row[1] == Source.State.PAUSED, rate=settings_of(row[2]).rate)
     _cache[digest] = (clock + _TRUSTED_FOR, sender)
     _note_use(digest, clock)
     return sender

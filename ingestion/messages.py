@@ -15,14 +15,20 @@ from typing import Any
 import msgspec
 
 from cdp.kernel.copy import timestamp_micros
-from cdp.kernel.identifiers import normalise
+from cdp.kernel.identifiers import external_kind, normalise
 from cdp.kernel.ids import message_uuid_bytes
 from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
 from ingestion.nesting import MAX_DEPTH, decode_shallow, is_too_deep
 
-TYPES = frozenset({"track", "identify", "page", "screen"})
-FIXED_NAMES = {"identify": "Identify", "page": "Page Viewed", "screen": "Screen Viewed"}
+TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
+FIXED_NAMES = {
+    "identify": "Identify",
+    "page": "Page Viewed",
+    "screen": "Screen Viewed",
+    "group": "Group",
+    "alias": "Alias",
+}
 VALUE_PROPERTIES = ("revenue", "total", "price", "value")
 
 MAX_MESSAGE_ID = 100
@@ -30,6 +36,9 @@ MAX_NAME = 200
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCKS_AGREE = timedelta(minutes=1)
 MINUTE = 60_000_000
+FUTURE = 5 * 366 * 24 * 60 * MINUTE  # how far ahead an event may lie where its source allows that
+MAX_EXTERNAL_IDS = 10
+CONTACTS = ("email", "phone")
 
 EMPTY = b"{}"
 _Text = str | int | float | None
@@ -49,6 +58,9 @@ class _Message(msgspec.Struct, gc=False):
     properties: msgspec.Raw = ABSENT
     traits: msgspec.Raw = ABSENT
     context: msgspec.Raw = ABSENT
+    integrations: msgspec.Raw = ABSENT
+    previousId: _Text = None  # noqa: N815
+    groupId: _Text = None  # noqa: N815
     timestamp: str | None = None
     originalTimestamp: str | None = None  # noqa: N815
     sentAt: str | None = None  # noqa: N815
@@ -57,6 +69,7 @@ class _Message(msgspec.Struct, gc=False):
 class _Batch(msgspec.Struct, gc=False):
     batch: list[msgspec.Raw]
     context: msgspec.Raw = ABSENT
+    integrations: msgspec.Raw = ABSENT
     sentAt: str | None = None  # noqa: N815
     writeKey: str | None = None  # noqa: N815
 
@@ -66,6 +79,7 @@ class _TypedBatch(msgspec.Struct, gc=False):
 
     batch: list[_Message]
     context: msgspec.Raw = ABSENT
+    integrations: msgspec.Raw = ABSENT
     sentAt: str | None = None  # noqa: N815
 
 
@@ -80,8 +94,23 @@ class _Numbers(msgspec.Struct, gc=False):
     value: Any = None
 
 
-class _ContextTraits(msgspec.Struct, gc=False):
+class _ExternalId(msgspec.Struct, gc=False):
+    id: _Text = None
+    type: str | None = None
+    collection: str | None = None
+    encoding: str | None = None
+
+
+class _Context(msgspec.Struct, gc=False):
+    """What we look at in a context. To decode this costs no more than to search for a word."""
+
     traits: msgspec.Raw = ABSENT
+    integrations: msgspec.Raw = ABSENT
+    externalIds: list[_ExternalId] | None = None  # noqa: N815
+    groupId: _Text = None  # noqa: N815
+
+
+NOTHING = _Context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +121,10 @@ class _Frame:
     kind: str | None  # the route says it, except of a batch
     received: int
     context: bytes
+    said: _Context
     sent_at: str | None
     plain: bool
+    allow_future: bool
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
@@ -101,7 +132,7 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_typed_batch = msgspec.json.Decoder(_TypedBatch).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_numbers = msgspec.json.Decoder(_Numbers).decode
-_decode_context_traits = msgspec.json.Decoder(_ContextTraits).decode
+_decode_context = msgspec.json.Decoder(_Context).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -135,10 +166,10 @@ def write_key_of(body: bytes) -> str | None:
     return decode_shallow(_decode_envelope, body).writeKey
 
 
-def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
+def decode_row(row: InboxRow, *, allow_future: bool = False) -> Iterator[Incoming | Rejected]:
     """Every message of an inbox row, decoded or rejected, in the order they were sent."""
     try:
-        frame, messages = _open(row)
+        frame, messages = _open(row, allow_future=allow_future)
     except (ValueError, RecursionError) as error:
         yield _reject(row, row.body, _unreadable(error))
         return
@@ -157,7 +188,7 @@ def decode_row(row: InboxRow) -> Iterator[Incoming | Rejected]:
             yield _reject(row, row.payload(index), _unreadable(error), index)
 
 
-def _open(row: InboxRow) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
+def _open(row: InboxRow, *, allow_future: bool) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
     """What the messages have in common, and all of them decoded at once; where one of them cannot be, all as bytes."""
     outline: _Batch | _TypedBatch = _Batch(batch=[])
     messages: Sequence[_Message | msgspec.Raw] = [msgspec.Raw(row.body)]
@@ -170,13 +201,16 @@ def _open(row: InboxRow) -> tuple[_Frame, Sequence[_Message | msgspec.Raw]]:
             outline = decode_shallow(_decode_batch, row.body)
         messages = outline.batch
     plain = b"\\u" not in row.body and b"\\u" not in bytes(outline.context)
+    context = _shared_context(outline, plain=plain)
     frame = _Frame(
         row=row,
         kind=None if row.kind == "batch" else row.kind,
         received=timestamp_micros(row.received_at),
-        context=_object_bytes(outline.context, "/context", plain=plain).strip(),
+        context=context,
+        said=_said(context),
         sent_at=outline.sentAt or None,
         plain=plain,
+        allow_future=allow_future,
     )
     return frame, messages
 
@@ -197,7 +231,7 @@ def outline_of(row: InboxRow) -> tuple[bytes, str | None]:
         return (row.held.context, row.held.sent_at) if row.held else (b"", None)
     try:
         batch = decode_shallow(_decode_batch, row.body)
-        return _object_bytes(batch.context, "/context", plain=False), batch.sentAt or None
+        return _shared_context(batch, plain=False), batch.sentAt or None
     except (ValueError, RecursionError, BadMessageError):
         return b"", None
 
@@ -228,10 +262,20 @@ def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
     if kind is None or name is None:
         raise _bad_type(kind)
     message_id = _message_id(message, row.id, index)
-    context = frame.context if message.context is ABSENT else _context(message.context, frame.context, plain=plain)
-    traits = None
-    if kind == "identify" or message.traits is not ABSENT or b'"traits"' in context:
-        traits = _traits(message, context, kind, plain=plain)
+    context, said = frame.context, frame.said
+    if message.context is not ABSENT:
+        context = _over(_object_bytes(message.context, "/context", plain=plain), context)
+        said = _said(context)
+    if message.integrations is not ABSENT:
+        context = _with_integrations(message.integrations, context, said, plain=plain)
+    traits = group = None
+    if kind == "identify" or message.traits is not ABSENT or said.traits is not ABSENT:
+        traits = _traits(message, said, kind, plain=plain)
+    if kind == "group":
+        group = _group(message.groupId)
+        context = _over(_encode({"groupId": group}), context)
+    elif said.groupId is not None:
+        group = _account(said.groupId)
     properties = _properties(message, kind, plain=plain)
     return Incoming(
         row.source_id,
@@ -241,13 +285,14 @@ def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
         message_uuid_bytes(source_id=row.source_id, message_id=message_id),
         _event_time(message, frame),
         frame.received,
-        _identifiers(message, traits),
+        _identifiers(message, traits, said, kind),
         properties,
         context,
         traits if kind == "identify" else None,
         _numbers(properties),
         row,
         index,
+        group=group,
     )
 
 
@@ -288,9 +333,15 @@ def _made_up_id(inbox_id: int, place: int) -> str:
     return f"inbox-{inbox_id}-{place}"
 
 
-def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Identifier, ...]:
-    address = traits.get("email") if traits else None
-    found = _people(message.userId, message.anonymousId, address if isinstance(address, str) else None)
+def _identifiers(
+    message: _Message, traits: dict[str, Any] | None, said: _Context, kind: str
+) -> tuple[Identifier, ...]:
+    contacts = _contacts(traits) if traits else NO_CONTACTS
+    found = _people(message.userId, message.anonymousId, *contacts)
+    if said.externalIds:
+        found = tuple(dict.fromkeys((*found, *_external_ids(said.externalIds))))
+    if kind == "alias":
+        found = _with_previous(message, found)
     if not found:
         raise BadMessageError(
             "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
@@ -302,16 +353,60 @@ def _identifiers(message: _Message, traits: dict[str, Any] | None) -> tuple[Iden
 
 def renew_identifiers(identifiers: tuple[Identifier, ...], traits: dict[str, Any]) -> tuple[Identifier, ...]:
     """Who is meant after the traits have changed. A message never loses the last that identifies."""
-    address = traits.get("email")
-    email = _people(None, None, address) if isinstance(address, str) else ()
-    others = tuple(known for known in identifiers if known[0] != "email")
-    return (*others, *email) or identifiers
+    others = tuple(known for known in identifiers if known[0] not in CONTACTS)
+    return (*others, *_people(None, None, *_contacts(traits))) or identifiers
+
+
+NO_CONTACTS = (None, None)
+
+
+def _contacts(traits: dict[str, Any]) -> tuple[str | None, ...]:
+    """The e-mail address and the telephone number among the traits of a person, which identify too."""
+    return tuple(value if isinstance(value := traits.get(kind), str) else None for kind in CONTACTS)
+
+
+def _external_ids(items: list[_ExternalId]) -> Iterator[Identifier]:
+    """Ids of other systems, as far as they are spelt in a way that can identify somebody."""
+    for item in items[:MAX_EXTERNAL_IDS]:
+        kind = external_kind(item.type or "")
+        if kind is not None and item.id is not None and item.collection in {None, "users"}:
+            value = normalise(kind, str(item.id))
+            if value is not None:
+                yield kind, value
+
+
+def _with_previous(message: _Message, found: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+    """Who the user of an alias message was before: see docs/decisions/0003-an-alias-is-a-statement.md."""
+    if not found or found[0][0] != "user_id":
+        raise BadMessageError("An alias message needs a userId.", code="identifier_missing", path="/userId")
+    previous = None if message.previousId is None else normalise("previous_id", str(message.previousId))
+    if previous is None:
+        raise BadMessageError(
+            "An alias message needs a previousId that can identify somebody.",
+            code="previous_id_missing",
+            path="/previousId",
+        )
+    return found if previous == found[0][1] else (*found, ("previous_id", previous))
+
+
+def _group(sent: _Text) -> str:
+    """The account of a group message."""
+    found = _account(sent)
+    if found is None:
+        raise BadMessageError(
+            "A group message needs a groupId that can identify an account.", code="group_id_missing", path="/groupId"
+        )
+    return found
+
+
+def _account(sent: _Text) -> str | None:
+    return None if sent is None else normalise("group_id", str(sent))
 
 
 @functools.lru_cache(maxsize=65_536, typed=True)
-def _people(user: _Text, visitor: _Text, address: str | None) -> tuple[Identifier, ...]:
+def _people(user: _Text, visitor: _Text, address: str | None, phone: str | None) -> tuple[Identifier, ...]:
     """Remembered, since the same people come again and again."""
-    named = (("user_id", user), ("anonymous_id", visitor), ("email", address))
+    named = (("user_id", user), ("anonymous_id", visitor), ("email", address), ("phone", phone))
     spelt = ((kind, normalise(kind, str(value))) for kind, value in named if value is not None)
     return tuple((kind, value) for kind, value in spelt if value is not None)
 
@@ -331,7 +426,14 @@ def _event_time(message: _Message, frame: _Frame) -> int:
         stated = _shift(began, skew)
     if stated < OLDEST:
         raise BadMessageError("The event's time is before the year 2000.", code="timestamp_out_of_range", path=path)
-    return min(timestamp_micros(stated), frame.received + MINUTE)
+    if not frame.allow_future:
+        return min(timestamp_micros(stated), frame.received + MINUTE)
+    moment = timestamp_micros(stated)
+    if moment > frame.received + FUTURE:
+        raise BadMessageError(
+            "The event's time is more than five years ahead.", code="timestamp_out_of_range", path=path
+        )
+    return moment
 
 
 def _shift(moment: datetime, delta: timedelta) -> datetime:
@@ -358,12 +460,36 @@ def _parse_time(text: str, path: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _context(own: msgspec.Raw, common: bytes, *, plain: bool) -> bytes:
-    """The message's context; what the batch says for all of its messages fills the gaps.
+def _shared_context(outline: _Batch | _TypedBatch, *, plain: bool) -> bytes:
+    """What a batch says for all of its messages. What is said of integrations is kept with the context."""
+    context = _object_bytes(outline.context, "/context", plain=plain).strip()
+    if outline.integrations is ABSENT:
+        return context
+    return _with_integrations(outline.integrations, context, NOTHING, plain=plain)
+
+
+def _with_integrations(own: msgspec.Raw, context: bytes, said: _Context, *, plain: bool) -> bytes:
+    mine = _object_bytes(own, "/integrations", plain=plain).strip()
+    if mine == EMPTY or _is_blank(mine):
+        return context
+    common = EMPTY if said.integrations is ABSENT else _object_bytes(said.integrations, "/integrations", plain=plain)
+    return _over(b'{"integrations":%b}' % _over(mine, common), context)
+
+
+def _said(context: bytes) -> _Context:
+    if context == EMPTY:
+        return NOTHING
+    try:
+        return _decode_context(context)
+    except msgspec.DecodeError as error:
+        raise wrong_type(error, inside="/context") from None
+
+
+def _over(mine: bytes, common: bytes) -> bytes:
+    """Two objects as one, in which `mine` wins.
 
     Written one after the other: of a key that comes twice, jsonb (and every reader here) keeps the last.
     """
-    mine = _object_bytes(own, "/context", plain=plain)
     if common == EMPTY or _is_blank(common):
         return mine
     if _is_blank(mine):
@@ -376,14 +502,11 @@ def _is_blank(data: bytes) -> bool:
     return data == EMPTY or data[1:-1].isspace()
 
 
-def _traits(message: _Message, context: bytes, kind: str, *, plain: bool) -> dict[str, Any] | None:
-    """What the message says about the person: `traits`, else `context.traits`."""
-    raw = EMPTY if message.traits is ABSENT else _object_bytes(message.traits, "/traits", plain=plain)
-    if raw == EMPTY and b'"traits"' in context:
-        try:
-            raw = _object_bytes(_decode_context_traits(context).traits, "/context/traits", plain=plain)
-        except msgspec.DecodeError as error:
-            raise wrong_type(error) from None
+def _traits(message: _Message, said: _Context, kind: str, *, plain: bool) -> dict[str, Any] | None:
+    """What the message says about the person: `traits` (of a group they are the account's), else `context.traits`."""
+    raw = EMPTY if kind == "group" else _object_bytes(message.traits, "/traits", plain=plain)
+    if raw == EMPTY:
+        raw = _object_bytes(said.traits, "/context/traits", plain=plain)
     if raw == EMPTY:
         return {} if kind == "identify" else None
     try:
@@ -393,9 +516,11 @@ def _traits(message: _Message, context: bytes, kind: str, *, plain: bool) -> dic
 
 
 def _properties(message: _Message, kind: str, *, plain: bool) -> bytes:
-    if kind == "identify":
+    if kind in {"identify", "group"}:
         return _object_bytes(message.traits, "/traits", plain=plain)
     raw = _object_bytes(message.properties, "/properties", plain=plain)
+    if kind == "alias":
+        return _over(_encode({"previousId": storable_text(str(message.previousId))}), raw)
     if kind == "track" or not (message.name or message.category):
         return raw
     extra = {"name": message.name, "category": message.category}
@@ -480,11 +605,11 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def wrong_type(error: Exception) -> BadMessageError:
+def wrong_type(error: Exception, *, inside: str = "") -> BadMessageError:
     """Turn msgspec's "Expected `str`, got `int` - at `$.userId`" into our code and path."""
     text, _, place = str(error).partition(" - at `")
     path = place.rstrip("`").replace("$", "").replace(".", "/").replace("[", "/").replace("]", "")
-    return BadMessageError(text, code="type_mismatch", path=path)
+    return BadMessageError(text, code="type_mismatch", path=inside + path)
 
 
 def _unreadable(error: Exception) -> BadMessageError:

@@ -5,14 +5,28 @@ Unknown parts and fields are ignored, missing ones have their defaults, so old r
 """
 
 import functools
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from ingestion.enrich.settings import EnrichSettings
 from ingestion.quality.settings import QualitySettings
 from ingestion.quarantine.settings import QuarantineSettings
 from ingestion.sessions.settings import SessionSettings
+
+
+class RateLimit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many messages the source may send; 0 a second is no limit, 0 in a burst as many as in a second."""
+
+    per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    burst: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+
+
+class Clock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether events may lie in the future, as bookings do; else they are no later than a minute after receipt."""
+
+    allow_future: bool = False
 
 
 class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,6 +36,8 @@ class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     sessions: SessionSettings = SessionSettings()
     quality: QualitySettings = QualitySettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    rate: RateLimit = RateLimit()
+    clock: Clock = Clock()
 
 
 DEFAULTS = SourceSettings()

@@ -37,6 +37,30 @@ class Part:
     warning: Callable[[], str] = str
 
 
+class RateForm(StyledForm):
+    per_second = forms.IntegerField(
+        label="Messages a second",
+        min_value=0,
+        max_value=1_000_000,
+        help_text="0 is no limit. Beyond it, requests are answered 429 with the time to wait, and SDKs send again.",
+    )
+    burst = forms.IntegerField(
+        label="Burst",
+        min_value=0,
+        max_value=10_000_000,
+        help_text="How many may come at once after a pause. 0: as many as in a second.",
+    )
+
+
+class ClockForm(StyledForm):
+    allow_future = forms.BooleanField(
+        label="Allow events in the future",
+        required=False,
+        help_text="For bookings, renewals and the like. Without it, an event counts as no later than a minute"
+        " after it arrived.",
+    )
+
+
 PARTS: tuple[Part, ...] = (
     Part(
         "enrich",
@@ -47,6 +71,8 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("quarantine", "Quarantine", "For messages that could not be taken in", QuarantineForm),
     Part("sessions", "Sessions", "Visits, made of the events of one device", SessionsForm),
+    Part("rate", "Rate limit", "How much this source may send", RateForm),
+    Part("clock", "Clock", "When its events may happen", ClockForm),
 )
 
 

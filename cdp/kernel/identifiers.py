@@ -3,7 +3,12 @@
 import re
 import unicodedata
 
+import phonenumbers
+
 MAX_LENGTH = 254
+
+# What only Tributary itself may make an identifier of: the statement of an alias message, the key of an account.
+RESERVED_KINDS = frozenset({"previous_id", "group_id"})
 
 # Values that SDKs and shops send when they mean nobody.
 BLOCKED = frozenset(
@@ -25,6 +30,7 @@ BLOCKED = frozenset(
 )
 _ZEROS = re.compile(r"[0\-]+")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_KIND = re.compile(r"[a-z0-9][a-z0-9_.-]{0,29}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
@@ -39,4 +45,25 @@ def normalise(kind: str, value: str) -> str | None:
         return None
     if kind == "email":
         return folded if len(folded) <= MAX_LENGTH and _EMAIL.fullmatch(folded) else None
+    if kind == "phone":
+        return _e164(text)
     return text
+
+
+def external_kind(text: str) -> str | None:
+    """The kind that an external id's type names, in its one spelling; None where it cannot be one."""
+    kind = text.strip().lower()
+    return kind if _KIND.fullmatch(kind) and kind not in RESERVED_KINDS else None
+
+
+def _e164(text: str) -> str | None:
+    """A telephone number in international form, as digits after a plus; without its country it names nobody."""
+    if not text.startswith("+"):
+        return None
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

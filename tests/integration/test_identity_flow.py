@@ -1,11 +1,15 @@
 """Identity through the whole drain: who is one person, in whatever order and pieces the messages come."""
 
+import itertools
 from typing import Any
+
+import pytest
 
 from cdp import pipeline
 from identity import queries
-from tests.factories.ingestion import NOW, identify, track
-from tests.integration.conftest import drain_all, rows
+from ingestion import operations
+from tests.factories.ingestion import NOW, batch_body, identify, message, track
+from tests.integration.conftest import at_once, drain_all, rows
 
 
 def profile_of(kind: str, value: str) -> int:
@@ -123,6 +127,61 @@ class TestStitching:
         person = profile_of("user_id", "u-1")
         assert sorted(events_of(person)) == ["A", "B", "C", "D", "E", "Identify"]
         assert queries.get_profile(profile_id=person).traits == {"x": 1}
+
+
+class TestAlias:
+    @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+    def test_makes_two_known_users_one_in_any_order(self, accept, order: tuple[int, ...]):
+        messages = [
+            identify(userId="old", traits={"plan": "pro"}, timestamp="2026-03-01T00:00:00Z"),
+            identify(userId="new", traits={"plan": "free", "city": "Rome"}, timestamp="2026-03-02T00:00:00Z"),
+            message(type="alias", event=..., userId="new", previousId="old"),
+        ]
+
+        for number in order:
+            drain(accept, messages[number], messages[number])
+
+        person = profile_of("user_id", "new")
+        assert profile_of("user_id", "old") == person
+        assert sorted(events_of(person)) == ["Alias", "Identify", "Identify"]
+        assert queries.get_profile(profile_id=person).traits == {"plan": "free", "city": "Rome"}
+        assert rows("SELECT count(*) FROM identity_conflict") == [(0,)]
+
+    def test_makes_a_visitor_known_who_comes_later(self, accept):
+        drain(accept, message(type="alias", event=..., userId="u-1", previousId="a-1"))
+        drain(accept, track("Viewed", userId=..., anonymousId="a-1"))
+
+        assert events_of(profile_of("user_id", "u-1")) == ["Alias", "Viewed"]
+
+    def test_never_makes_two_users_of_one_browser_one(self, accept):
+        drain(accept, track("Viewed", userId=..., anonymousId="kiosk"))
+        for user in ("u-1", "u-2"):
+            drain(accept, message(type="alias", event=..., userId=user, previousId="kiosk"))
+
+        assert profile_of("user_id", "u-1") == profile_of("anonymous_id", "kiosk") != profile_of("user_id", "u-2")
+
+    def test_holds_where_two_workers_meet_the_statement_and_its_subject_at_once(self, source):
+        """Neither sees what the other has not committed: without the lock the statement would be lost."""
+        for number in range(8):
+            said = message(type="alias", event=..., userId=f"new-{number}", previousId=f"old-{number}")
+            for body in (said, track("Seen", userId=f"old-{number}")):
+                operations.accept(
+                    source_id=source.pk, kind="batch", events=1, body=batch_body([body]), remote_addr="", now=NOW
+                )
+            at_once(2, lambda _: drain_all(NOW, max_events=1))
+
+        for number in range(8):
+            assert profile_of("user_id", f"new-{number}") == profile_of("user_id", f"old-{number}")
+
+
+class TestExternalIds:
+    def test_lead_to_the_person(self, accept):
+        card = {"externalIds": [{"id": "C-7", "type": "Card", "collection": "users"}]}
+        drain(accept, track("Bought", userId="u-1", context=card))
+        drain(accept, track("Returned", userId=..., context=card))
+
+        assert events_of(profile_of("user_id", "u-1")) == ["Bought", "Returned"]
+        assert profile_of("card", "C-7") == profile_of("user_id", "u-1")
 
 
 class TestLimits:

@@ -3,8 +3,10 @@
 import base64
 import gzip
 import json
+import time
 import zlib
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg2
 import pytest
@@ -12,9 +14,13 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ingestion import keys, operations
+from cdp.kernel import wake
+from ingestion import keys, operations, rates
 from ingestion.models import InboxItem, Source, WriteKey
+from ingestion.settings import RateLimit, SourceSettings
 from tests.factories.ingestion import batch_body, message
 from tests.integration.conftest import drain_all, rows
 
@@ -36,12 +42,34 @@ def post(client: Client, key: str):
 
 
 class TestAccepted:
-    @pytest.mark.parametrize("kind", ["track", "identify", "page", "screen"])
-    def test_a_single_message(self, post, kind: str):
-        response = post(json.dumps(message(type=...)), path=f"/v1/{kind}")
+    @pytest.mark.parametrize("kind", ["track", "identify", "page", "screen", "group", "alias"])
+    @pytest.mark.parametrize("spelling", ["/v1/{}", "/v1/{}/", "/v1/{:.1}"])
+    def test_a_single_message(self, post, kind: str, spelling: str):
+        response = post(json.dumps(message(type=...)), path=spelling.format(kind))
 
         assert (response.status_code, response.json()) == (200, {"success": True})
         assert rows("SELECT kind, events FROM inbox") == [(kind, 1)]
+
+    @pytest.mark.parametrize("name", ["batch", "b", "import"])
+    def test_several_messages(self, post, name: str):
+        assert post(batch_body([message(), message()]), path=f"/v1/{name}").status_code == 200
+        assert rows("SELECT kind, events FROM inbox") == [("batch", 2)]
+
+    def test_what_the_browser_library_says_of_itself_is_not_kept(self, post):
+        response = post(b'{"series": []}', path="/v1/m", headers={})
+
+        assert (response.status_code, response.json()) == (200, {"success": True})
+        assert not InboxItem.objects.exists()
+
+    @pytest.mark.parametrize(
+        "encode", [quote, lambda text: "data=" + quote(text), lambda text: urlencode({"data": text})]
+    )
+    def test_a_form(self, post, encode):
+        text = json.dumps({"batch": [message(userId="ü +&=")]})
+
+        assert post(encode(text).encode(), content_type="application/x-www-form-urlencoded").status_code == 200
+        assert drain_all().stored == 1
+        assert rows("SELECT value FROM identifier") == [("ü +&=",)]
 
     def test_a_batch_is_one_row(self, post, source: Source):
         body = batch_body([message(), message()])
@@ -240,6 +268,24 @@ class TestRefused:
         assert len(bomb) < settings.INGESTION_MAX_BODY_BYTES
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
+    def test_an_encoding_that_nobody_knows(self, post, key: str):
+        response = post(headers={"X-Write-Key": key, "Content-Encoding": "br"})
+
+        assert (response.status_code, response.json()["code"]) == (400, "encoding_unknown")
+
+    @pytest.mark.parametrize("path", ["/v1/", "/v1/purchase", "/v1/track/me", "/v1/projects"])
+    @pytest.mark.parametrize("method", ["get", "post", "options"])
+    def test_other_addresses(self, client: Client, method: str, path: str):
+        response = getattr(client, method)(path, headers={"Origin": "https://shop.example"})
+
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+        assert response["Access-Control-Allow-Origin"] == "*"
+
+    def test_a_look_at_the_address(self, client: Client):
+        response = client.head(BATCH)
+
+        assert (response.status_code, response.content) == (405, b"")
+
     @pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
     def test_other_methods(self, client: Client, method: str):
         response = getattr(client, method)(BATCH)
@@ -254,6 +300,71 @@ class TestRefused:
         assert not InboxItem.objects.exists()
 
 
+class TestRateLimit:
+    @pytest.fixture
+    def limit(self, source: Source):
+        def set_to(per_second: int, burst: int = 0) -> None:
+            wake.client().delete(f"cdp:rate:{source.pk}")
+            rates.forget()
+            operations.change_settings(source=source, settings=SourceSettings(rate=RateLimit(per_second, burst)))
+
+        return set_to
+
+    def test_of_a_source_says_when_to_come_back(self, post, limit):
+        limit(1, burst=3)
+
+        answers = [post(headers=None) for _ in range(4)]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[-1].json()["code"] == "rate_limited"
+        assert answers[-1]["Retry-After"] == "1"
+        assert rows("SELECT sum(events) FROM inbox") == [(3,)]
+
+    def test_counts_messages(self, post, limit):
+        limit(1, burst=10)
+
+        answers = [post(batch_body([message()] * number)) for number in (8, 5)]
+
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert 2 <= int(answers[1]["Retry-After"]) <= 3
+
+    def test_takes_a_batch_beyond_the_burst_when_there_was_a_pause(self, post, limit):
+        limit(10)
+
+        answers = [post(batch_body([message()] * number)) for number in (40, 1)]
+
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert int(answers[1]["Retry-After"]) == 4
+
+    def test_lets_go_on_after_that_time(self, post, limit):
+        limit(20, burst=1)
+        assert [post().status_code, post().status_code] == [200, 429]
+
+        time.sleep(0.1)
+
+        assert post().status_code == 200
+
+    def test_is_none_unless_it_is_set(self, post, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(rates, "spend", lambda **_: pytest.fail("asked Redis"))
+
+        assert post().status_code == 200
+
+    def test_lets_everything_pass_where_redis_is_away(self, post, limit, monkeypatch: pytest.MonkeyPatch):
+        limit(1, burst=1)
+        away = Redis(port=1, socket_connect_timeout=1)
+        monkeypatch.setattr(rates, "_script", away.register_script("return 0"))
+        asked = []
+        monkeypatch.setattr(away, "evalsha", lambda *_: asked.append(1) or refuse(), raising=False)
+
+        assert [post().status_code for _ in range(5)] == [200] * 5
+        assert len(asked) == 1
+        rates.forget()
+
+
+def refuse() -> None:
+    raise RedisConnectionError
+
+
 class TestDeepNesting:
     def test_of_one_message_does_not_refuse_its_batch(self, post):
         deep = b'{"userId":"u","type":"track","event":"E","properties":{"a":%s}}' % (b"[" * 12_000 + b"]" * 12_000)
@@ -264,7 +375,9 @@ class TestDeepNesting:
 
         assert response.status_code == 200
         assert (drained.stored, drained.quarantined) == (1, 1)
-        assert rows("SELECT code, path FROM quarantine") == [("nested_too_deeply", "/properties")]
+        assert rows(
+            "SELECT r.code, r.path FROM quarantined_message m JOIN quarantine_reason r ON r.id = m.reason_id"
+        ) == [("nested_too_deeply", "/properties")]
 
 
 class TestBrowsers:

@@ -1,5 +1,6 @@
 """Clusters against a slow union-find, and the rule that holds where a limit is hit."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from identity.cluster import Clusters
 from identity.contracts import Identifier, Sighting
-from identity.kinds import ANONYMOUS_ID, EMAIL, KINDS, USER_ID, Kind
+from identity.kinds import ANONYMOUS_ID, EMAIL, KINDS, STATED_LIMIT, USER_ID, Kind
 from tests.factories.identity import BROWSER_1, BROWSER_2, MAIL_1, MAIL_2, USER_1, USER_2, sighting
 from tests.oracles.identity import partition
 
@@ -176,6 +177,103 @@ class TestLimits:
         found = [new({USER_1: 1, MAIL_2: 2, BROWSER_2: 3}).add(sighting(*order)) for order in orders]
 
         assert found == [1, 1, 1]
+
+
+def alias(previous: str, user: str) -> list[Identifier]:
+    return [("user_id", user), ("previous_id", previous)]
+
+
+def as_obvious(groups: list[list[Identifier]]) -> list[list[Identifier]]:
+    """The same for the oracle: a statement ties its user to whichever ids of that value come up anywhere."""
+    named = {identifier for group in groups for identifier in group}
+    found = []
+    for group in groups:
+        said = [value for kind, value in group if kind == "previous_id"]
+        twins = [(kind, value) for value in said for kind in ("user_id", "anonymous_id") if (kind, value) in named]
+        found.append([*(identifier for identifier in group if identifier[0] != "previous_id"), *twins])
+    return found
+
+
+class TestStatements:
+    """Alias messages. Everybody here has several user ids, all of which some alias says to be the same."""
+
+    @given(
+        st.lists(
+            st.lists(st.sets(st.sampled_from("abuv"), min_size=1, max_size=3), max_size=4), min_size=1, max_size=3
+        ),
+        st.randoms(use_true_random=False),
+    )
+    def test_hold_in_any_order_and_however_often_they_are_made(self, people, random):
+        groups: list[list[Identifier]] = []
+        for number, meetings in enumerate(people):
+            for letters in meetings:
+                kinds = {"a": "anonymous_id", "b": "anonymous_id", "u": "user_id", "v": "user_id"}
+                user = "uv" if random.random() < 0.5 else "vu"
+                one = next((letter for letter in user if letter in letters), None)
+                groups.append([(kinds[x], f"{x}{number}") for x in letters if x in {one, "a", "b"}])
+            groups += [alias(f"u{number}", f"v{number}"), alias(f"a{number}", f"v{number}")]
+        repeated = groups + random.choices(groups, k=len(groups))
+        random.shuffle(repeated)
+        clusters = new()
+
+        nodes = add_all(clusters, repeated)
+
+        assert parts(clusters) == partition(as_obvious(groups))
+        members = {clusters.root(node): set() for node in nodes}
+        for group, node in zip(repeated, nodes, strict=True):
+            members[clusters.root(node)] |= {identifier for identifier in group if identifier[0] != "previous_id"}
+        assert len({frozenset(part) for part in members.values()}) == len(partition(as_obvious(groups)))
+
+    @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+    def test_make_two_users_one(self, order: tuple[int, ...]):
+        groups = [[USER_1], [USER_2, BROWSER_1], alias(USER_1[1], USER_2[1])]
+        clusters = new()
+
+        add_all(clusters, [groups[n] for n in order])
+
+        assert parts(clusters) == {frozenset({USER_1, USER_2, BROWSER_1})}
+        assert not clusters.conflicts
+
+    @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+    def test_make_a_visitor_known(self, order: tuple[int, ...]):
+        groups = [[BROWSER_1], [BROWSER_1, MAIL_1], alias(BROWSER_1[1], USER_1[1])]
+        clusters = new()
+
+        add_all(clusters, [groups[n] for n in order])
+
+        assert parts(clusters) == {frozenset({BROWSER_1, MAIL_1, USER_1})}
+
+    @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+    def test_do_not_make_two_users_of_one_browser_one(self, order: tuple[int, ...]):
+        groups = [[BROWSER_1], alias(BROWSER_1[1], USER_1[1]), alias(BROWSER_1[1], USER_2[1])]
+        clusters = new()
+
+        add_all(clusters, [groups[n] for n in order])
+
+        together = {len(part) for part in parts(clusters)}
+        assert together == {1, 2}
+        assert [c.reason for c in clusters.conflicts] == ["merge_refused"]
+
+    def test_made_earlier_are_heeded_when_the_id_comes_up(self):
+        homes = {USER_1: 1}
+        clusters = Clusters(homes=homes, holdings={1: [USER_1]}, statements={USER_2[1]: {USER_1[1]}})
+
+        assert clusters.root(clusters.add(sighting(USER_2))) == 1
+
+    def test_leave_the_profile_open_to_its_own(self):
+        clusters = new({USER_1: 1, USER_2: 2, BROWSER_1: 2, MAIL_1: 3})
+        clusters.add(sighting(*alias(USER_1[1], USER_2[1])))
+
+        assert clusters.root(clusters.add(sighting(MAIL_1, BROWSER_1))) == 1
+        assert clusters.root(clusters.add(sighting(USER_1, BROWSER_2))) == 1
+        assert clusters.root(clusters.add(sighting(("user_id", "u-3"), BROWSER_2))) != 1
+
+    def test_go_no_further_than_their_limit(self):
+        clusters = new()
+
+        add_all(clusters, [alias(f"u{n}", "boss") for n in range(40)] + [[("user_id", f"u{n}")] for n in range(40)])
+
+        assert max(len(part) for part in parts(clusters)) == STATED_LIMIT
 
 
 class TestConflicts:

@@ -49,10 +49,17 @@ class TestKinds:
         assert (event.type, event.name) == ("track", "Order Completed")
 
     @pytest.mark.parametrize(
-        ("kind", "name"), [("identify", "Identify"), ("page", "Page Viewed"), ("screen", "Screen Viewed")]
+        ("kind", "name"),
+        [
+            ("identify", "Identify"),
+            ("page", "Page Viewed"),
+            ("screen", "Screen Viewed"),
+            ("group", "Group"),
+            ("alias", "Alias"),
+        ],
     )
     def test_the_others_have_fixed_names(self, kind: str, name: str):
-        assert taken(message(type=kind, event=...)).name == name
+        assert taken(message(type=kind, event=..., groupId="g-1", previousId="u-0")).name == name
 
     def test_a_page_keeps_its_name_and_category_in_the_properties(self):
         page = taken(message(type="page", event=..., name="Home", category="Shop", properties={"url": "/"}))
@@ -262,6 +269,116 @@ class TestIdentifiers:
     def test_an_email_that_is_none_is_left_out(self, value: Any):
         assert taken(identify(traits={"email": value})).identifiers == (("user_id", "u-1"),)
 
+    @pytest.mark.parametrize(
+        ("number", "kept"), [("+49 30 901820", "+4930901820"), ("030 901820", None), ("+49", None), ("hello", None)]
+    )
+    def test_a_telephone_number_counts_in_international_form(self, number: str, kept: str | None):
+        event = taken(identify(userId=..., anonymousId="a-1", traits={"phone": number}))
+
+        assert dict(event.identifiers).get("phone") == kept
+
+    def test_of_other_systems_come_with_the_context(self):
+        external = [
+            {"id": "88", "type": "Loyalty Card".replace(" ", "_"), "collection": "users", "encoding": "none"},
+            {"id": 7, "type": "crm.id"},
+            {"id": "X@Example.org", "type": "email"},
+            {"id": "acme", "type": "crm", "collection": "accounts"},
+            {"id": "sly", "type": "previous_id"},
+            {"id": "bad kind", "type": "a b"},
+            {"id": "null", "type": "crm"},
+            {},
+        ]
+
+        event = taken(message(context={"externalIds": external}))
+
+        assert event.identifiers == (
+            ("user_id", "u-1"),
+            ("loyalty_card", "88"),
+            ("crm.id", "7"),
+            ("email", "x@example.org"),
+        )
+
+    def test_of_other_systems_are_enough(self):
+        event = taken(message(userId=..., context={"externalIds": [{"id": "88", "type": "card"}]}))
+
+        assert event.identifiers == (("card", "88"),)
+
+    @pytest.mark.parametrize(("sent", "path"), [("x", "/context/externalIds"), ([5], "/context/externalIds/0")])
+    def test_of_other_systems_that_are_no_list(self, sent: Any, path: str):
+        bad = refused(message(context={"externalIds": sent}))
+
+        assert (bad.code, bad.path) == ("type_mismatch", path)
+
+    def test_no_more_than_ten_of_other_systems_count(self):
+        event = taken(message(context={"externalIds": [{"id": n, "type": "card"} for n in range(1, 40)]}))
+
+        assert len(event.identifiers) == 1 + messages.MAX_EXTERNAL_IDS
+
+
+class TestGroup:
+    def test_keeps_the_traits_of_the_account_apart_from_the_persons(self):
+        event = taken(
+            message(type="group", event=..., groupId=7, traits={"name": "Acme", "email": "info@acme.example"})
+        )
+
+        assert event.group == "7"
+        assert json.loads(event.properties) == {"name": "Acme", "email": "info@acme.example"}
+        assert json.loads(event.context) == {"groupId": "7"}
+        assert (event.traits, event.identifiers) == (None, (("user_id", "u-1"),))
+
+    def test_of_other_messages_comes_with_the_context(self):
+        assert taken(message(context={"groupId": "acme"})).group == "acme"
+        assert taken(message(context={"app": {"groupId": "acme"}})).group is None
+        assert taken(message(context={"groupId": "null"})).group is None
+
+    @pytest.mark.parametrize("nobody", [..., None, "", "null", "0"])
+    def test_needs_an_account(self, nobody: Any):
+        bad = refused(message(type="group", event=..., groupId=nobody))
+
+        assert (bad.code, bad.path) == ("group_id_missing", "/groupId")
+
+
+class TestAlias:
+    def test_names_who_the_user_was(self):
+        event = taken(message(type="alias", event=..., previousId="a-1", anonymousId="a-2"))
+
+        assert event.identifiers == (("user_id", "u-1"), ("anonymous_id", "a-2"), ("previous_id", "a-1"))
+        assert json.loads(event.properties) == {"previousId": "a-1"}
+
+    def test_of_a_user_with_itself_says_nothing(self):
+        assert taken(message(type="alias", event=..., previousId="u-1")).identifiers == (("user_id", "u-1"),)
+
+    @pytest.mark.parametrize(
+        ("fields", "code", "path"),
+        [
+            ({"previousId": None}, "previous_id_missing", "/previousId"),
+            ({"previousId": "undefined"}, "previous_id_missing", "/previousId"),
+            ({"previousId": "a-1", "userId": None}, "identifier_missing", "/userId"),
+            ({"previousId": "a-1", "userId": None, "anonymousId": "a-2"}, "identifier_missing", "/userId"),
+        ],
+    )
+    def test_needs_both(self, fields: dict[str, Any], code: str, path: str):
+        bad = refused(message(**{"type": "alias", "event": ...} | fields))
+
+        assert (bad.code, bad.path) == (code, path)
+
+
+class TestIntegrations:
+    @pytest.mark.parametrize(
+        ("own", "shared", "kept"),
+        [
+            (..., None, None),
+            ({}, {}, None),
+            ({"All": False}, None, {"All": False}),
+            (..., {"All": True}, {"All": True}),
+            ({"All": False}, {"All": True, "CRM": True}, {"All": False, "CRM": True}),
+        ],
+    )
+    def test_are_kept_with_the_context(self, own: Any, shared: Any, kept: Any):
+        event = taken(message(integrations=own, context={"ip": "::1"}), integrations=shared)
+
+        assert json.loads(event.context) == {"ip": "::1"} | ({} if kept is None else {"integrations": kept})
+
 
 class TestMessageId:
     def test_makes_the_id_of_the_event(self):
@@ -351,6 +468,20 @@ class TestEventTime:
 
     def test_is_never_more_than_a_minute_ahead(self):
         assert self.time_of(timestamp="2030-01-01T00:00:00Z") == RECEIVED + 60_000_000
+
+    def test_may_lie_ahead_where_the_source_allows_that(self):
+        (event,) = messages.decode_row(
+            inbox_row(batch_body([message(timestamp="2027-01-01T00:00:00Z")])), allow_future=True
+        )
+
+        assert event.ts == moment("2027-01-01T00:00:00+00:00")
+
+    def test_lies_no_more_than_five_years_ahead_even_there(self):
+        (bad,) = messages.decode_row(
+            inbox_row(batch_body([message(timestamp="2033-01-01T00:00:00Z")])), allow_future=True
+        )
+
+        assert (bad.code, bad.path) == ("timestamp_out_of_range", "/timestamp")
 
     def test_is_to_the_microsecond(self):
         assert self.time_of(timestamp="2026-03-10T11:59:59.999999Z") == RECEIVED - 1
