@@ -184,7 +184,7 @@ class TestPostgres:
         end = time.monotonic() + OUTAGE_SECONDS
         sent = 0
         while time.monotonic() < end:
-            _, item = sdk.track(f"shop-u-{sent % PEOPLE}", "Sent By SDK", {"n": sent})
+            _, item = sdk.track(f"{load.promises.slug}-u-{sent % PEOPLE}", "Sent By SDK", {"n": sent})
             load.promises.acknowledged.append(item["messageId"])
             sent += 1
             time.sleep(0.05)
