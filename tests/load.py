@@ -117,6 +117,7 @@ class Load:
     """A few senders that go on until the end of the block, and what they met meanwhile."""
 
     promises: Promises
+    pause: float = PAUSE
     statuses: Counter[int] = field(default_factory=Counter)
     retry_after: set[str | None] = field(default_factory=set)
     slowest: float = 0.0
@@ -144,7 +145,7 @@ class Load:
             while not self.attempt(body):
                 time.sleep(0.1)
             self.promises.acknowledged += [f"m-{number}" for number in numbers]
-            self.stop.wait(PAUSE)
+            self.stop.wait(self.pause)
 
     def attempt(self, body: bytes) -> bool:
         began = time.monotonic()
