@@ -94,6 +94,7 @@ def maintain() -> None:
     partitions.drop_old_seen_partitions()
     violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
     quarantine.drop_expired(now=now)
+    trial.forget_old(now=now)
 
 
 @shared_task(name="cdp.fold_quality")

@@ -21,6 +21,7 @@ from ingestion import operations, queries, settings_screen
 from ingestion.live import screens as live_screens
 from ingestion.models import HourlyCount, Source
 from ingestion.operations import SourceError
+from ingestion.plans import screens as plans
 from ingestion.quarantine import screens as quarantine_screens
 from ingestion.snippets import write_snippets
 from ingestion.standardise import screens as standardise
@@ -220,6 +221,7 @@ urlpatterns = [
     path("<slug:slug>/keys/rotate/", rotate, name="rotate"),
     path("<slug:slug>/keys/<int:key_id>/revoke/", revoke, name="revoke"),
     path("<slug:slug>/state/", set_state, name="state"),
+    *plans.urlpatterns,
     *standardise.urlpatterns,
     *quarantine_screens.urlpatterns,
     *live_screens.urlpatterns,

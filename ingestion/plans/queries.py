@@ -1,7 +1,7 @@
 """Reads of this room, for its screens, its API and the drain."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -99,25 +99,41 @@ def samples(*, group: ViolationGroup) -> list[Sample]:
     ]
 
 
+def trial_examples(*, source: Source, examples: Sequence[dict[str, str]]) -> list[Sample]:
+    """The events that a trial noted, with their properties."""
+    places = {one["id"]: datetime.fromisoformat(one["at"]) for one in examples}
+    found = _properties_at(source.pk, places)
+    return [
+        Sample(one["id"], places[one["id"]], one["text"], found.get(one["id"]), quarantined=False) for one in examples
+    ]
+
+
 def _stored_properties(source_id: int, rows: Sequence[ViolationSample]) -> dict[str, Any]:
     asked = {
         str(message_uuid(source_id=source_id, message_id=row.message_id)): row for row in rows if row.ts is not None
     }
-    if not asked:
+    found = _properties_at(source_id, {id_: row.ts for id_, row in asked.items() if row.ts is not None})
+    return {asked[id_].message_id: properties for id_, properties in found.items()}
+
+
+def _properties_at(source_id: int, places: Mapping[str, datetime]) -> dict[str, Any]:
+    """Of events by id and time, which together are where they stand in the log."""
+    if not places:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT e.id::text, e.properties FROM event e JOIN unnest(%s::timestamptz[], %s::uuid[]) AS asked(ts, id)"
-            " ON e.ts = asked.ts AND e.id = asked.id",
-            [[row.ts for row in asked.values()], list(asked)],
+            " ON e.ts = asked.ts AND e.id = asked.id WHERE e.source_id = %s",
+            [list(places.values()), list(places), source_id],
         )
-        return {asked[id_].message_id: _loaded(text) for id_, text in cursor.fetchall()}
+        return {id_: _loaded(text) for id_, text in cursor.fetchall()}
 
 
 def _held_payloads(source_id: int, message_ids: Sequence[str]) -> dict[str, Any]:
     if not message_ids:
         return {}
-    rows = QuarantinedMessage.objects.filter(source_id=source_id, message_id__in=message_ids).order_by("id")
+    keys = [message_uuid(source_id=source_id, message_id=message_id) for message_id in message_ids]
+    rows = QuarantinedMessage.objects.filter(source_id=source_id, key__in=keys)
     return {row.message_id: _loaded(bytes(row.payload).decode("utf-8", "replace")) for row in rows}
 
 
@@ -150,3 +166,15 @@ def _at(value: Any, steps: Sequence[str]) -> list[Any]:
 
 def _plain(step: str) -> str:
     return step.replace("~1", "/").replace("~0", "~")
+
+
+def names_seen(*, source: Source, since: datetime, limit: int = 200) -> list[str]:
+    """Names of track events of this source, the most frequent first, to choose from."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n.name FROM (SELECT name_id, count(*) AS number FROM event WHERE ts > %s AND source_id = %s"
+            "   GROUP BY 1 ORDER BY 2 DESC LIMIT %s) c"
+            " JOIN event_name n ON n.id = c.name_id WHERE n.type NOT IN ('identify', 'group') ORDER BY c.number DESC",
+            [since, source.pk, limit],
+        )
+        return [name for (name,) in cursor.fetchall()]

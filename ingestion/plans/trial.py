@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,9 +18,10 @@ from ingestion.plans.models import PlanTrial
 FIRST_ID = uuid.UUID(int=0)
 BATCH = 2_000
 TURN_SECONDS = 2.0
-MAX_GROUPS = 50
+MAX_GROUPS = 30
 EXAMPLES = 3
-MAX_EVENTS = 1_000
+MAX_EVENTS = 500
+KEPT = timedelta(days=30)
 
 
 def count_events(*, source_id: int, since: datetime, until: datetime) -> int:
@@ -58,17 +59,22 @@ def _took_step(trial_id: int, *, clock: Callable[[], datetime]) -> bool:
     return found is not None and _step(found, now=clock())
 
 
+def forget_old(*, now: datetime) -> None:
+    PlanTrial.objects.filter(created_at__lt=now - KEPT).delete()
+
+
 def _step(trial: PlanTrial, *, now: datetime) -> bool:
+    rows = _batch(trial)
     try:
         plan = compile_plan(json.loads(trial.text))
-    except PlanError as error:
-        trial.state, trial.error = PlanTrial.State.FAILED, error.message[:500]
+        for id_, ts, name, kind, properties in rows:
+            _look_at(trial, plan, id_=id_, ts=ts, name=name, kind=kind, fields=_fields(properties))
+    except (PlanError, ValueError, TypeError, LookupError, RecursionError) as error:
+        trial.state, trial.error = PlanTrial.State.FAILED, str(error)[:500]
         trial.save(update_fields=["state", "error"])
         return False
-    rows = _batch(trial)
-    for id_, ts, name, kind, properties in rows:
-        trial.cursor_ts, trial.cursor_id = ts, uuid.UUID(id_)
-        _look_at(trial, plan, id_=id_, ts=ts, name=name, kind=kind, fields=_fields(properties))
+    if rows:
+        trial.cursor_ts, trial.cursor_id = rows[-1][1], uuid.UUID(rows[-1][0])
     trial.looked_at += len(rows)
     trial.updated_at = now
     if len(rows) < BATCH:
