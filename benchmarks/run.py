@@ -7,15 +7,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import drain
-import http_in
+import ingest_drain
+import ingest_http
 
 
 def main() -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, load average {os.getloadavg()[0]:.1f} at the start")
     print("{:36} {:>16} {:>24}".format("", "measured", "beside it"))
-    for benchmark in (drain, http_in):
+    for benchmark in (ingest_drain, ingest_http):
         for line in benchmark.report():
             print("{:36} {:>16} {:>24} {}".format(*line), flush=True)
 

@@ -207,15 +207,17 @@ def _due_pairs(*, now: datetime, limit: int, segment_ids: Sequence[int] | None =
 
 def _touched(changes: Mapping[int, _Change]) -> Causes:
     """The dependency index turned round: for each changed profile, the segments that read what changed."""
-    existing = set(Profile.objects.filter(pk__in=list(changes)).values_list("pk", flat=True))
     index = _Index(changes.values())
+    asked = {profile_id: index.segments(change) for profile_id, change in changes.items()}
+    relevant = [id_ for id_, change in changes.items() if asked[id_] or change.merged]
+    existing = set(Profile.objects.filter(pk__in=relevant).values_list("pk", flat=True)) if relevant else set()
     causes: Causes = defaultdict(dict)
-    for profile_id in existing:
-        change = changes[profile_id]
-        cause = Cause.MERGE if change.merged else Cause.CHANGE
-        for segment_id in index.segments(change):
-            causes[segment_id][profile_id] = cause
-    for segment_id, profile_id in _traces_of(changes.keys() - existing):
+    for profile_id in relevant:
+        if profile_id in existing:
+            cause = Cause.MERGE if changes[profile_id].merged else Cause.CHANGE
+            for segment_id in asked[profile_id]:
+                causes[segment_id][profile_id] = cause
+    for segment_id, profile_id in _traces_of(set(relevant) - existing):
         causes[segment_id][profile_id] = Cause.MERGE
     return causes
 

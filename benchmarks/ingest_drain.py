@@ -3,7 +3,7 @@
 Counted is the CPU time of this process and of its PostgreSQL session, over the whole drain: claim, decode, consent,
 de-duplication, identities, events, traits, notes for evaluation, commit. Run it alone:
 
-    PYTHONPATH=. .venv/bin/python benchmarks/drain.py
+    PYTHONPATH=. .venv/bin/python benchmarks/ingest_drain.py
 """
 
 import contextlib
@@ -56,6 +56,11 @@ def measure() -> Result:
         make_yardstick(timezone.now())
         run(source.pk, traffic, timezone.now(), batches=400)  # most people are known by then
         rounds = [run(source.pk, traffic, timezone.now()) for _ in range(RUNS)]
+    return summary(rounds)
+
+
+def summary(rounds: list[tuple["Cpu", "Cpu"]]) -> Result:
+    """Of runs of `BATCHES` each: drained, copied."""
     events = BATCHES * BATCH
     return Result(
         drain=events / statistics.median(cpu.total for cpu, _ in rounds),

@@ -3,7 +3,10 @@
 Eight connections send batches of 100 as fast as they are answered, and pause while more than `BACKLOG` requests
 wait in the inbox: what is stored in the meantime is what the deployment sustains.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/http_in.py
+With a rate, that many events a second are offered whatever becomes of them: then a backlog that does not grow is the
+proof. For five minutes at 20,000:
+
+    PYTHONPATH=. .venv/bin/python benchmarks/ingest_http.py 300 20000
 """
 
 import contextlib
@@ -11,6 +14,7 @@ import http.client
 import itertools
 import json
 import os
+import statistics
 import sys
 import threading
 import time
@@ -47,6 +51,8 @@ class Load:
     may_send: threading.Event = field(default_factory=threading.Event)
     accepted: int = 0
     refused: int = 0
+    rate: int = 0  # events a second; 0 is as fast as they are answered
+    began: float = field(default_factory=time.monotonic)
 
     def send(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -55,7 +61,9 @@ class Load:
             if not self.may_send.wait(0.1):
                 continue
             number = next(self.numbers)
+            self.wait_for_turn(number)
             body = self.bodies[number % len(self.bodies)].replace(b"@@@@@@@@@@", b"%010d" % number)
+            body = body.replace(b"@sent@", datetime.now(UTC).isoformat().encode())
             connection.request("POST", "/v1/batch", body, headers)
             response = connection.getresponse()
             response.read()
@@ -65,27 +73,32 @@ class Load:
                 self.refused += BATCH
         connection.close()
 
+    def wait_for_turn(self, number: int) -> None:
+        """At a given rate, batch `number` has its instant; who is late sends at once."""
+        if self.rate:
+            time.sleep(max(0.0, self.began + number * BATCH / self.rate - time.monotonic()))
+
 
 @dataclass(frozen=True)
 class Result:
     stored: float
     accepted: float
     refused: int
-    backlog_first: int
-    backlog_last: int
+    backlog: list[int]
+    """Waiting requests, twenty times a second."""
     cpu: dict[str, float]
     """Of each program, CPU time in µs a stored event; `client` is the sender."""
 
 
-def measure() -> Result:
+def measure(*, seconds: float = SECONDS, rate: int = 0) -> Result:
     with product() as (home, port):
         key = manage(home, "add_source", "benchmark").split()[-1]
-        load = Load(port, key, templates())
+        load = Load(port, key, templates(), rate=rate)
         senders = [threading.Thread(target=load.send) for _ in range(CONNECTIONS)]
         for sender in senders:
             sender.start()
         try:
-            return watch(home, load)
+            return watch(home, load, seconds=seconds)
         finally:
             load.stop.set()
             for sender in senders:
@@ -104,12 +117,13 @@ def templates() -> list[bytes]:
                 message["anonymousId"] = f"new-@@@@@@@@@@-{index:02}"
                 if "userId" in message:
                     message["userId"] = f"customer-@@@@@@@@@@-{index:02}"
+        batch["sentAt"] = "@sent@"
         bodies.append(json.dumps(batch).encode())
     return bodies
 
 
-def watch(home: Path, load: Load) -> Result:
-    """Hold the backlog down, and count what was stored between the end of the warm-up and the end."""
+def watch(home: Path, load: Load, *, seconds: float) -> Result:
+    """Hold the backlog down (unless a rate is given), and count what was stored after the warm-up."""
     connection = psycopg2.connect(host=str(socket_dir(home)), user=DATABASE, dbname=DATABASE)
     connection.autocommit = True
     cursor = connection.cursor()
@@ -122,19 +136,22 @@ def watch(home: Path, load: Load) -> Result:
         cursor.execute("SELECT count(*) FROM inbox")
         return int(cursor.fetchone()[0])
 
-    def hold(seconds: float) -> None:
-        end = time.monotonic() + seconds
+    def hold(duration: float) -> list[int]:
+        waiting: list[int] = []
+        end = time.monotonic() + duration
         while time.monotonic() < end:
-            (load.may_send.set if backlog() < BACKLOG else load.may_send.clear)()
+            waiting.append(backlog())
+            (load.may_send.set if load.rate or waiting[-1] < BACKLOG else load.may_send.clear)()
             time.sleep(0.05)
+        return waiting
 
     hold(WARM_UP)
-    began, before, accepted, first, spent = time.monotonic(), stored(), load.accepted, backlog(), cpu_times(home)
-    hold(SECONDS)
-    took, events, last = time.monotonic() - began, stored() - before, backlog()
+    began, before, accepted, spent = time.monotonic(), stored(), load.accepted, cpu_times(home)
+    waiting = hold(seconds)
+    took, events = time.monotonic() - began, stored() - before
     cpu = {name: (total - spent.get(name, 0.0)) / events * 1e6 for name, total in cpu_times(home).items()}
     connection.close()
-    return Result(events / took, (load.accepted - accepted) / took, load.refused, first, last, cpu)
+    return Result(events / took, (load.accepted - accepted) / took, load.refused, waiting, cpu)
 
 
 def cpu_times(home: Path) -> dict[str, float]:
@@ -150,24 +167,23 @@ def cpu_times(home: Path) -> dict[str, float]:
     return found
 
 
-def report() -> list[tuple[str, str, str, str]]:
-    result = measure()
+def report(*, seconds: float = SECONDS, rate: int = 0) -> list[tuple[str, str, str, str]]:
+    result = measure(seconds=seconds, rate=rate)
     programs = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(result.cpu.items()) if cost >= 0.5)
     verdict = "reached" if result.stored >= AIM else "below the aim" if result.stored >= MUST else "BELOW THE MINIMUM"
+    tenth = max(1, len(result.backlog) // 10)
+    waiting = [f"{statistics.median(result.backlog[start : start + tenth]):.0f}" for start in (0, -tenth)]
+    held = f"{rate:,}/s offered" if rate else f"held under {BACKLOG}"
     return [
         ("HTTP to stored, events a second", f"{result.stored:,.0f}", f"aim {AIM:,}; peer {PEER:,}", verdict),
-        ("  accepted over HTTP", f"{result.accepted:,.0f}", f"refused {result.refused}", ""),
-        (
-            "  backlog, requests, first and last",
-            f"{result.backlog_first}, {result.backlog_last}",
-            f"held under {BACKLOG}",
-            "",
-        ),
+        ("  accepted over HTTP", f"{result.accepted:,.0f}", f"refused {result.refused}", f"{seconds:.0f} s"),
+        ("  waiting requests, first, last tenth", ", ".join(waiting), f"most {max(result.backlog):,}", held),
         ("  µs of CPU an event", f"{sum(result.cpu.values()):.1f}", programs, ""),
     ]
 
 
 if __name__ == "__main__":
-    for line in report():
+    asked = [float(text) for text in sys.argv[1:]]
+    for line in report(seconds=asked[0] if asked else SECONDS, rate=int(asked[1]) if len(asked) > 1 else 0):
         print("{:36} {:>16} {:>24} {}".format(*line))
     print(f"load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
