@@ -91,7 +91,8 @@ def entries(*, source_id: int, after: str = "", limit: int = KEPT) -> list[Entry
     if after:
         found: Any = client().xrange(name, min=f"({after}", count=limit)
     else:
-        found = reversed(client().xrevrange(name, count=limit))  # type: ignore[call-overload]
+        newest: Any = client().xrevrange(name, count=limit)
+        found = reversed(newest)
     return [_entry(id_, fields) for id_, fields in found]
 
 
