@@ -25,6 +25,7 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 
 import activation.operations
 import consent.queries
+import identity.accounts.operations
 import identity.operations
 import ingestion.ledger
 import ingestion.operations
@@ -32,6 +33,7 @@ import ingestion.quality.observe
 import segments.operations
 from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
+from identity.accounts.contracts import Belonging
 from identity.contracts import Combination, Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
@@ -229,6 +231,7 @@ def _store(
     changed_traits = identity.operations.write_traits(
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
+    identity.accounts.operations.note_belongings(_belongings(owned, sources), now=now)
     note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
@@ -318,6 +321,22 @@ def _trait_updates(
         )
         for event in events
         if event.traits
+    ]
+
+
+def _belongings(owned: Iterable[tuple[Incoming, int]], sources: Mapping[int, SourceTerms]) -> list[Belonging]:
+    """Which messages name an account; those of type group say what it is like."""
+    return [
+        Belonging(
+            event.group,
+            profile_id,
+            event.ts,
+            event.source_id,
+            sources[event.source_id].priority,
+            messages.decode_object(event.properties) if event.type == "group" else None,
+        )
+        for event, profile_id in owned
+        if event.group is not None
     ]
 
 

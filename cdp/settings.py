@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "ingestion.quality",
     "ingestion.quarantine",
     "identity",
+    "identity.accounts",
     "segments",
     "activation",
     "django.contrib.admin",

@@ -7,13 +7,14 @@ from rest_framework.routers import SimpleRouter
 
 import activation.api
 import consent.api
+import identity.accounts.api
 import identity.api
 import ingestion.api
 import segments.api
 from cdp.kernel.screens import requires
 
 router = SimpleRouter()
-for api in (ingestion.api, identity.api, segments.api, activation.api, consent.api):
+for api in (ingestion.api, identity.api, identity.accounts.api, segments.api, activation.api, consent.api):
     api.register(router)
 
 api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema", title="API docs"))

@@ -16,6 +16,8 @@ import ingestion.queries
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from identity import queries
+from identity.accounts import queries as account_queries
+from identity.accounts.api import MembershipSerializer
 from identity.contracts import ProfileView
 
 
@@ -119,6 +121,16 @@ class ProfileViewSet(viewsets.ViewSet):
         if profile_id is None:
             raise Http404("No profile has this identifier.")
         return Response(ProfileSerializer(_profile(str(profile_id))).data)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("id", int, "path")],
+        responses=inline_serializer("ProfileAccounts", {"results": MembershipSerializer(many=True)}),
+    )
+    @action(detail=True)
+    def accounts(self, _request: Request, pk: str) -> Response:
+        """The accounts that the person belongs to, the one that was named last first."""
+        found = account_queries.accounts_of(profile_id=_profile(pk).id)
+        return Response({"results": MembershipSerializer(found, many=True).data})
 
     @extend_schema(
         parameters=[EventQuery, OpenApiParameter("id", int, "path")],

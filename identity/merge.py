@@ -25,7 +25,7 @@ def absorb(merges: Mapping[int, int], *, now: datetime) -> dict[int, TraitState]
         inherited = {
             id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()
         }
-        for statement in (_ALIAS, _RETARGET, _IDENTIFIERS, _PROFILE_IDENTIFIERS, _SESSIONS, _EVENTS):
+        for statement in (_ALIAS, _RETARGET, _IDENTIFIERS, _PROFILE_IDENTIFIERS, _ACCOUNTS, _SESSIONS, _EVENTS):
             cursor.execute(statement, values)
     return inherited
 
@@ -49,6 +49,15 @@ _PROFILE_IDENTIFIERS = (
     " RETURNING m.survivor, p.kind, p.value, p.first_seen_at, p.source_id)"
     " INSERT INTO profile_identifier (profile_id, kind, value, first_seen_at, source_id)"
     " SELECT * FROM moved ORDER BY 1, 2, 3"
+)
+_ACCOUNTS = (
+    f"WITH moved AS (DELETE FROM account_member a USING {_PAIRS} WHERE a.profile_id = m.absorbed"
+    " RETURNING m.survivor, a.account_id, a.first_seen_at, a.last_seen_at)"
+    " INSERT INTO account_member (profile_id, account_id, first_seen_at, last_seen_at)"
+    " SELECT survivor, account_id, min(first_seen_at), max(last_seen_at) FROM moved GROUP BY 1, 2 ORDER BY 1, 2"
+    " ON CONFLICT (profile_id, account_id) DO UPDATE"
+    "   SET first_seen_at = least(account_member.first_seen_at, EXCLUDED.first_seen_at),"
+    "     last_seen_at = greatest(account_member.last_seen_at, EXCLUDED.last_seen_at)"
 )
 # Before the events: it waits for whoever is just ending a session of the absorbed, and writes an event for it.
 _SESSIONS = (

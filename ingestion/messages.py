@@ -161,6 +161,11 @@ def split_batch(body: bytes) -> tuple[list[msgspec.Raw], str | None]:
     return batch.batch, batch.writeKey
 
 
+def decode_object(data: bytes) -> dict[str, Any]:
+    """The properties of a message, opened."""
+    return _decode_object(data)
+
+
 def write_key_of(body: bytes) -> str | None:
     """The write key that a single message carries in its body."""
     return decode_shallow(_decode_envelope, body).writeKey

@@ -22,6 +22,14 @@ class NavItem:
 _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ("", "Home", "home", "console:home", Scope.SEGMENTS_READ, ("console:home",)),
     ("Customers", "Profiles", "users", "console:profiles", Scope.PROFILES_READ, ("console:profile",)),
+    (
+        "Customers",
+        "Accounts",
+        "building",
+        "console:group-accounts",
+        Scope.PROFILES_READ,
+        ("console:group-account",),
+    ),
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
     ("Pipeline", "Sources", "login-2", "sources:list", Scope.EVENTS_READ, ("sources:",)),
     ("Pipeline", "Destinations", "send", "destinations:list", Scope.SEGMENTS_READ, ("destinations:",)),

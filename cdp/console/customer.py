@@ -8,6 +8,7 @@ from consent.contracts import Choice, Decision, State
 from consent.models import ConsentState, Purpose
 from consent.policy import decide
 from consent.subjects import subject_hash
+from identity.accounts.contracts import AccountView
 from identity.contracts import ProfileView
 from identity.models import ProfileIdentifier
 from ingestion.contracts import TimelineEvent
@@ -36,7 +37,13 @@ EVENT_ICONS = {
     "Logged In": "login",
     "Signed Up": "user-plus",
 }
-TYPE_ICONS = {"page": "browser", "screen": "device-mobile", "identify": "id-badge-2"}
+TYPE_ICONS = {
+    "page": "browser",
+    "screen": "device-mobile",
+    "identify": "id-badge-2",
+    "group": "building",
+    "alias": "arrows-join-2",
+}
 
 # Of an event's properties, those that tell most in one line.
 _TELLING_OF_PAGES = ("path", "url", "name", "title")
@@ -96,7 +103,7 @@ def source_names() -> dict[int, str]:
     return dict(Source.objects.values_list("pk", "name"))
 
 
-def list_traits(*, profile: ProfileView, sources: dict[int, str]) -> list[Trait]:
+def list_traits(*, profile: ProfileView | AccountView, sources: dict[int, str]) -> list[Trait]:
     """Every trait with the time and source that set it, by name."""
     return [
         _trait(name, value, profile.provenance.get(name), sources) for name, value in sorted(profile.traits.items())

@@ -13,6 +13,7 @@ from cdp.console import customer
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
 from identity import queries as identities
+from identity.accounts import queries as accounts
 from identity.contracts import ProfileView
 from ingestion import queries as ingestion
 from segments import queries as segments
@@ -58,6 +59,7 @@ def profile(request: HttpRequest, profile_id: int) -> HttpResponse:
         "profile": view,
         "identifier_icons": customer.IDENTIFIER_ICONS,
         "traits": customer.list_traits(profile=view, sources=sources),
+        "accounts": accounts.accounts_of(profile_id=view.id),
         "memberships": segments.segments_of_profile(profile_id=view.id),
         "deliveries": activation.deliveries(profile_id=view.id, limit=DELIVERIES),
         "answers": customer.list_answers(profile_id=view.id, now=now) if may.may(Scope.CONSENT_READ) else None,

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from cdp.console import account, home, profiles
+from cdp.console import account, accounts, home, profiles
 
 app_name = "console"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("login/", account.login, name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", account.account, name="account"),
+    path("accounts/", accounts.accounts, name="group-accounts"),
+    path("accounts/<int:account_id>/", accounts.account, name="group-account"),
     path("profiles/", profiles.profiles, name="profiles"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),

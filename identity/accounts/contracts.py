@@ -1,0 +1,54 @@
+"""What crosses the border of this room."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from identity.contracts import ProfileView
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """What one message says: that a person belongs to an account, and with `traits` what the account is like.
+
+    `at` is its time in microseconds since 2000-01-01 UTC; `priority` is that of its source.
+    """
+
+    group_id: str
+    profile_id: int
+    at: int
+    source_id: int
+    priority: int
+    traits: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    id: int
+    group_id: str
+    traits: dict[str, Any]
+    provenance: dict[str, Any]
+    members: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def display_name(self) -> str:
+        name = self.traits.get("name")
+        return name.strip() if isinstance(name, str) and name.strip() else self.group_id
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person of an account, and from when to when messages said so."""
+
+    profile: ProfileView
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    account: AccountView
+    first_seen_at: datetime
+    last_seen_at: datetime

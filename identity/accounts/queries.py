@@ -1,0 +1,66 @@
+"""Reads of this room."""
+
+from collections.abc import Iterable
+
+from django.db.models import Count, Q
+
+from identity.accounts.contracts import AccountView, Member, Membership
+from identity.accounts.models import Account, AccountMember
+from identity.queries import canonical_id, get_profiles
+
+
+def get_account(*, account_id: int) -> AccountView | None:
+    return next(iter(_views(Account.objects.filter(pk=account_id))), None)
+
+
+def search(*, text: str = "", limit: int = 25, before_id: int | None = None) -> list[AccountView]:
+    """Accounts by the beginning of their id or by a part of their name, newest first."""
+    found = Account.objects.order_by("-id")
+    if text.strip():
+        found = found.filter(Q(group_id__startswith=text.strip()) | Q(traits__name__icontains=text.strip()))
+    if before_id is not None:
+        found = found.filter(pk__lt=before_id)
+    return _views(found[:limit])
+
+
+def count_accounts() -> int:
+    return Account.objects.count()
+
+
+def members(*, account_id: int, limit: int = 25, after_id: int = 0) -> list[Member]:
+    """The people of an account, by their ids."""
+    found = AccountMember.objects.filter(account_id=account_id, profile_id__gt=after_id).order_by("profile_id")
+    rows = list(found[:limit])
+    profiles = get_profiles(ids=[row.profile_id for row in rows])
+    return [
+        Member(profiles[row.profile_id], row.first_seen_at, row.last_seen_at)
+        for row in rows
+        if row.profile_id in profiles
+    ]
+
+
+def accounts_of(*, profile_id: int) -> list[Membership]:
+    """The accounts of a person, the one that was named last first."""
+    found = AccountMember.objects.filter(profile_id=canonical_id(profile_id)).order_by("-last_seen_at", "account_id")
+    rows = list(found)
+    views = {view.id: view for view in _views(Account.objects.filter(pk__in=[row.account_id for row in rows]))}
+    return [
+        Membership(views[row.account_id], row.first_seen_at, row.last_seen_at)
+        for row in rows
+        if row.account_id in views
+    ]
+
+
+def _views(accounts: Iterable[Account]) -> list[AccountView]:
+    rows = list(accounts)
+    counts = dict(
+        AccountMember.objects.filter(account_id__in=[row.pk for row in rows])
+        .values_list("account_id")
+        .annotate(members=Count("profile_id"))
+    )
+    return [
+        AccountView(
+            row.pk, row.group_id, row.traits, row.provenance, counts.get(row.pk, 0), row.created_at, row.updated_at
+        )
+        for row in rows
+    ]
