@@ -16,6 +16,7 @@ from ingestion.messages import FIXED_NAMES
 from ingestion.plans.compile import build_validator
 from ingestion.plans.contracts import Inferred
 from ingestion.plans.document import empty_document
+from ingestion.sessions.operations import ENDED, STARTED
 
 DAYS = 7
 REQUIRED_SHARE = 0.995
@@ -30,6 +31,9 @@ CHOICES = 12
 CHOICE_REPEATS = 10
 CHOICE_LENGTH = 60
 ALL_WHOLE = 50
+
+OWN_EVENTS = (STARTED, ENDED)
+"""What we tell of a source's visitors ourselves, and nobody sends."""
 
 _FORMATS = ("date-time", "date", "email", "phone", "uuid", "uri")
 _FORMAT_CHECKS = {name: build_validator({"format": name}, "").is_valid for name in _FORMATS}
@@ -190,8 +194,9 @@ def _names(*, source_id: int, since: datetime, until: datetime) -> list[tuple[in
         cursor.execute(
             "SELECT n.id, n.name, c.number FROM (SELECT name_id, count(*) AS number FROM event"
             "   WHERE ts > %s AND ts <= %s AND source_id = %s GROUP BY 1) c"
-            " JOIN event_name n ON n.id = c.name_id ORDER BY c.number DESC, n.name LIMIT %s",
-            [since, until, source_id, MAX_EVENTS],
+            " JOIN event_name n ON n.id = c.name_id WHERE n.type <> 'alias' AND n.name <> ALL(%s)"
+            " ORDER BY c.number DESC, n.name LIMIT %s",
+            [since, until, source_id, list(OWN_EVENTS), MAX_EVENTS],
         )
         return list(cursor.fetchall())
 

@@ -174,7 +174,8 @@ def names_seen(*, source: Source, since: datetime, limit: int = 200) -> list[str
         cursor.execute(
             "SELECT n.name FROM (SELECT name_id, count(*) AS number FROM event WHERE ts > %s AND source_id = %s"
             "   GROUP BY 1 ORDER BY 2 DESC LIMIT %s) c"
-            " JOIN event_name n ON n.id = c.name_id WHERE n.type NOT IN ('identify', 'group') ORDER BY c.number DESC",
+            " JOIN event_name n ON n.id = c.name_id WHERE n.type IN ('track', 'page', 'screen')"
+            " ORDER BY c.number DESC",
             [since, source.pk, limit],
         )
         return [name for (name,) in cursor.fetchall()]

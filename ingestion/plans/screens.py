@@ -179,7 +179,7 @@ def versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Every published version, and what each changed against the one before it."""
     source = get_object_or_404(Source, slug=slug)
     found = queries.versions(source=source)
-    before: list[PlanVersion | None] = [*found[1:], None]
+    before: list[PlanVersion | None] = [*found[1:], None][: len(found)]
     rows = [
         {"version": one, "lines": differences(earlier.document if earlier else {}, one.document)[:MAX_LINES]}
         for one, earlier in zip(found, before, strict=True)

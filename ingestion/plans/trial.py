@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from ingestion.plans.compile import CompiledPart, CompiledPlan, compile_plan
 from ingestion.plans.contracts import Action, Kind, Violation
 from ingestion.plans.errors import PlanError
+from ingestion.plans.infer import OWN_EVENTS
 from ingestion.plans.judge import judge, unknown_event
 from ingestion.plans.models import PlanTrial
 
@@ -27,7 +28,9 @@ KEPT = timedelta(days=30)
 def count_events(*, source_id: int, since: datetime, until: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM event WHERE ts > %s AND ts <= %s AND source_id = %s", [since, until, source_id]
+            "SELECT count(*) FROM event WHERE ts > %s AND ts <= %s AND source_id = %s"
+            " AND name_id NOT IN (SELECT id FROM event_name WHERE name = ANY(%s))",
+            [since, until, source_id, list(OWN_EVENTS)],
         )
         return int(cursor.fetchone()[0])
 
@@ -89,8 +92,16 @@ def _batch(trial: PlanTrial) -> list[tuple[str, datetime, str, str, str]]:
             "SELECT e.id::text, e.ts, n.name, n.type, e.properties FROM event e"
             " JOIN event_name n ON n.id = e.name_id JOIN tracking_plan p ON p.source_id = e.source_id"
             " WHERE p.id = %s AND (e.ts, e.id) > (%s, %s::uuid) AND e.ts > %s AND e.ts <= %s"
-            " ORDER BY e.ts, e.id LIMIT %s",
-            [trial.plan_id, trial.cursor_ts, str(trial.cursor_id), trial.since, trial.until, BATCH],
+            " AND n.name <> ALL(%s) ORDER BY e.ts, e.id LIMIT %s",
+            [
+                trial.plan_id,
+                trial.cursor_ts,
+                str(trial.cursor_id),
+                trial.since,
+                trial.until,
+                list(OWN_EVENTS),
+                BATCH,
+            ],
         )
         return list(cursor.fetchall())
 

@@ -11,7 +11,7 @@ from ingestion.models import Source
 from ingestion.plans import operations, queries, violations
 from ingestion.plans.models import BlockedMessage, ViolationCount, ViolationGroup, ViolationSample
 from ingestion.quarantine.models import QuarantinedMessage
-from tests.factories.ingestion import NOW, identify, track
+from tests.factories.ingestion import NOW, identify, message, track
 from tests.factories.plans import live_plan, plan_document
 from tests.integration.conftest import drain_all, rows
 
@@ -104,6 +104,19 @@ class TestLivePlan:
         assert stored() == [{"city": "Graz"}]
         assert [profile.traits for profile in Profile.objects.all()] == [{"city": "Graz"}]
         assert counted() == {("Identify", "wrong_value", "/email", "strip"): 1}
+
+    def test_holds_the_traits_of_groups_against_their_own(self, accept, source: Source):
+        document = plan_document(unknown_event="block", wrong_type="strip")
+        document["group_traits"] = {"schema": {"properties": {"seats": {"type": "integer"}}}}
+        live_plan(source, document)
+        group = {"type": "group", "event": ..., "groupId": "g-1", "traits": {"seats": "many", "plan": "pro"}}
+        accept(message(**group), message(type="alias", event=..., previousId="u-0"))
+
+        drained = drain_all(NOW)
+
+        assert drained.quarantined == 0
+        assert {"plan": "pro"} in stored()
+        assert counted() == {("Group", "wrong_type", "/seats", "strip"): 1}
 
     def test_is_asked_no_more_once_it_is_switched_off(self, accept, source: Source):
         live_plan(source, wrong_type="block")
