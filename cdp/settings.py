@@ -134,6 +134,10 @@ CELERY_BEAT_SCHEDULE = {
     "replay": {"task": "cdp.replay", "schedule": 5.0, "options": {"expires": 5.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
     "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
+    "watch_quality": {"task": "cdp.watch_quality", "schedule": 60.0, "options": {"expires": 60.0}},
+    "deliver_alerts": {"task": "cdp.deliver_alerts", "schedule": 10.0, "options": {"expires": 10.0}},
+    "score_quality": {"task": "cdp.score_quality", "schedule": 300.0, "options": {"expires": 300.0}},
+    "scan_quality": {"task": "cdp.scan_quality", "schedule": 900.0, "options": {"expires": 900.0}},
     "fold_quality": {"task": "cdp.fold_quality", "schedule": 20.0, "options": {"expires": 20.0}},
     "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
 }
@@ -252,6 +256,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Activation ---------------------------------------------------------------------------------------------
 EGRESS_ALLOWED_HOSTS = env.words("CDP_EGRESS_ALLOW")
+
+# --- E-mail -------------------------------------------------------------------------------------------------
+_MAIL = env.mail_server("CDP_EMAIL_URL")
+EMAIL_HOST, EMAIL_PORT = _MAIL.host, _MAIL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL.user, _MAIL.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.starttls, _MAIL.ssl
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env.text("CDP_EMAIL_FROM", "tributary@localhost")
 
 # --- Logging ------------------------------------------------------------------------------------------------
 structlog.configure(

@@ -9,11 +9,15 @@ from django.conf import settings
 from django.utils import timezone
 
 import segments.queries
+from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from ingestion import partitions
+from ingestion.models import Source
 from ingestion.plans import trial, violations
+from ingestion.quality import operations as quality
+from ingestion.quality import scans, score, watch
 from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
 from segments.contracts import TransitionSpan
@@ -101,6 +105,35 @@ def maintain() -> None:
 def fold_quality() -> None:
     """Sampled events become the profiles of their sources."""
     _until_done(fold_samples, "cdp.fold_quality", queue="default")
+
+
+@shared_task(name="cdp.watch_quality")
+def watch_quality() -> None:
+    """Deviations become alerts, and what is owed about them is sent."""
+    if watch.watch(now=timezone.now()):
+        nudge("cdp.deliver_alerts", queue="default")
+
+
+@shared_task(name="cdp.deliver_alerts")
+def deliver_alerts() -> None:
+    awake("cdp.deliver_alerts")
+    _until_done(lambda: alerting.deliver_alerts(now=timezone.now()), "cdp.deliver_alerts", queue="default")
+
+
+@shared_task(name="cdp.score_quality")
+def score_quality() -> None:
+    """The score of every source, kept by day."""
+    for source in Source.objects.order_by("id"):
+        score.save_score(source=source, now=timezone.now())
+
+
+@shared_task(name="cdp.scan_quality")
+def scan_quality() -> None:
+    """Near-duplicates, traits that sources disagree about, and what is older than anybody looks at."""
+    now = timezone.now()
+    scans.scan_duplicates(now=now)
+    scans.scan_conflicts(now=now)
+    quality.forget_old(now=now)
 
 
 def _transitions(span: TransitionSpan) -> int:

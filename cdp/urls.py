@@ -22,6 +22,7 @@ api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema",
 urlpatterns = [
     path("", include("cdp.console.urls")),
     path("sources/", include("ingestion.screens")),
+    path("alerts/", include("activation.alerting.screens")),
     path("segments/", include("segments.urls")),
     path("", include("activation.urls")),
     path("", include("ingestion.urls")),

@@ -22,6 +22,9 @@ from ingestion.live import screens as live_screens
 from ingestion.models import HourlyCount, Source
 from ingestion.operations import SourceError
 from ingestion.plans import screens as plans
+from ingestion.quality import screens as quality_screens
+from ingestion.quality.judge import grade_of
+from ingestion.quality.queries import newest_scores
 from ingestion.quarantine import screens as quarantine_screens
 from ingestion.snippets import write_snippets
 from ingestion.standardise import screens as standardise
@@ -33,7 +36,7 @@ SPARK_HOURS = 24
 _HOUR = timedelta(hours=1)
 
 _COLOURS = {"stored": "1", "duplicate": "grey", "quarantined": "red", "no_consent": "yellow"}
-_RESERVED_SLUGS = frozenset({"new"})
+_RESERVED_SLUGS = frozenset({"new", "trait-conflicts"})
 
 
 class SourceForm(StyledForm):
@@ -76,12 +79,15 @@ def _rows(now: datetime) -> list[dict[str, Any]]:
     last = queries.last_received(source_ids=[source.pk for source in found])
     counts = queries.counts_by_source(since=now - timedelta(hours=SPARK_HOURS))
     sparks = _sparks(now)
+    scores = newest_scores(source_ids=[source.pk for source in found])
     return [
         {
             "source": source,
             "last": last.get(source.pk),
             "stored": counts.get(source.pk, {}).get("stored", 0),
             "quarantined": counts.get(source.pk, {}).get("quarantined", 0),
+            "score": scores.get(source.pk),
+            "grade": grade_of(scores[source.pk].score) if source.pk in scores else None,
             "spark": sparks.get(source.pk, [0] * SPARK_HOURS),
         }
         for source in found
@@ -215,6 +221,7 @@ app_name = "sources"
 urlpatterns = [
     path("", sources, name="list"),
     path("new/", create, name="create"),
+    *quality_screens.urlpatterns,
     path("<slug:slug>/", source, name="source"),
     path("<slug:slug>/now/", now_fragment, name="now"),
     path("<slug:slug>/settings/", settings_screen.settings, name="settings"),

@@ -18,6 +18,7 @@ from ingestion import operations
 from ingestion.enrich import geo
 from ingestion.enrich.forms import EnrichForm
 from ingestion.models import Source
+from ingestion.quality.forms import QualityForm
 from ingestion.quarantine.forms import QuarantineForm
 from ingestion.sessions.forms import SessionsForm
 from ingestion.settings import SourceSettings, settings_of
@@ -73,6 +74,7 @@ PARTS: tuple[Part, ...] = (
     Part("sessions", "Sessions", "Visits, made of the events of one device", SessionsForm),
     Part("rate", "Rate limit", "How much this source may send", RateForm),
     Part("clock", "Clock", "When its events may happen", ClockForm),
+    Part("quality", "Quality", "What this source promises, and when a value stands out", QualityForm),
 )
 
 

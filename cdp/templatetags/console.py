@@ -108,6 +108,15 @@ def short_number(value: float | None) -> str:
 
 
 @register.filter
+def percent(share: float) -> str:
+    """A share as `12.5%`; never `0%` or `100%` where it is not quite."""
+    if share <= 0 or share >= 1:
+        return "0%" if share <= 0 else "100%"
+    shown = min(max(round(share * 100, 1), 0.1), 99.9)
+    return f"{shown:g}%"
+
+
+@register.filter
 def state_colour(state: str) -> str:
     return STATE_COLOURS.get(str(state), "secondary")
 

@@ -1,0 +1,1 @@
+"""Delivering the alerts of `ingestion.quality`: by e-mail, and as signed webhooks."""
