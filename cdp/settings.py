@@ -235,6 +235,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
+        "AlertState": "ingestion.quality.models.Alert.State",
+        "FlaggedValueState": "ingestion.quality.models.FlaggedValue.State",
+        "FlaggedValueKind": "ingestion.quality.models.FlaggedValue.Kind",
+        "LoadState": "ingestion.quality.contracts.LOAD_STATES",
         "SourceState": "ingestion.models.Source.State",
         "SegmentState": "segments.models.Segment.State",
         "DestinationState": "activation.models.Destination.State",

@@ -10,11 +10,20 @@ import consent.api
 import identity.accounts.api
 import identity.api
 import ingestion.api
+import ingestion.quality.api
 import segments.api
 from cdp.kernel.screens import requires
 
 router = SimpleRouter()
-for api in (ingestion.api, identity.api, identity.accounts.api, segments.api, activation.api, consent.api):
+for api in (
+    ingestion.api,
+    ingestion.quality.api,
+    identity.api,
+    identity.accounts.api,
+    segments.api,
+    activation.api,
+    consent.api,
+):
     api.register(router)
 
 api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema", title="API docs"))
@@ -27,6 +36,7 @@ urlpatterns = [
     path("", include("activation.urls")),
     path("", include("ingestion.urls")),
     path("api/v1/", include("ingestion.plans.api")),
+    path("api/v1/", include("ingestion.quality.api")),
     path("api/v1/", include(router.urls)),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+LOAD_STATES = ["complete", "waiting", "incomplete"]
+
 
 @dataclass(frozen=True, slots=True)
 class PropertyProfile:
