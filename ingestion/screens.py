@@ -26,6 +26,7 @@ from ingestion.quality import screens as quality_screens
 from ingestion.quality.judge import grade_of
 from ingestion.quality.queries import newest_scores
 from ingestion.quarantine import screens as quarantine_screens
+from ingestion.sessions import screens as sessions_screens
 from ingestion.snippets import write_snippets
 from ingestion.standardise import screens as standardise
 
@@ -232,4 +233,5 @@ urlpatterns = [
     *standardise.urlpatterns,
     *quarantine_screens.urlpatterns,
     *live_screens.urlpatterns,
+    *sessions_screens.urlpatterns,
 ]

@@ -1,6 +1,6 @@
 """What the page of one profile shows, gathered from every room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,9 @@ from identity.contracts import ProfileView
 from identity.models import ProfileIdentifier
 from ingestion.contracts import TimelineEvent
 from ingestion.models import Source
+from ingestion.sessions.operations import ENDED, STARTED
+from ingestion.sessions.queries import told_of
+from ingestion.sessions.words import origin_text, session_text
 
 _TRAIT_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -97,6 +100,17 @@ class EventLine:
     amount: float | None
     currency: str
     source: str
+    origin: str = ""
+    session: str = ""
+    heading: "SessionHeading | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHeading:
+    """What stands above the events of a session: `text` says it in a line, `told` are all its properties."""
+
+    text: str
+    told: dict[str, Any]
 
 
 def source_names() -> dict[int, str]:
@@ -149,7 +163,40 @@ def read_event(event: TimelineEvent, *, sources: dict[int, str]) -> EventLine:
         amount=amounts[0] if amounts else None,
         currency=currency if isinstance(currency, str) else "",
         source=sources.get(event.source_id, ""),
+        origin=origin_text(event.context.get("enriched")),
+        session=_session_of(event),
     )
+
+
+def _session_of(event: TimelineEvent) -> str:
+    found = event.properties.get("session_id")
+    return found if isinstance(found, str) else ""
+
+
+def group_by_session(lines: list[EventLine], *, profile_id: int) -> list[EventLine]:
+    """Put a heading above every run of lines of one session, in place of the events that tell of it.
+
+    A `session_id` that nothing is told of is a sender's own, and heads nothing.
+    """
+    if not lines:
+        return []
+    ids = {line.session for line in lines if line.session}
+    told = told_of(profile_id=profile_id, ids=ids, since=lines[-1].event.ts)
+    grouped: list[EventLine] = []
+    above = ""
+    for line in lines:
+        session = line.session if line.session in told else ""
+        if line.event.name in {STARTED, ENDED} and session:
+            continue
+        heading = SessionHeading(session_text(told[session]), told[session]) if session and session != above else None
+        grouped.append(replace(line, session=session, heading=heading))
+        above = session
+    return grouped
+
+
+def last_seen(lines: list[EventLine]) -> EventLine | None:
+    """The newest event that tells where from and with what somebody was here."""
+    return next((line for line in lines if line.origin), None)
 
 
 def _products(products: Any) -> str:

@@ -1,5 +1,6 @@
 """Finding a profile, and the page of one."""
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -84,16 +85,29 @@ def _profile(profile_id: int) -> ProfileView:
 
 def _timeline(request: HttpRequest, profile_id: int, sources: dict[int, str]) -> dict[str, Any]:
     event = request.GET.get("event") or None
-    before = _instant(request.GET.get("before", ""))
-    found = ingestion.timeline(profile_id=profile_id, before=before, event=event, limit=EVENTS + 1)
-    page = take_page(found, key=lambda one: one.ts.isoformat(), size=EVENTS)
+    before, before_id = _place(request.GET.get("before", ""))
+    found = ingestion.timeline(
+        profile_id=profile_id, before=before, before_id=before_id, event=event, limit=EVENTS + 1
+    )
+    page = take_page(found, key=lambda one: f"{one.ts.isoformat()}~{one.id}", size=EVENTS)
+    lines = [customer.read_event(one, sources=sources) for one in page]
     return {
         "profile_id": profile_id,
         "event": event or "",
-        "lines": [customer.read_event(one, sources=sources) for one in page],
+        "lines": lines if event else customer.group_by_session(lines, profile_id=profile_id),
+        "last_seen": customer.last_seen(lines),
         "before": before,
         "next": page.next,
     }
+
+
+def _place(text: str) -> tuple[datetime | None, uuid.UUID | None]:
+    """Where the last stretch ended: the instant and, since several may share it, the id of its last event."""
+    moment, _, id_ = text.partition("~")
+    try:
+        return _instant(moment), uuid.UUID(id_) if id_ else None
+    except ValueError:
+        return None, None
 
 
 def _instant(text: str) -> datetime | None:
