@@ -13,6 +13,9 @@ from ingestion.contracts import Incoming
 from ingestion.enrich.channels import DIRECT, INTERNAL
 
 PRODUCT_VIEWED, PRODUCT_ADDED, ORDER_COMPLETED = "Product Viewed", "Product Added", "Order Completed"
+TELLING = frozenset({"identify", "group", "alias"})
+"""Types of messages that tell who somebody is, and nothing that they did."""
+
 UNITS = 10_000
 LARGEST = 1e9  # an order beyond it, or a quantity beyond a thousandth of it, is a mistake and left out
 
@@ -21,7 +24,7 @@ Told = tuple[int, tuple[str, ...]]
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
-    """`acts` are events other than identify; `landing` and `exit` are the first and last page that has a name."""
+    """`acts` are the events but for those that tell who somebody is; `landing` and `exit` the first and last page."""
 
     events: int = 0
     acts: int = 0
@@ -41,7 +44,7 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
     def add(self, event: Incoming) -> None:
         self.events += 1
         kind = event.type
-        if kind != "identify":
+        if kind not in TELLING:
             self.acts += 1
         if kind in {"page", "screen"}:
             self.pages += 1

@@ -299,7 +299,9 @@ class TestMerge:
         drain(accept, browsed(0), browsed(1, anonymousId="a-2"))
         end_all()
         # Both sessions become ones of the same device, as where a limit had kept an event from its device's profile.
-        rows("UPDATE device_session SET device = (SELECT min(device::text)::uuid FROM device_session) RETURNING 1")
+        rows(
+            "UPDATE device_session SET device = (SELECT device FROM device_session ORDER BY first DESC LIMIT 1) RETURNING 1"
+        )
 
         drain(
             accept,
