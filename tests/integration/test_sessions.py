@@ -300,7 +300,8 @@ class TestMerge:
         end_all()
         # Both sessions become ones of the same device, as where a limit had kept an event from its device's profile.
         rows(
-            "UPDATE device_session SET device = (SELECT device FROM device_session ORDER BY first DESC LIMIT 1) RETURNING 1"
+            "UPDATE device_session SET device ="
+            " (SELECT device FROM device_session ORDER BY first DESC LIMIT 1) RETURNING 1"
         )
 
         drain(
