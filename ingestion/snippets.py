@@ -1,4 +1,4 @@
-"""Code to paste: how to send a first event to a source, in four languages."""
+"""Code to paste: how to send a first event to a source, from a website, from servers and by hand."""
 
 from dataclasses import dataclass
 
@@ -52,6 +52,38 @@ analytics.track({{
 await analytics.closeAndFlush();
 """
 
+_WEBSITE = """\
+<script>
+  (function (host, key) {{
+    var waiting = (window.analytics = window.analytics || []);
+    if (waiting.load) return;
+    var methods = "page track identify group alias screen reset ready on once off user setAnonymousId register";
+    methods.split(" ").forEach(function (method) {{
+      waiting[method] = function () {{
+        var loaded = window.analytics;
+        if (loaded !== waiting) return loaded[method].apply(loaded, arguments);
+        waiting.push([method].concat([].slice.call(arguments)));
+        return waiting;
+      }};
+    }});
+    waiting._cdn = host;
+    waiting._writeKey = key;
+    waiting.load = function (options) {{
+      waiting._loadOptions = options;
+      var script = document.createElement("script");
+      script.async = true;
+      script.src = host + "/analytics.js/v1/" + key + "/analytics.min.js";
+      document.head.appendChild(script);
+    }};
+    waiting.load();
+    waiting.page();
+  }})("{host}", "{key}");
+
+  // analytics.identify("customer-42", {{ email: "anna@example.com" }});
+  // analytics.track("Product Added", {{ product_id: "sku-1", price: 19.9 }});
+</script>
+"""
+
 _BROWSER = """\
 <script type="module">
   const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -79,8 +111,14 @@ def write_snippets(*, host: str, key: str = PLACEHOLDER) -> list[Snippet]:
     """The snippets, filled in; without a key with a placeholder, since keys are kept as hashes only."""
     fill = {"host": host.rstrip("/"), "key": key}
     return [
+        Snippet(
+            "website",
+            "Website",
+            "Put it into the head of every page: the library is loaded from here, and talks to nobody else.",
+            _WEBSITE.format(**fill),
+        ),
         Snippet("curl", "curl", "From a terminal.", _CURL.format(**fill)),
         Snippet("python", "Python", "With Segment’s library: only the host differs.", _PYTHON.format(**fill)),
         Snippet("node", "Node.js", "With Segment’s library: only the host differs.", _NODE.format(**fill)),
-        Snippet("browser", "Browser", "On a web page, without a library.", _BROWSER.format(**fill)),
+        Snippet("browser", "Plain script", "On a web page, without a library.", _BROWSER.format(**fill)),
     ]
