@@ -45,6 +45,7 @@ from ingestion.quarantine import keep
 from ingestion.quarantine import operations as quarantine
 from ingestion.quarantine.refuse import refuse_batches
 from ingestion.sessions import operations as sessions
+from ingestion.trace.drops import note_drops
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
@@ -248,6 +249,7 @@ def _store(
         )
     )
     ingestion.quality.observe.observe(rows, owned, sources=sources)
+    note_drops(refused=refused, duplicates=repeated, sources=sources)
     live.show_after_commit(stored=owned, duplicates=repeated, refused=refused, rejected=rejected)
     return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
 

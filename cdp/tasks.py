@@ -20,6 +20,7 @@ from ingestion.quality import operations as quality
 from ingestion.quality import scans, score, watch
 from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
+from ingestion.trace import drops, refusals
 from segments.contracts import TransitionSpan
 
 TURN_SECONDS = 10.0
@@ -89,6 +90,11 @@ def replay() -> None:
     _until_done(_replay_batch, "cdp.replay", queue="ingest")
 
 
+@shared_task(name="cdp.flush_refusals")
+def flush_refusals() -> None:
+    refusals.flush(now=timezone.now())
+
+
 @shared_task(name="cdp.maintain")
 def maintain() -> None:
     """Partitions made ahead and dropped behind; what is kept for a time only, deleted after it."""
@@ -99,6 +105,7 @@ def maintain() -> None:
     violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
     quarantine.drop_expired(now=now)
     trial.forget_old(now=now)
+    drops.drop_expired(now=now)
 
 
 @shared_task(name="cdp.fold_quality")

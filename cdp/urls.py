@@ -6,23 +6,28 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import SimpleRouter
 
 import activation.api
+import cdp.console.api
 import consent.api
 import identity.accounts.api
 import identity.api
 import ingestion.api
 import ingestion.quality.api
+import ingestion.quarantine.api
 import segments.api
 from cdp.kernel.screens import requires
+from ingestion.live.api import LiveView
 
 router = SimpleRouter()
 for api in (
     ingestion.api,
     ingestion.quality.api,
+    ingestion.quarantine.api,
     identity.api,
     identity.accounts.api,
     segments.api,
     activation.api,
     consent.api,
+    cdp.console.api,
 ):
     api.register(router)
 
@@ -37,6 +42,7 @@ urlpatterns = [
     path("", include("ingestion.urls")),
     path("api/v1/", include("ingestion.plans.api")),
     path("api/v1/", include("ingestion.quality.api")),
+    path("api/v1/sources/<slug:slug>/live/", LiveView.as_view(), name="source-live"),
     path("api/v1/", include(router.urls)),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),

@@ -7,8 +7,10 @@ from ingestion.contracts import Change
 class RequestRefusedError(TributaryError):
     """The whole HTTP request is refused: `status` is what the sender is answered.
 
-    `retry_after` says in how many seconds the same request may be taken.
+    `retry_after` says in how many seconds the same request may be taken; `key` is the write key that came with it.
     """
+
+    key: str | None = None
 
     def __init__(
         self, message: str, *, code: str, status: int = 400, path: str = "", retry_after: int | None = None

@@ -9,6 +9,7 @@ https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
 
 import base64
 import binascii
+import contextlib
 import functools
 import json
 import zlib
@@ -30,6 +31,7 @@ from ingestion import keys, messages, operations, rates
 from ingestion.enrich.addresses import client_address
 from ingestion.errors import RequestRefusedError
 from ingestion.keys import Sender
+from ingestion.trace import refusals
 
 log = structlog.get_logger(__name__)
 
@@ -96,9 +98,11 @@ def answer(environ: Environ, name: str) -> Answer:
         else:
             _take_in(environ, ROUTES[name])
     except RequestRefusedError as error:
+        _count_refusal(environ, error)
         return _error(environ, error.status, headers=_when_again(error.retry_after), **error.as_dict())
     except DatabaseError as error:
         log.warning("inbox_unavailable", error=str(error))
+        refusals.note(source_id=refusals.UNKNOWN, status=503, code="unavailable", now=timezone.now())
         again = _when_again(RETRY_AFTER_SECONDS)
         message = "The event could not be stored. Please send it again."
         return _error(environ, 503, code="unavailable", message=message, headers=again)
@@ -108,12 +112,17 @@ def answer(environ: Environ, name: str) -> Answer:
 def _take_in(environ: Environ, kind: str) -> None:
     body = messages.replace_lone_surrogates(_body(environ))
     batch, key_in_body = _frame(body, kind)
-    sender = _sender(environ, key_in_body)
-    _check_sizes(body, batch)
     count = 1 if batch is None else len(batch)
+    try:
+        sender = _sender(environ, key_in_body)
+        _check_sizes(body, batch)
+        if count:
+            _check_rate(sender, count)
+    except RequestRefusedError as error:
+        error.key = key_in_body
+        raise
     if not count:
         return
-    _check_rate(sender, count)
     operations.accept(
         source_id=sender.source_id,
         kind=kind,
@@ -242,6 +251,15 @@ def _sender(environ: Environ, key_in_body: str | None) -> Sender:
     if sender.paused:
         raise RequestRefusedError("This source is paused.", code="source_paused", status=403)
     return sender
+
+
+def _count_refusal(environ: Environ, error: RequestRefusedError) -> None:
+    """Under the source whose key came with the request, a revoked one too, so that it can be told why nothing came."""
+    source_id = refusals.UNKNOWN
+    with contextlib.suppress(RequestRefusedError, DatabaseError):
+        key = _basic_auth_user(environ) or environ.get("HTTP_X_WRITE_KEY") or error.key
+        source_id = (keys.source_of(key) if key else None) or refusals.UNKNOWN
+    refusals.note(source_id=source_id, status=error.status, code=error.code, now=timezone.now())
 
 
 def _basic_auth_user(environ: Environ) -> str | None:

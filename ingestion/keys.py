@@ -63,6 +63,14 @@ def sender_of(key: str) -> Sender | None:
     return sender
 
 
+def source_of(key: str) -> int | None:
+    """The source that a key belongs or belonged to, revoked or not."""
+    cached = _cache.get(digest_of(key))
+    if cached is not None:
+        return cached[1].source_id
+    return WriteKey.objects.filter(digest=digest_of(key)).values_list("source_id", flat=True).first()
+
+
 def forget() -> None:
     """Drop what this process remembers; the others follow within seconds."""
     _cache.clear()

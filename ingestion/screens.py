@@ -37,7 +37,7 @@ SPARK_HOURS = 24
 _HOUR = timedelta(hours=1)
 
 _COLOURS = {"stored": "1", "duplicate": "grey", "quarantined": "red", "no_consent": "yellow"}
-_RESERVED_SLUGS = frozenset({"new", "trait-conflicts"})
+_RESERVED_SLUGS = frozenset({"new", "trait-conflicts", "why"})
 
 
 class SourceForm(StyledForm):

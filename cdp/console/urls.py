@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from cdp.console import account, accounts, home, profiles
+from cdp.console import account, accounts, home, profiles, why
 
 app_name = "console"
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("accounts/", accounts.accounts, name="group-accounts"),
     path("accounts/<int:account_id>/", accounts.account, name="group-account"),
+    path("sources/why/", why.why, name="why"),
     path("profiles/", profiles.profiles, name="profiles"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),

@@ -33,7 +33,7 @@ READ_TABLE = complete_journey.table
 # What a second run must leave as it was, to the byte.
 STATE = (
     "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict",
-    "membership", "transition", "due", "quarantine", "consent_purpose", "consent_consentrecord",
+    "membership", "transition", "due", "quarantined_message", "consent_purpose", "consent_consentrecord",
     "consent_consentstate", "ingestion_source", "segments_segment", "segments_segmentversion",
     "activation_destination", "activation_subscription", "activation_delivery", "access_user", "access_user_groups",
 )  # fmt: skip
@@ -111,7 +111,7 @@ class TestLoadDemo:
         journey = complete_journey.read(households=HOUSEHOLDS)
         assert count("SELECT count(*) FROM event") == journey.message_count
         assert count("SELECT count(*) FROM profile") == HOUSEHOLDS
-        assert count("SELECT count(*) FROM quarantine") == 0
+        assert count("SELECT count(*) FROM quarantined_message") == 0
         revenue = count(
             "SELECT sum((properties->>'revenue')::numeric) FROM event"
             " WHERE name_id = (SELECT id FROM event_name WHERE name = 'Order Completed')"

@@ -21,6 +21,8 @@ from tests.integration.conftest import drain_all, rows
 @pytest.fixture(autouse=True)
 def redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "_rests_until", 0.0)
+    for key in wake.client().scan_iter("cdp:live:*"):
+        wake.client().delete(key)
 
 
 def shown(source: Source, **query: Any) -> list[tuple[str, str]]:
