@@ -134,7 +134,7 @@ def send(live_server: Any, shop: tuple[Source, str]) -> Callable[..., None]:
     import httpx
 
     def post(*messages: dict[str, Any]) -> None:
-        answer = httpx.post(f"{live_server.url}/v1/batch", json={"batch": messages}, auth=(shop[1], ""))
+        answer = httpx.post(f"{live_server.url}/v1/batch", json={"batch": messages}, auth=(shop[1], ""), timeout=60)
         assert answer.status_code == 200
         drain_all(clock=timezone.now)
 
