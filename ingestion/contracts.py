@@ -10,6 +10,7 @@ import msgspec
 
 from ingestion.enrich.contracts import NO_ORIGIN, Origin
 from ingestion.nesting import decode_shallow
+from ingestion.said import NOTHING, Said
 from ingestion.settings import DEFAULTS, SourceSettings
 
 Identifier = tuple[str, str]
@@ -113,6 +114,7 @@ class Incoming(msgspec.Struct, gc=False):
     numbers: tuple[float | None, ...]
     row: InboxRow
     place: int
+    said: Said = NOTHING
     changes: tuple[Change, ...] = ()
     origin: Origin = NO_ORIGIN
     group: str | None = None

@@ -20,6 +20,7 @@ from cdp.kernel.ids import message_uuid_bytes
 from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
 from ingestion.nesting import MAX_DEPTH, decode_shallow, is_too_deep
+from ingestion.said import ABSENT, NOTHING, ExternalId, Said, Text, read_said
 
 TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 FIXED_NAMES = {
@@ -41,17 +42,13 @@ MAX_EXTERNAL_IDS = 10
 CONTACTS = ("email", "phone")
 
 EMPTY = b"{}"
-_Text = str | int | float | None
-
-
-ABSENT = msgspec.Raw(b"")
 
 
 class _Message(msgspec.Struct, gc=False):
     type: str | None = None
-    messageId: _Text = None  # noqa: N815 - the wire's spelling, here and below
-    userId: _Text = None  # noqa: N815
-    anonymousId: _Text = None  # noqa: N815
+    messageId: Text = None  # noqa: N815 - the wire's spelling, here and below
+    userId: Text = None  # noqa: N815
+    anonymousId: Text = None  # noqa: N815
     event: str | None = None
     name: str | None = None
     category: str | None = None
@@ -59,8 +56,8 @@ class _Message(msgspec.Struct, gc=False):
     traits: msgspec.Raw = ABSENT
     context: msgspec.Raw = ABSENT
     integrations: msgspec.Raw = ABSENT
-    previousId: _Text = None  # noqa: N815
-    groupId: _Text = None  # noqa: N815
+    previousId: Text = None  # noqa: N815
+    groupId: Text = None  # noqa: N815
     timestamp: str | None = None
     originalTimestamp: str | None = None  # noqa: N815
     sentAt: str | None = None  # noqa: N815
@@ -94,25 +91,6 @@ class _Numbers(msgspec.Struct, gc=False):
     value: Any = None
 
 
-class _ExternalId(msgspec.Struct, gc=False):
-    id: _Text = None
-    type: str | None = None
-    collection: str | None = None
-    encoding: str | None = None
-
-
-class _Context(msgspec.Struct, gc=False):
-    """What we look at in a context. To decode this costs no more than to search for a word."""
-
-    traits: msgspec.Raw = ABSENT
-    integrations: msgspec.Raw = ABSENT
-    externalIds: list[_ExternalId] | None = None  # noqa: N815
-    groupId: _Text = None  # noqa: N815
-
-
-NOTHING = _Context()
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """What all messages of one row have in common."""
@@ -121,7 +99,7 @@ class _Frame:
     kind: str | None  # the route says it, except of a batch
     received: int
     context: bytes
-    said: _Context
+    said: Said
     sent_at: str | None
     plain: bool
     allow_future: bool
@@ -132,7 +110,6 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_typed_batch = msgspec.json.Decoder(_TypedBatch).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_numbers = msgspec.json.Decoder(_Numbers).decode
-_decode_context = msgspec.json.Decoder(_Context).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -260,13 +237,18 @@ def reject(event: Incoming, *, received_at: datetime, code: str, message: str, p
 
 
 def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
-    # 1. What it is; 2. what it says; 3. who it is about; 4. when it happened.
-    row, plain = frame.row, frame.plain
+    """Every message passes here: what most of them need stands in line, and calls only what is rare.
+
+    1. What it is; 2. what it says; 3. who it is about; 4. when it happened.
+    """
+    plain = frame.plain
     kind = message.type or frame.kind
     name = _event_name(message.event or "") if kind == "track" else FIXED_NAMES.get(kind or "")
     if kind is None or name is None:
         raise _bad_type(kind)
-    message_id = _message_id(message, row.id, index)
+    message_id = message.messageId
+    if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
+        message_id = _message_id(message, frame.row.id, index)
     context, said = frame.context, frame.said
     if message.context is not ABSENT:
         context = _over(_object_bytes(message.context, "/context", plain=plain), context)
@@ -276,28 +258,43 @@ def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
     traits = group = None
     if kind == "identify" or message.traits is not ABSENT or said.traits is not ABSENT:
         traits = _traits(message, said, kind, plain=plain)
-    if kind == "group":
-        group = _group(message.groupId)
-        context = _over(_encode({"groupId": group}), context)
-    elif said.groupId is not None:
-        group = _account(said.groupId)
-    properties = _properties(message, kind, plain=plain)
+    if kind == "group" or said.groupId is not None:
+        group, context = _grouped(message, said, kind, context)
+    if kind == "track":
+        properties = _object_bytes(message.properties, "/properties", plain=plain)
+    else:
+        properties = _properties(message, kind, plain=plain)
+    if traits or said.externalIds or kind == "alias":
+        people = _identifiers(message, traits, said, kind)
+    else:
+        people = _people(message.userId, message.anonymousId, None, None)
+    if not people:
+        raise _nobody()
     return Incoming(
-        row.source_id,
+        frame.row.source_id,
         kind,
         name,
         message_id,
-        message_uuid_bytes(source_id=row.source_id, message_id=message_id),
+        message_uuid_bytes(source_id=frame.row.source_id, message_id=message_id),
         _event_time(message, frame),
         frame.received,
-        _identifiers(message, traits, said, kind),
+        people,
         properties,
         context,
         traits if kind == "identify" else None,
         _numbers(properties),
-        row,
+        frame.row,
         index,
+        said,
         group=group,
+    )
+
+
+def _nobody() -> BadMessageError:
+    return BadMessageError(
+        "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
+        code="identifier_missing",
+        path="/userId",
     )
 
 
@@ -338,21 +335,13 @@ def _made_up_id(inbox_id: int, place: int) -> str:
     return f"inbox-{inbox_id}-{place}"
 
 
-def _identifiers(
-    message: _Message, traits: dict[str, Any] | None, said: _Context, kind: str
-) -> tuple[Identifier, ...]:
+def _identifiers(message: _Message, traits: dict[str, Any] | None, said: Said, kind: str) -> tuple[Identifier, ...]:
     contacts = _contacts(traits) if traits else NO_CONTACTS
     found = _people(message.userId, message.anonymousId, *contacts)
     if said.externalIds:
         found = tuple(dict.fromkeys((*found, *_external_ids(said.externalIds))))
     if kind == "alias":
         found = _with_previous(message, found)
-    if not found:
-        raise BadMessageError(
-            "A message needs a userId, an anonymousId or an e-mail that can identify somebody.",
-            code="identifier_missing",
-            path="/userId",
-        )
     return found
 
 
@@ -370,7 +359,7 @@ def _contacts(traits: dict[str, Any]) -> tuple[str | None, ...]:
     return tuple(value if isinstance(value := traits.get(kind), str) else None for kind in CONTACTS)
 
 
-def _external_ids(items: list[_ExternalId]) -> Iterator[Identifier]:
+def _external_ids(items: list[ExternalId]) -> Iterator[Identifier]:
     """Ids of other systems, as far as they are spelt in a way that can identify somebody."""
     for item in items[:MAX_EXTERNAL_IDS]:
         kind = external_kind(item.type or "")
@@ -394,7 +383,15 @@ def _with_previous(message: _Message, found: tuple[Identifier, ...]) -> tuple[Id
     return found if previous == found[0][1] else (*found, ("previous_id", previous))
 
 
-def _group(sent: _Text) -> str:
+def _grouped(message: _Message, said: Said, kind: str, context: bytes) -> tuple[str | None, bytes]:
+    """The account that a message is of, and its context, in which a group message says so too."""
+    if kind != "group":
+        return _account(said.groupId), context
+    group = _group(message.groupId)
+    return group, _over(_encode({"groupId": group}), context)
+
+
+def _group(sent: Text) -> str:
     """The account of a group message."""
     found = _account(sent)
     if found is None:
@@ -404,12 +401,12 @@ def _group(sent: _Text) -> str:
     return found
 
 
-def _account(sent: _Text) -> str | None:
+def _account(sent: Text) -> str | None:
     return None if sent is None else normalise("group_id", str(sent))
 
 
 @functools.lru_cache(maxsize=65_536, typed=True)
-def _people(user: _Text, visitor: _Text, address: str | None, phone: str | None) -> tuple[Identifier, ...]:
+def _people(user: Text, visitor: Text, address: str | None, phone: str | None) -> tuple[Identifier, ...]:
     """Remembered, since the same people come again and again."""
     named = (("user_id", user), ("anonymous_id", visitor), ("email", address), ("phone", phone))
     spelt = ((kind, normalise(kind, str(value))) for kind, value in named if value is not None)
@@ -473,7 +470,7 @@ def _shared_context(outline: _Batch | _TypedBatch, *, plain: bool) -> bytes:
     return _with_integrations(outline.integrations, context, NOTHING, plain=plain)
 
 
-def _with_integrations(own: msgspec.Raw, context: bytes, said: _Context, *, plain: bool) -> bytes:
+def _with_integrations(own: msgspec.Raw, context: bytes, said: Said, *, plain: bool) -> bytes:
     mine = _object_bytes(own, "/integrations", plain=plain).strip()
     if mine == EMPTY or _is_blank(mine):
         return context
@@ -481,11 +478,11 @@ def _with_integrations(own: msgspec.Raw, context: bytes, said: _Context, *, plai
     return _over(b'{"integrations":%b}' % _over(mine, common), context)
 
 
-def _said(context: bytes) -> _Context:
+def _said(context: bytes) -> Said:
     if context == EMPTY:
         return NOTHING
     try:
-        return _decode_context(context)
+        return read_said(context)
     except msgspec.DecodeError as error:
         raise wrong_type(error, inside="/context") from None
 
@@ -507,7 +504,7 @@ def _is_blank(data: bytes) -> bool:
     return data == EMPTY or data[1:-1].isspace()
 
 
-def _traits(message: _Message, said: _Context, kind: str, *, plain: bool) -> dict[str, Any] | None:
+def _traits(message: _Message, said: Said, kind: str, *, plain: bool) -> dict[str, Any] | None:
     """What the message says about the person: `traits` (of a group they are the account's), else `context.traits`."""
     raw = EMPTY if kind == "group" else _object_bytes(message.traits, "/traits", plain=plain)
     if raw == EMPTY:
@@ -541,9 +538,15 @@ def _numbers(properties: bytes) -> tuple[float | None, ...]:
         found = _decode_numbers(properties)
     except (ValueError, RecursionError):
         return NO_NUMBERS
-    if found.revenue is None and found.total is None and found.price is None and found.value is None:
+    revenue, total, price, value = found.revenue, found.total, found.price, found.value
+    if revenue is total is price is value is None:
         return NO_NUMBERS
-    return (_number(found.revenue), _number(found.total), _number(found.price), _number(found.value))
+    return (
+        None if revenue is None else _number(revenue),
+        None if total is None else _number(total),
+        None if price is None else _number(price),
+        None if value is None else _number(value),
+    )
 
 
 NO_NUMBERS = (None, None, None, None)

@@ -8,7 +8,6 @@ per way of coming, so that most messages cost one typed decoding and three look-
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -17,9 +16,9 @@ from ingestion.enrich import addresses, channels, geo
 from ingestion.enrich.agents import read_agent
 from ingestion.enrich.contracts import NO_CAME, NO_PLACE, Agent, Came, Origin, Place
 from ingestion.enrich.settings import EnrichSettings
+from ingestion.said import ABSENT, Page, Said
 
 _EMPTY = b"{}"
-_ABSENT = msgspec.Raw()
 _QUOTE = ord('"')
 
 # Names of libraries that run in a browser or an app. What runs on a server has other ones.
@@ -45,33 +44,8 @@ CLIENT_LIBRARIES = frozenset(
 )
 
 
-class _Page(msgspec.Struct, gc=False):
-    path: str | None = None
-    url: str | None = None
-    referrer: str | None = None
-    search: str | None = None
-
-
-class _Library(msgspec.Struct, gc=False):
-    name: str | None = None
-
-
-class _Context(msgspec.Struct, gc=False):
-    ip: str | None = None
-    userAgent: str | None = None  # noqa: N815 - the wire's spelling, here and below
-    userAgentData: msgspec.Raw = _ABSENT  # noqa: N815
-    campaign: msgspec.Raw = _ABSENT
-    page: _Page | None = None
-    referrer: msgspec.Raw = _ABSENT
-    library: _Library | None = None
-    device: msgspec.Raw = _ABSENT
-    os: msgspec.Raw = _ABSENT
-    screen: msgspec.Raw = _ABSENT
-
-
-_decode = msgspec.json.Decoder(_Context).decode
 _encode = msgspec.json.Encoder().encode
-_NO_PAGE = _Page()
+_NO_PAGE = Page()
 
 
 def enrich(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) -> None:
@@ -92,67 +66,84 @@ def enrich(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) -> No
 
 
 def _enrich_one(event: Incoming, settings: EnrichSettings, own: frozenset[str], generation: int) -> None:
-    # 1. What the context says, 2. of the address, 3. of device and program, 4. of the page and the way to it.
-    context = event.context
-    try:
-        told = _decode(context)
-    except msgspec.DecodeError:
-        told = _read_loosely(context)
+    # 1. Who sent it: the address, device and program. 2. The page, and the way to it. 3. What is written of both.
+    context, told = event.context, event.said
     client = told.page is not None or _is_client(told)
     address = told.ip if told.ip or not client else event.remote
-    kept, place, place_json = _address(address, settings.ip, generation) if address else _NO_ADDRESS
     if told.userAgentData is told.device is told.os:  # all three are absent, as they mostly are
-        agent, agent_json = _agent(told.userAgent)
+        sender = _sender(client, address, settings.ip, generation, told.userAgent)
     else:
-        agent, agent_json = _agent(told.userAgent, bytes(told.userAgentData), bytes(told.device), bytes(told.os))
+        hints = (bytes(told.userAgentData), bytes(told.device), bytes(told.os))
+        sender = _sender(client, address, settings.ip, generation, told.userAgent, *hints)
     if told.page is None and told.campaign is told.referrer:
-        page, came, came_json = "", NO_CAME, b""
+        event.origin = sender.origin
+        added = sender.enriched if settings.enabled else sender.plain
     else:
         page, came, came_json = _visit(told, told.page or _NO_PAGE, own)
-    event.origin = Origin(client, page, agent, place, came)
-    if settings.enabled and (agent_json or place_json or came_json):
-        begin = b',"enriched":{"bot":true' if agent.bot else b',"enriched":{"bot":false'
-        added: tuple[bytes, ...] = (kept, begin, agent_json, place_json, came_json, b"}}")
-    elif kept:
-        added = (kept, b"}")
-    else:
+        event.origin = Origin(client, page, sender.origin.agent, sender.origin.place, came)
+        added = sender.plain
+        if settings.enabled and (came_json or sender.told):
+            added = b"".join((sender.kept, sender.begin, came_json, b"}}"))
+    if not added:
         return
     if context[1] != _QUOTE and not context[1:-1].strip():
-        event.context = b"{" + b"".join(added)[1:]
+        event.context = b"{" + added[1:]
     else:
-        event.context = b"".join((context[:-1], *added))
+        event.context = context[:-1] + added
 
 
-def _read_loosely(context: bytes) -> _Context:
-    """Field by field, where one is of another type than libraries send: that one is as if it were not there."""
-    try:
-        fields = msgspec.json.decode(context, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return _Context()
-    told = _Context()
-    for field in msgspec.structs.fields(_Context):
-        if field.name in fields:
-            try:
-                value: Any = msgspec.json.decode(fields[field.name], type=field.type)
-            except (msgspec.DecodeError, RecursionError):
-                continue
-            setattr(told, field.name, value)
-    return told
+class _Sender(msgspec.Struct, frozen=True, gc=False):
+    """What an address and a user agent tell, and how it is written at the end of a context."""
+
+    origin: Origin
+    kept: bytes
+    """The address as it is kept, with a comma before it."""
+    begin: bytes
+    """The object of what is told, up to the way to the page."""
+    told: bool
+    enriched: bytes
+    plain: bytes
 
 
-def _is_client(told: _Context) -> bool:
-    if told.device is not _ABSENT or told.screen is not _ABSENT:
+@functools.lru_cache(maxsize=65_536)
+def _sender(  # noqa: PLR0917 - what is remembered is found fastest by place
+    client: bool,
+    address: str | None,
+    policy: str,
+    generation: int,
+    user_agent: str | None,
+    hints: bytes = b"",
+    device: bytes = b"",
+    system: bytes = b"",
+) -> _Sender:
+    kept, place, place_json = _address(address, policy, generation) if address else _NO_ADDRESS
+    agent, agent_json = _agent(user_agent, hints, device, system)
+    begin = b"".join((b',"enriched":{"bot":', b"true" if agent.bot else b"false", agent_json, place_json))
+    plain = kept + b"}" if kept else b""
+    told = bool(agent_json or place_json)
+    return _Sender(
+        origin=Origin(client, "", agent, place, NO_CAME),
+        kept=kept,
+        begin=begin,
+        told=told,
+        enriched=b"".join((kept, begin, b"}}")) if told else plain,
+        plain=plain,
+    )
+
+
+def _is_client(told: Said) -> bool:
+    if told.device is not ABSENT or told.screen is not ABSENT:
         return True
     return told.library is not None and (told.library.name or "").lower() in CLIENT_LIBRARIES
 
 
-def _visit(told: _Context, page: _Page, own: frozenset[str]) -> tuple[str, Came, bytes]:
+def _visit(told: Said, page: Page, own: frozenset[str]) -> tuple[str, Came, bytes]:
     """The page, and how the visitor came to it."""
     url = page.url or ""
     search = page.search or (url.partition("?")[2] if "?" in url else "")
-    referrer = page.referrer or ("" if told.referrer is _ABSENT else _referrer(bytes(told.referrer)))
+    referrer = page.referrer or ("" if told.referrer is ABSENT else _referrer(bytes(told.referrer)))
     came, encoded = _came(
-        b"" if told.campaign is _ABSENT else bytes(told.campaign),
+        b"" if told.campaign is ABSENT else bytes(told.campaign),
         channels.telling(search) if search else "",
         channels.host_of(referrer) if referrer else "",
         channels.host_of(url) if url else "",
