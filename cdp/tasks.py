@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import structlog
 from celery import current_app, shared_task
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 import segments.queries
@@ -22,6 +24,8 @@ from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
 from ingestion.trace import drops, refusals
 from segments.contracts import TransitionSpan
+
+log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 10.0
 TRIAL_IDLE = timedelta(seconds=15)
@@ -172,9 +176,15 @@ def _end_sessions() -> int:
 
 
 def _until_done(step: Callable[[], int | bool], name: str, *, queue: str) -> None:
-    """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn."""
+    """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn.
+
+    Without a database, or with a full one, a line in the log is all: the rows stay, and beat asks again.
+    """
     end = time.monotonic() + TURN_SECONDS
-    while step():
-        if time.monotonic() > end:
-            nudge(name, queue=queue)
-            return
+    try:
+        while step():
+            if time.monotonic() > end:
+                nudge(name, queue=queue)
+                return
+    except (OperationalError, InterfaceError) as error:
+        log.warning("database_unavailable", task=name, error=str(error))

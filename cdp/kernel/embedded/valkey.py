@@ -16,9 +16,9 @@ SETTINGS = {
     "unixsocketperm": "700",
     "daemonize": "no",
     "databases": "64",  # parallel test processes take one each
-    "appendonly": "yes",
-    "appendfsync": "everysec",
-    "save": "",  # the append-only file is the copy on disk
+    # No copy on disk: it holds nudges, all work is rows. With a copy, a full disk has it refuse them, and workers end.
+    "appendonly": "no",
+    "save": "",
     "maxmemory-policy": "noeviction",  # it holds queues, not a cache
     "set-proc-title": "no",
     "loglevel": "notice",
