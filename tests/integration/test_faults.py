@@ -121,17 +121,15 @@ class TestWeb:
 
 class TestWorkers:
     def test_killed_and_restarted_in_mid_drain_lose_and_double_nothing(self, running: Deployment, load: Load):
-        """The very processes that have rows claimed; every third time the master, too."""
-        claiming = (
-            "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.granted"
-            " WHERE l.relation = 'inbox'::regclass AND l.mode = 'RowShareLock' AND a.pid <> pg_backend_pid()"
-        )
-        for turn in range(6):
-            wait_until(lambda: query(running.home, claiming), seconds=30)
-            workers = marked(running, "worker-ingest")
-            how = signal.SIGTERM if turn % 2 else signal.SIGKILL
-            kill(workers if turn % 3 == 2 else workers[1:], how)
-            time.sleep(0.3)
+        """With a chunk all but committed: held back at its last writes. The fourth time the master, too."""
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INTO hourly_count'"
+        for turn in range(4):
+            with psycopg2.connect(database_url(running.home)) as blocker:
+                blocker.cursor().execute("LOCK TABLE hourly_count IN SHARE MODE")
+                wait_until(lambda: query(running.home, waiting), seconds=60)
+                workers = marked(running, "worker-ingest")
+                kill(workers if turn == 3 else workers[1:], signal.SIGTERM if turn % 2 else signal.SIGKILL)
+            blocker.close()
 
         check(load)
         assert load.statuses.keys() == {200}
