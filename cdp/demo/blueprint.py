@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdp.kernel.access.roles import Role
+from ingestion.sessions.settings import SessionSettings
+from ingestion.settings import DEFAULTS, SourceSettings
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class DemoSource:
     name: str
     description: str
     purpose: str | None = None
+    settings: SourceSettings = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,13 @@ SOURCES = (
     DemoSource(
         CRM, "CRM", "Who the households are, and which campaigns they were in. Names and addresses are synthetic."
     ),
-    DemoSource(WEBSITE, "Website", "Browsing, carts, logins and orders, made up as you watch.", purpose="analytics"),
+    DemoSource(
+        WEBSITE,
+        "Website",
+        "Browsing, carts, logins and orders, made up as you watch.",
+        purpose="analytics",
+        settings=SourceSettings(sessions=SessionSettings(timeout_minutes=3)),  # to see some end: nobody thinks longer
+    ),
 )
 
 USERS = (
@@ -80,6 +89,12 @@ def orders(measure: str, op: str, value: float, *, last: str, of: str | None = N
     """A condition over completed orders in a moving window."""
     condition = {"type": "event", "event": "Order Completed", "measure": measure, "op": op, "value": value}
     return condition | ({"of": of} if of else {}) | {"window": {"last": last}}
+
+
+def visited(what: str, op: str, value: float, *, last: str) -> dict[str, Any]:
+    """A condition that a single visit in a moving window has to meet."""
+    where = [{"property": what, "op": op, "value": value}]
+    return {"type": "event", "event": "Session Ended", "where": where, "window": {"last": last}}
 
 
 def every(*conditions: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +142,18 @@ SEGMENTS = (
         "Spent 5,000 or more in the last year: the best customers.",
         orders("sum", "gte", 5000, of="revenue", last="365d"),
         purpose="personalised_ads",
+    ),
+    DemoSegment(
+        "keen-visitors",
+        "Keen visitors",
+        "Stayed on the website for over four minutes, or put more than five items into the cart, in one visit.",
+        {
+            "type": "any",
+            "of": [
+                visited("duration", "gt", 240, last="7d"),
+                visited("items_added", "gt", 5, last="7d"),
+            ],
+        },
     ),
     DemoSegment(
         "drifting-away",

@@ -34,8 +34,18 @@ THINKS_AT_MOST = 90.0
 
 USER_AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
-    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile",
+    (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6"
+        " Mobile/15E148 Safari/604.1"
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile"
+        " Safari/537.36"
+    ),
+    (
+        "Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6"
+        " Mobile/15E148 Safari/604.1"
+    ),
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:143.0) Gecko/20100101 Firefox/143.0",
 )
 CAMPAIGNS = (
@@ -43,10 +53,17 @@ CAMPAIGNS = (
     None,
     None,
     {"source": "newsletter", "medium": "email", "name": "weekly-offers"},
-    {"source": "search", "medium": "cpc", "name": "groceries"},
+    {"source": "google", "medium": "cpc", "name": "groceries"},
     {"source": "partner", "medium": "referral", "name": "recipes"},
 )
-REFERRERS = ("", "", "https://www.example.org/recipes", "https://search.example.net/")
+REFERRERS = (
+    "",
+    "",
+    "https://recipes.example.org/oat-cookies",
+    "https://www.google.com/",
+    "https://www.google.com/",
+    "https://www.instagram.com/",
+)
 
 
 @dataclass(frozen=True)
@@ -262,9 +279,11 @@ class Browsing:
 
     # --- How it is said -------------------------------------------------------------------------------------
     def _page(self, visit: Visit, at: datetime, name: str, path: str, **properties: Any) -> dict[str, Any]:
-        url = {"path": path, "url": SHOP_URL + path, "title": f"{name} - Shop"}
-        visit.context = visit.context | {"page": url}
-        return self._message(visit, at, "page", name=name, properties=url | properties)
+        before = visit.context["page"]["url"] if "page" in visit.context else ""
+        url = {"path": path, "url": SHOP_URL + path, "title": f"{name} - Shop", "referrer": before}
+        seen = url | properties
+        visit.context = visit.context | {"page": url | {"referrer": seen["referrer"]}}
+        return self._message(visit, at, "page", name=name, properties=seen)
 
     def _track(self, visit: Visit, at: datetime, event: str, properties: dict[str, Any]) -> dict[str, Any]:
         return self._message(visit, at, "track", event=event, properties=properties)

@@ -22,7 +22,7 @@ from cdp.kernel.access.roles import Role, Scope
 from consent.models import Purpose
 from ingestion import keys
 from ingestion.models import Source
-from ingestion.operations import create_source, rotate_write_key
+from ingestion.operations import change_settings, create_source, rotate_write_key
 from segments.models import Segment
 
 TOKEN_NAME = "Demo loader"  # noqa: S105 - a name
@@ -69,6 +69,7 @@ def ensure_sources(keyring: Keyring, *, purposes: Mapping[str, Purpose], now: da
                 purpose=purposes[wanted.purpose] if wanted.purpose else None,
                 now=now,
             )
+            change_settings(source=found[wanted.slug], settings=wanted.settings)
         elif not _opens(keyring.write_keys.get(wanted.slug, ""), source):
             keyring.write_keys[wanted.slug] = rotate_write_key(source=source, now=now)
     return found

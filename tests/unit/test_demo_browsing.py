@@ -148,3 +148,16 @@ class TestSlug:
     )
     def test_leaves_words_and_hyphens(self, text, expected):
         assert slug(text) == expected
+
+
+class TestOrigin:
+    def test_of_a_page_is_the_page_before(self, visits):
+        for messages in list(visits.values())[:50]:
+            pages = [message["context"]["page"] for message in messages if message["type"] == "page"]
+
+            assert all(later["referrer"] == earlier["url"] for earlier, later in pairwise(pages))
+
+    def test_comes_in_many_kinds(self, messages):
+        found = Counter(message["context"]["page"]["referrer"] for message in messages if message["type"] == "page")
+
+        assert {"", "https://www.google.com/", "https://www.instagram.com/"} <= found.keys()
