@@ -32,11 +32,11 @@ _NEAR = """
     ), found AS (
         SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY ts DESC) AS place,
             count(*) OVER (PARTITION BY source_id) AS total
-        FROM beside WHERE apart <= make_interval(secs => %(near)s)
+        FROM beside WHERE ts > %(begin)s AND apart <= make_interval(secs => %(near)s)
     )
     SELECT r.source_id, r.scanned, coalesce(f.total, 0), n.name, f.profile_id, f.earlier_id::text, f.id::text,
         extract(epoch FROM f.apart)::float8
-    FROM (SELECT source_id, count(*) AS scanned FROM recent GROUP BY 1) r
+    FROM (SELECT source_id, count(*) AS scanned FROM recent WHERE ts > %(begin)s GROUP BY 1) r
     LEFT JOIN found f ON f.source_id = r.source_id AND f.place <= %(examples)s
     LEFT JOIN event_name n ON n.id = f.name_id
     ORDER BY r.source_id, f.place
@@ -48,6 +48,7 @@ def scan_duplicates(*, now: datetime, since: datetime | None = None) -> int:
     last = DuplicateScan.objects.order_by("-at").values_list("at", flat=True).first()
     begin = since or max(last or now - timedelta(hours=1), now - timedelta(hours=1))
     values: dict[str, Any] = {
+        "begin": begin,
         "since": begin - timedelta(seconds=NEAR_SECONDS),
         "until": now,
         "limit": SCAN_EVENTS,
