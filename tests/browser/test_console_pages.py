@@ -284,10 +284,10 @@ class TestSource:
         page = log_in("engineer")
         page.goto("/sources/shop/")
 
-        page.get_by_role("tab", name="curl").focus()
+        page.get_by_role("tab", name="Website").focus()
         page.keyboard.press("ArrowLeft")
 
-        expect(page.get_by_role("tab", name="Browser")).to_be_focused()
+        expect(page.get_by_role("tab", name="Plain script")).to_be_focused()
         expect(page.locator("#panel-browser")).to_be_visible()
 
     def test_pauses_only_after_a_question(self, log_in, shop):
