@@ -10,6 +10,7 @@ import msgspec
 
 from cdp.demo.browsing import Browsing
 from cdp.demo.errors import DemoError, RefusedError
+from cdp.demo.malformed import OldApp
 from cdp.demo.sender import Sender
 
 FLUSH_SECONDS = 0.1
@@ -32,13 +33,21 @@ class Simulation:
     """One visitor stream into one source. `write_key` is asked for every request: it may have been rotated."""
 
     def __init__(
-        self, *, browsing: Browsing, sender: Sender, write_key: Callable[[], str], rate: float, stop: threading.Event
+        self,
+        *,
+        browsing: Browsing,
+        sender: Sender,
+        write_key: Callable[[], str],
+        rate: float,
+        stop: threading.Event,
+        old_app: OldApp | None = None,
     ) -> None:
         self.browsing = browsing
         self.sender = sender
         self.write_key = write_key
         self.rate = rate
         self.stop = stop
+        self.old_app = old_app
         self.tally = Tally()
 
     def run(self, *, seconds: float | None, report: Callable[[Tally], None]) -> Tally:
@@ -67,7 +76,8 @@ class Simulation:
 
     def _send(self, messages: list[dict[str, object]]) -> None:
         try:
-            self.sender.batch(msgspec.json.encode({"batch": messages}), write_key=self.write_key())
+            spoilt = self.old_app.spoil(messages) if self.old_app else []
+            self.sender.batch(msgspec.json.encode({"batch": [*messages, *spoilt]}), write_key=self.write_key())
         except DemoError as error:
             self.tally.lost += len(messages)
             self.tally.trouble = error.message

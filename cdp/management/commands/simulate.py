@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cdp.demo import blueprint, catalogue, keyring
 from cdp.demo.browsing import Browsing
+from cdp.demo.malformed import OldApp
 from cdp.demo.sender import Sender
 from cdp.demo.signals import aside, on_stop
 from cdp.demo.simulate import Simulation, Tally
@@ -41,7 +42,14 @@ class Command(BaseCommand):
         stop = threading.Event()
         browsing = self._browsing(seed)
         with Sender(url, patience=PATIENCE, stop=stop) as sender, on_stop(aside(stop.set), numbers=(SIGINT, SIGTERM)):
-            simulation = Simulation(browsing=browsing, sender=sender, write_key=_write_key, rate=rate, stop=stop)
+            simulation = Simulation(
+                browsing=browsing,
+                sender=sender,
+                write_key=_write_key,
+                rate=rate,
+                stop=stop,
+                old_app=OldApp(seed=browsing.random.getrandbits(32), run=browsing.run),
+            )
             tally = simulation.run(seconds=seconds, report=self._reporter(sender))
         self.stdout.write(f"{self._line(tally, sender)}\nStopped.")
 

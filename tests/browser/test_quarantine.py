@@ -1,0 +1,58 @@
+"""From a bad message in the live view to the same message, mended and stored, by clicks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from cdp import pipeline
+from tests.factories.ingestion import message, track
+from tests.integration.conftest import rows
+
+
+def replay_all() -> None:
+    while pipeline.replay(now=timezone.now()):
+        pass
+
+
+class TestBadMessage:
+    def test_is_seen_live_mended_and_stored(
+        self, log_in: Callable[..., Page], send: Callable[..., None], screenshot: Callable[..., Any], complaints: Any
+    ):
+        page = log_in("engineer")
+        page.goto("/sources/shop/live/")
+        expect(page.get_by_text("Nothing to see yet")).to_be_visible()
+        bad = [message(event=..., eventName="Seen", messageId=f"bad-{n}", userId=f"u-{n}") for n in range(3)]
+        send(track("Bought", userId="anna", properties={"revenue": 5}), *bad)
+
+        rows_shown = page.locator("#live-rows .live-row")
+        expect(rows_shown).to_have_count(4)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(page.locator("details[open] pre")).to_be_visible()
+        screenshot(page, "live")
+        page.keyboard.press(" ")
+        page.locator("#live-text").fill("bad-1")
+        expect(rows_shown).to_have_count(1)
+
+        page.get_by_role("link", name="Quarantine", exact=True).click()
+        screenshot(page, "quarantine")
+        page.get_by_role("link", name="track").click()
+        step = page.locator(".fix-step").first
+        step.get_by_label("What to do").select_option("rename")
+        step.get_by_label("Path of the field").fill("/eventName")
+        step.get_by_label("New name").fill("event")
+        page.get_by_role("button", name="Try it on real messages").click()
+        expect(page.locator("#preview")).to_contain_text("3 of 3")
+        screenshot(page, "reason")
+        page.get_by_role("button", name="Replay 3 with it").click()
+        expect(page.locator("#replay")).to_contain_text("0 of 3")
+        replay_all()
+        expect(page.locator("#replay")).to_contain_text("3 stored")
+        screenshot(page, "replay")
+
+        assert rows("SELECT count(*) FROM event") == [(4,)]
+        page.goto("/sources/why/?q=bad-1")
+        expect(page.get_by_text("Stored as event")).to_be_visible()
+        screenshot(page, "why")
