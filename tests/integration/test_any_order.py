@@ -54,12 +54,18 @@ def histories(draw: st.DrawFn) -> list[Sent]:
             fields["anonymousId"] = f"a-{person}"
         traits = {} if "email" not in carried else {"email": f"{person}@Example.org"}
         fields["timestamp"] = f"2026-0{draw(st.integers(1, 3))}-01T00:00:0{draw(st.integers(0, 4))}Z"
-        kind = draw(st.sampled_from(["identify", "identify", "track", "track", "page", "screen"]))
+        kind = draw(st.sampled_from(["identify", "identify", "track", "track", "page", "screen", "group", "alias"]))
         if kind == "identify":
             item = identify(**fields, traits=traits | draw(TRAITS))
         elif kind == "track":
             properties = {"value": draw(st.integers(0, 5))}
             item = track(f"Event {number % 3}", **fields, properties=properties, context={"traits": traits})
+        elif kind == "group":
+            account = draw(st.sampled_from(["acme", "umbrella"]))
+            item = message(**fields, type="group", event=..., groupId=account, context={"traits": traits})
+        elif kind == "alias":
+            fields |= {"userId": f"u-{person}", "previousId": f"a-{person}"}
+            item = message(**fields, type="alias", event=...)
         else:
             item = message(**fields, type=kind, event=..., name="Start", context={"traits": traits})
         source = draw(st.sampled_from(SOURCES))
@@ -85,7 +91,9 @@ class TestAnyOrder:
         found = replay(chunks(shuffled, cuts))
 
         assert found == expected
-        assert {(held, tuple(event[0] for event in events)) for _, _, held, events, _ in found} == by_oracle(history)
+        if all(item["type"] != "alias" for _, item in history):  # what an alias means, the oracle does not know
+            parts = {(held, tuple(event[0] for event in events)) for _, _, held, events, _ in found}
+            assert parts == by_oracle(history)
 
     @settings(MANY, max_examples=8)
     @given(histories(), st.randoms(use_true_random=False))
