@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,6 +15,7 @@ from cdp.kernel.access.roles import Scope
 from consent.models import Purpose
 from ingestion import operations, queries
 from ingestion.models import Source, WriteKey
+from ingestion.settings import merge_settings, settings_of, stored_form, whole_form
 from ingestion.standardise import api as standardise
 
 
@@ -25,16 +26,43 @@ class WriteKeySerializer(serializers.ModelSerializer[WriteKey]):
         read_only_fields = fields
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "object"}})
+class SettingsField(serializers.Field[dict[str, Any], Any, dict[str, Any], Source]):
+    """Every part and field is answered; what is sent changes the fields that it names."""
+
+    def get_attribute(self, instance: Source) -> dict[str, Any]:
+        return dict(instance.settings)
+
+    def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
+        return whole_form(settings_of(value))
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        source = self.parent.instance if self.parent is not None else None
+        return stored_form(merge_settings(settings_of(source.settings if source else {}), data))
+
+
 class SourceSerializer(serializers.ModelSerializer[Source]):
     slug = serializers.SlugField(max_length=60, required=False, help_text="Made from the name where it is missing.")
     purpose = serializers.SlugRelatedField(
         slug_field="slug", queryset=Purpose.objects.all(), required=False, allow_null=True
     )
+    settings = SettingsField(required=False)
     write_keys = WriteKeySerializer(many=True, read_only=True)
 
     class Meta:
         model = Source
-        fields = ["slug", "name", "kind", "description", "state", "priority", "purpose", "created_at", "write_keys"]
+        fields = [
+            "slug",
+            "name",
+            "kind",
+            "description",
+            "state",
+            "priority",
+            "purpose",
+            "settings",
+            "created_at",
+            "write_keys",
+        ]
         read_only_fields = ["kind", "created_at"]
 
 
@@ -82,6 +110,8 @@ class SourceViewSet(
             purpose=wanted.get("purpose"),
             now=timezone.now(),
         )
+        if "settings" in wanted:
+            operations.change_settings(source=source, settings=settings_of(wanted["settings"]))
         return Response({"source": SourceSerializer(source).data, "write_key": key}, status=201)
 
     def perform_update(self, serializer: serializers.BaseSerializer[Source]) -> None:

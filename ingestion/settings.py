@@ -10,10 +10,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from cdp.kernel.errors import TributaryError
 from ingestion.enrich.settings import EnrichSettings
 from ingestion.quality.settings import QualitySettings
 from ingestion.quarantine.settings import QuarantineSettings
 from ingestion.sessions.settings import SessionSettings
+
+
+class SettingsError(TributaryError):
+    """Settings of a source that cannot be."""
+
+    code = "settings_invalid"
 
 
 class RateLimit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,7 +61,36 @@ def settings_of(stored: dict[str, Any]) -> SourceSettings:
     return msgspec.convert(stored, SourceSettings)
 
 
+def whole_form(settings: SourceSettings) -> dict[str, Any]:
+    """As an API shows it: every part and field, defaults included."""
+    return {name: msgspec.structs.asdict(part) for name, part in msgspec.structs.asdict(settings).items()}
+
+
+def merge_settings(current: SourceSettings, wanted: Any) -> SourceSettings:
+    """Change the fields that are named and leave the others.
+
+    Raises:
+        SettingsError: a part or field is unknown, or a value is not what it should be; `path` says which.
+    """
+    whole = whole_form(current)
+    if not isinstance(wanted, dict):
+        raise SettingsError("Settings are an object of parts.", path="/settings")
+    for name, fields in wanted.items():
+        if name not in whole:
+            raise SettingsError(f"There is no part {name!r}: {', '.join(sorted(whole))}.", path=f"/settings/{name}")
+        if not isinstance(fields, dict):
+            raise SettingsError("A part of the settings is an object.", path=f"/settings/{name}")
+        if unknown := sorted(fields.keys() - whole[name].keys()):
+            known = ", ".join(sorted(whole[name]))
+            raise SettingsError(f"The part {name!r} has: {known}.", path=f"/settings/{name}/{unknown[0]}")
+        whole[name] |= fields
+    try:
+        return msgspec.convert(whole, SourceSettings)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        raise SettingsError(f"{text}.", path="/settings" + place.rstrip("`").replace(".", "/")) from None
+
+
 def stored_form(settings: SourceSettings) -> dict[str, Any]:
     """As `Source.settings` keeps it: only what differs from the defaults."""
-    stored: dict[str, Any] = msgspec.to_builtins(settings)
-    return stored
+    return {name: part for name, part in msgspec.to_builtins(settings).items() if part}

@@ -1,5 +1,7 @@
 """The settings tab of a source."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -65,3 +67,37 @@ class TestEnrichment:
         answer = as_("marketer").get("/sources/shop/settings/")
 
         assert b"CDP_GEOIP_FILE names is missing" in answer.content
+
+
+class TestSettingsOverTheApi:
+    def change(self, **settings: object) -> Any:
+        return as_("engineer").patch("/api/v1/sources/shop/", {"settings": settings}, content_type="application/json")
+
+    def test_are_answered_whole(self, shop: Source):
+        found = as_("engineer").get("/api/v1/sources/shop/").json()["settings"]
+
+        assert found["rate"] == {"per_second": 0, "burst": 0}
+        assert found.keys() >= {"clock", "enrich", "quality", "quarantine", "sessions"}
+
+    def test_change_the_fields_that_are_named(self, shop: Source):
+        first = self.change(rate={"per_second": 50})
+        second = self.change(rate={"burst": 200}, clock={"allow_future": True})
+
+        shop.refresh_from_db()
+        assert (first.status_code, second.status_code) == (200, 200)
+        assert shop.settings == {"rate": {"per_second": 50, "burst": 200}, "clock": {"allow_future": True}}
+
+    @pytest.mark.parametrize(
+        ("settings", "path"),
+        [
+            ({"rate": {"per_second": "many"}}, "/settings/rate/per_second"),
+            ({"rate": {"per_second": -1}}, "/settings/rate/per_second"),
+            ({"rate": {"a_day": 1}}, "/settings/rate/a_day"),
+            ({"pace": {}}, "/settings/pace"),
+            ({"rate": 5}, "/settings/rate"),
+        ],
+    )
+    def test_say_which_part_is_wrong(self, shop: Source, settings: dict[str, Any], path: str):
+        answer = self.change(**settings)
+
+        assert (answer.status_code, answer.json()["code"], answer.json()["path"]) == (400, "settings_invalid", path)
