@@ -7,8 +7,14 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from cdp import pipeline
+from tests.browser.conftest import NARROW, fits
 from tests.factories.ingestion import message, track
 from tests.integration.conftest import rows
+
+# What sticks out of the window.
+WIDEST = """[...document.querySelectorAll("body *")]
+  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+  .map((one) => one.tagName + "." + one.className).slice(0, 8).join(" ")"""
 
 
 def replay_all() -> None:
@@ -56,3 +62,20 @@ class TestBadMessage:
         page.goto("/sources/why/?q=bad-1")
         expect(page.get_by_text("Stored as event")).to_be_visible()
         screenshot(page, "why")
+
+    def test_fits_a_telephone(self, log_in: Callable[..., Page], send: Callable[..., None], screenshot: Any):
+        page = log_in("engineer", viewport=NARROW)
+        send(track("Bought", userId="anna"), message(event=..., messageId="bad"))
+
+        for name, address in (("live", "live/"), ("quarantine", "quarantine/"), ("search", "quarantine/?text=bad")):
+            page.goto(f"/sources/shop/{address}")
+            screenshot(page, f"{name}-narrow")
+            assert fits(page), page.evaluate(WIDEST)
+        page.goto("/sources/shop/quarantine/")
+        page.get_by_role("link", name="track").click()
+        assert fits(page)
+        screenshot(page, "reason-narrow")
+        page.locator(".held summary").first.click()
+        page.get_by_role("link", name="Look closer").click()
+        assert fits(page)
+        screenshot(page, "message-narrow")
