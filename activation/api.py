@@ -18,6 +18,7 @@ from activation.models import Delivery, Destination, Subscription
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from consent.models import Purpose
+from ingestion.dictionary.viewing import masker_for
 from segments.models import Segment
 
 
@@ -271,25 +272,25 @@ class DeliveryViewSet(viewsets.ViewSet):
         return Response(page | {"results": DeliverySerializer(page["results"], many=True).data})
 
     @extend_schema(parameters=[OpenApiParameter("id", int, "path")], responses=DeliveryDetailSerializer)
-    def retrieve(self, _request: Request, pk: str) -> Response:
+    def retrieve(self, request: Request, pk: str) -> Response:
         """A delivery with its payload and every try."""
         found = queries.delivery(delivery_id=int(pk))
         if found is None:
             raise Http404("There is no delivery with this id.")
-        return Response(_detail(found))
+        return Response(_detail(found, request))
 
     @extend_schema(
         request=None, parameters=[OpenApiParameter("id", int, "path")], responses={202: DeliveryDetailSerializer}
     )
     @action(detail=True, methods=["post"])
-    def replay(self, _request: Request, pk: str) -> Response:
+    def replay(self, request: Request, pk: str) -> Response:
         """Send it again as the same message; consent is asked again."""
         try:
             operations.replay_delivery(delivery_id=int(pk), now=timezone.now())
         except Delivery.DoesNotExist:
             raise Http404("There is no delivery with this id.") from None
         found = queries.delivery(delivery_id=int(pk))
-        return Response(_detail(found) if found else {}, status=status.HTTP_202_ACCEPTED)
+        return Response(_detail(found, request) if found else {}, status=status.HTTP_202_ACCEPTED)
 
 
 def register(router: BaseRouter) -> None:
@@ -298,11 +299,11 @@ def register(router: BaseRouter) -> None:
     router.register("deliveries", DeliveryViewSet, basename="delivery")
 
 
-def _detail(found: DeliveryDetail) -> dict[str, Any]:
+def _detail(found: DeliveryDetail, request: Request) -> dict[str, Any]:
     attempts: Any = found.attempts
     return {
         **DeliverySerializer(found.row).data,
-        "payload": found.payload,
+        "payload": masker_for(request.user).message(found.payload),
         "consent_record": found.consent_record_id,
         "tries": AttemptSerializer(attempts, many=True).data,
     }

@@ -20,6 +20,7 @@ from activation.models import Delivery, Destination, Subscription
 from activation.verification import SNIPPETS
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
+from ingestion.dictionary.viewing import masker_for
 from segments import people
 from segments.models import Segment
 
@@ -263,7 +264,7 @@ def _described(request: HttpRequest, rows: Sequence[DeliveryRow]) -> list[tuple[
     user: Any = request.user
     if not user.may(Scope.PROFILES_READ):
         return [(row, people.Person(row.profile_id, f"Profile {row.profile_id}")) for row in rows]
-    return list(zip(rows, people.describe(row.profile_id for row in rows), strict=True))
+    return list(zip(rows, people.describe((row.profile_id for row in rows), masker=masker_for(user)), strict=True))
 
 
 @read
@@ -276,7 +277,7 @@ def delivery(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "row": row,
         "person": person,
-        "payload": found.payload if user.may(Scope.PROFILES_READ) else None,
+        "payload": masker_for(user).message(found.payload) if user.may(Scope.PROFILES_READ) else None,
         "consent_record_id": found.consent_record_id,
         "attempts": found.attempts,
         "is_due": row.next_attempt_at is not None and row.next_attempt_at <= timezone.now(),

@@ -14,6 +14,7 @@ import ingestion.api
 import ingestion.quality.api
 import ingestion.quarantine.api
 import segments.api
+from cdp.console.dictionary_api import DictionaryView
 from cdp.kernel.screens import requires
 from ingestion.live.api import LiveView
 
@@ -44,6 +45,7 @@ urlpatterns = [
     path("api/v1/", include("ingestion.quality.api")),
     path("api/v1/sources/<slug:slug>/live/", LiveView.as_view(), name="source-live"),
     path("api/v1/", include(router.urls)),
+    path("api/v1/dictionary/", DictionaryView.as_view(), name="api-dictionary"),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),
     path("admin/", admin.site.urls),

@@ -19,6 +19,8 @@ from identity import queries
 from identity.accounts import queries as account_queries
 from identity.accounts.api import MembershipSerializer
 from identity.contracts import ProfileView
+from identity.viewing import mask_profile, mask_profiles
+from ingestion.dictionary.viewing import mask_event, masker_for
 
 
 class ProfileSerializer(serializers.Serializer[ProfileView]):
@@ -68,7 +70,10 @@ def _page(name: str, child: serializers.BaseSerializer[Any]) -> Any:
 
 
 class ProfileViewSet(viewsets.ViewSet):
-    """Profiles. The id of a profile that was merged into another leads to the other."""
+    """Profiles. The id of a profile that was merged into another leads to the other.
+
+    Personal data is in clear for tokens that carry `pii:read`, masked for others.
+    """
 
     read_scope = Scope.PROFILES_READ
 
@@ -92,11 +97,12 @@ class ProfileViewSet(viewsets.ViewSet):
         size = query["page_size"]
         found = queries.search(text=query["search"], limit=size + 1, before_id=query.get("cursor"))
         page = page_of(request, found, size=size, cursor_of=lambda view: str(view.id))
-        return Response(page | {"results": ProfileSerializer(page["results"], many=True).data})
+        shown: Any = mask_profiles(page["results"], masker_for(request.user))
+        return Response(page | {"results": ProfileSerializer(shown, many=True).data})
 
     @extend_schema(parameters=[OpenApiParameter("id", int, "path")], responses=ProfileSerializer)
-    def retrieve(self, _request: Request, pk: str) -> Response:
-        return Response(ProfileSerializer(_profile(pk)).data)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(ProfileSerializer(mask_profile(_profile(pk), masker_for(request.user))).data)
 
     @extend_schema(
         parameters=[LookupQuery],
@@ -120,7 +126,7 @@ class ProfileViewSet(viewsets.ViewSet):
         profile_id = queries.lookup(kind=query["kind"], value=query["value"])
         if profile_id is None:
             raise Http404("No profile has this identifier.")
-        return Response(ProfileSerializer(_profile(str(profile_id))).data)
+        return Response(ProfileSerializer(mask_profile(_profile(str(profile_id)), masker_for(request.user))).data)
 
     @extend_schema(
         parameters=[OpenApiParameter("id", int, "path")],
@@ -146,7 +152,9 @@ class ProfileViewSet(viewsets.ViewSet):
             profile_id=_profile(pk).id, before=before, before_id=before_id, event=query.get("event"), limit=size + 1
         )
         page = page_of(request, found, size=size, cursor_of=lambda event: f"{event.ts.isoformat()}_{event.id}")
-        return Response(page | {"results": EventSerializer(page["results"], many=True).data})
+        masker = masker_for(request.user)
+        shown = [mask_event(event, masker) for event in page["results"]]
+        return Response(page | {"results": EventSerializer(shown, many=True).data})
 
 
 def register(router: BaseRouter) -> None:

@@ -18,6 +18,7 @@ from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import requires
 from consent.models import Purpose
 from ingestion import operations, queries, settings_screen
+from ingestion.dictionary.viewing import mask_event, masker_for
 from ingestion.live import screens as live_screens
 from ingestion.models import HourlyCount, Source
 from ingestion.operations import SourceError
@@ -139,7 +140,7 @@ def _page(request: HttpRequest, source: Source, *, write_key: str = "", created:
         "snippets": snippets,
         "host": settings.PUBLIC_URL,
         "chart": _chart(source, now),
-        **_live(source, now),
+        **_live(source, now, request.user),
     }
     response = render(request, "sources/source.html", context)
     if write_key:
@@ -151,17 +152,19 @@ def _page(request: HttpRequest, source: Source, *, write_key: str = "", created:
 def now_fragment(request: HttpRequest, slug: str) -> HttpResponse:
     """The counts and newest events of a source, asked for every few seconds."""
     found = get_object_or_404(Source, slug=slug)
-    return render(request, "sources/now.html", {"source": found, **_live(found, timezone.now())})
+    return render(request, "sources/now.html", {"source": found, **_live(found, timezone.now(), request.user)})
 
 
-def _live(source: Source, now: datetime) -> dict[str, Any]:
+def _live(source: Source, now: datetime, user: Any) -> dict[str, Any]:
     since = now - LIVE_SINCE
     counts = queries.counts_by_outcome(source_id=source.pk, since=since)
     stored = counts.get(HourlyCount.Outcome.STORED, 0)
+    masker = masker_for(user)
+    newest = queries.recent_events(source_id=source.pk, since=since, limit=LIVE_EVENTS) if stored else []
     return {
         "counts": counts,
         "last": queries.last_received(source_ids=[source.pk]).get(source.pk),
-        "events": queries.recent_events(source_id=source.pk, since=since, limit=LIVE_EVENTS) if stored else [],
+        "events": [mask_event(event, masker) for event in newest],
     }
 
 

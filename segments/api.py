@@ -23,6 +23,8 @@ import identity.queries
 from cdp.kernel.access.models import User
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
+from identity.viewing import mask_identifiers, mask_profile
+from ingestion.dictionary.viewing import masker_for
 from segments import operations, queries
 from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
@@ -265,7 +267,11 @@ class SegmentViewSet(
             sample=asked["sample_size"],
             breakdown=asked["breakdown"],
         )
-        profiles = identity.queries.get_profiles(ids=found.sample_ids)
+        masker = masker_for(request.user)
+        profiles = {
+            id_: mask_profile(view, masker)
+            for id_, view in identity.queries.get_profiles(ids=found.sample_ids).items()
+        }
         answer = {
             "count": found.count,
             "sample": SampleSerializer([profiles[id_] for id_ in found.sample_ids if id_ in profiles], many=True).data,
@@ -291,7 +297,8 @@ class SegmentViewSet(
         size = query["page_size"]
         found = queries.members(segment_id=segment.pk, limit=size + 1, after=query.get("cursor"))
         page = page_of(request, found, size=size, cursor_of=_member_cursor)
-        context = {"identifiers": identity.queries.identifiers_of(ids=[each.profile_id for each in page["results"]])}
+        known = identity.queries.identifiers_of(ids=[each.profile_id for each in page["results"]])
+        context = {"identifiers": mask_identifiers(known, masker_for(request.user))}
         return Response(page | {"results": MemberSerializer(page["results"], many=True, context=context).data})
 
     @extend_schema(

@@ -19,6 +19,7 @@ from cdp.kernel.errors import TributaryError
 from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import check_access, requires
 from identity import queries as identity
+from ingestion.dictionary.viewing import masker_for
 from segments import dictionary, operations, people, queries
 from segments.gallery import GALLERY
 from segments.models import Segment
@@ -105,7 +106,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     except TributaryError as error:
         return JsonResponse({"problem": error.as_dict()})
     total = identity.count_profiles()
-    sample = people.describe(found.sample_ids) if user.may(Scope.PROFILES_READ) else []
+    sample = people.describe(found.sample_ids, masker=masker_for(user)) if user.may(Scope.PROFILES_READ) else []
     answer = {
         "count": found.count,
         "total": total,
@@ -148,10 +149,12 @@ def funnel(request: HttpRequest) -> HttpResponse:
 @requires(Scope.SEGMENTS_READ)
 def suggest(request: HttpRequest) -> HttpResponse:
     """Names and values that the data holds, most frequent first."""
-    asked = request.GET
+    asked, user = request.GET, request.user
+    masker = masker_for(user)
     if asked.get("of") == "values" and asked.get("trait"):
         check_access(request, scope=Scope.PROFILES_READ)
-    key = f"segments:suggest:{hashlib.sha256(asked.urlencode().encode()).hexdigest()}"
+    words = f"{asked.urlencode()}{'' if masker.clear else '#masked'}"
+    key = f"segments:suggest:{hashlib.sha256(words.encode()).hexdigest()}"
     found = cache.get(key)
     if found is None:
         found = dictionary.suggest(
@@ -159,6 +162,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
             events=asked.getlist("event"),
             name=asked.get("property") or asked.get("trait") or "",
             now=timezone.now(),
+            masker=masker,
         )
         if found is None:
             raise Http404("Suggestions are of events, properties, traits or values.")

@@ -7,32 +7,52 @@ from typing import Any
 
 from identity import queries as identity
 from ingestion import queries as ingestion
+from ingestion.dictionary.masking import CLEAR, Masker
+from ingestion.dictionary.queries import descriptions
 
 FREQUENCY_WINDOW = timedelta(days=30)
 MOST = 100
 
 
-def suggest(*, kind: str, events: Sequence[str], name: str, now: datetime) -> list[dict[str, Any]] | None:
+def suggest(
+    *, kind: str, events: Sequence[str], name: str, now: datetime, masker: Masker = CLEAR
+) -> list[dict[str, Any]] | None:
     """`{"value", "type", "count"}` by falling frequency; `name` is the property or trait whose values are asked for.
 
-    None where `kind` is none of events, properties, traits, values.
+    Events, properties and traits come with the `description` that the data dictionary has. Values that the person
+    may not see are left out: a masked one would match nobody. None where `kind` is none of events, properties,
+    traits, values.
     """
     match kind:
         case "events":
-            return _events(now)
+            return _described(_events(now), "event", [""])
         case "properties":
-            found = _merged(found for event in events for found in ingestion.property_names(event=event, limit=MOST))
-            return sorted(found, key=lambda entry: entry["value"].startswith(ingestion.CONTEXT))
+            found = _merged(one for event in events for one in ingestion.property_names(event=event, limit=MOST))
+            found.sort(key=lambda entry: entry["value"].startswith(ingestion.CONTEXT))
+            return _described(found, "property", events)
         case "traits":
-            return _merged(identity.trait_names(limit=MOST))
-        case "values" if events:
-            return _merged(
-                found for event in events for found in ingestion.property_values(event=event, path=name, limit=MOST)
-            )
+            return _described(_merged(identity.trait_names(limit=MOST)), "trait", [""])
         case "values":
-            return _merged(identity.trait_values(trait=name, limit=MOST))
+            return [] if _is_hidden(events, name, masker) else _values(events, name)
         case _:
             return None
+
+
+def _values(events: Sequence[str], name: str) -> list[dict[str, Any]]:
+    if not events:
+        return _merged(identity.trait_values(trait=name, limit=MOST))
+    return _merged(one for event in events for one in ingestion.property_values(event=event, path=name, limit=MOST))
+
+
+def _described(found: list[dict[str, Any]], kind: str, events: Sequence[str]) -> list[dict[str, Any]]:
+    known = descriptions(kind=kind, events=events)
+    return [one | ({"description": known[one["value"]]} if one["value"] in known else {}) for one in found]
+
+
+def _is_hidden(events: Sequence[str], name: str, masker: Masker) -> bool:
+    """Whether values of this trait or property are masked for the person who asks."""
+    places = [("property", event) for event in events] or [("trait", "")]
+    return any(masker.value(kind, event, name, "Probe 1") != "Probe 1" for kind, event in places)
 
 
 def _events(now: datetime) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from datetime import datetime
 from cdp.kernel.screens import Page, take_page
 from identity import queries as identity
 from identity.contracts import ProfileView
+from identity.viewing import mask_profile
+from ingestion.dictionary.masking import Masker
 from segments import queries
 from segments.contracts import Member, TransitionView
 from segments.models import Segment, Transition
@@ -37,11 +39,13 @@ class Move:
     cause: str
 
 
-def describe(ids: Iterable[int]) -> list[Person]:
+def describe(ids: Iterable[int], *, masker: Masker) -> list[Person]:
     """These profiles in this order; one that has just been merged away keeps its place, with its number as name."""
     wanted = list(ids)
     found = identity.get_profiles(ids=wanted)
-    return [_person(found[id_]) if id_ in found else Person(id_, f"Profile {id_}") for id_ in wanted]
+    return [
+        _person(mask_profile(found[id_], masker)) if id_ in found else Person(id_, f"Profile {id_}") for id_ in wanted
+    ]
 
 
 def _person(view: ProfileView) -> Person:
@@ -50,14 +54,14 @@ def _person(view: ProfileView) -> Person:
     return Person(view.id, view.display_name, detail, view.identifiers)
 
 
-def members_page(segment: Segment, *, text: str, after: str, size: int) -> Page[MemberLine]:
+def members_page(segment: Segment, *, text: str, after: str, size: int, masker: Masker) -> Page[MemberLine]:
     """The newest members first; with `text`, those of the members that a search for it finds."""
     found = None
     if text:
         found = [view.id for view in identity.search(text=text, limit=MOST_FOUND)]
     rows = queries.members(segment_id=segment.pk, limit=size + 1, after=_read_key(after), profile_ids=found)
     page = take_page(rows, key=_key, size=size)
-    people = describe(member.profile_id for member in page.items)
+    people = describe((member.profile_id for member in page.items), masker=masker)
     lines = [MemberLine(person, member.entered_at) for person, member in zip(people, page.items, strict=True)]
     return Page(items=lines, next=page.next)
 
@@ -76,9 +80,9 @@ def _read_key(text: str) -> tuple[datetime, int] | None:
     return key if key[0].tzinfo and abs(key[1]) < 2**63 else None
 
 
-def latest_moves(segment: Segment, *, limit: int) -> list[Move]:
+def latest_moves(segment: Segment, *, limit: int, masker: Masker) -> list[Move]:
     rows = queries.transitions(segment_id=segment.pk, limit=limit)
-    people = describe(row.profile_id for row in rows)
+    people = describe((row.profile_id for row in rows), masker=masker)
     return [_move(person, row) for person, row in zip(people, rows, strict=True)]
 
 

@@ -14,6 +14,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
 from identity import queries as identity
+from ingestion.dictionary.viewing import masker_for
 from segments import operations, people, queries, reading
 from segments.contracts import SegmentOverview, TrendDay
 from segments.errors import SegmentInUseError
@@ -65,7 +66,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     days = RANGES[1] if request.GET.get("days") == str(RANGES[1]) else RANGES[0]
     trend = queries.trend(segment_id=found.pk, days=days, now=timezone.now())
     context = {
-        **_live(found, trend),
+        **_live(found, trend, user),
         "sentence": queries.segment_sentence(found),
         "days": days,
         "ranges": RANGES,
@@ -84,7 +85,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "segments/detail.html", context)
 
 
-def _live(found: Segment, trend: Sequence[TrendDay]) -> dict[str, Any]:
+def _live(found: Segment, trend: Sequence[TrendDay], user: Any) -> dict[str, Any]:
     """The numbers and the feed, which the page asks for again every few seconds."""
     everybody = identity.count_profiles()
     return {
@@ -93,7 +94,7 @@ def _live(found: Segment, trend: Sequence[TrendDay]) -> dict[str, Any]:
         "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
         "left": sum(day.left for day in trend[-WEEK_DAYS:]),
         "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
-        "moves": people.latest_moves(found, limit=FEED),
+        "moves": people.latest_moves(found, limit=FEED, masker=masker_for(user)),
     }
 
 
@@ -114,7 +115,7 @@ def status(request: HttpRequest, slug: str) -> HttpResponse:
 def feed(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment, slug=slug)
     trend = queries.trend(segment_id=found.pk, days=WEEK_DAYS, now=timezone.now())
-    return render(request, "segments/live.html", _live(found, trend))
+    return render(request, "segments/live.html", _live(found, trend, request.user))
 
 
 @requires(Scope.PROFILES_READ)
@@ -126,7 +127,9 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
 def _members(request: HttpRequest, found: Segment) -> dict[str, Any]:
     text = request.GET.get("q", "").strip()[:200]
     after = request.GET.get("after", "")
-    return {"q": text, "after": after, "page": people.members_page(found, text=text, after=after, size=MEMBERS_PAGE)}
+    masker = masker_for(request.user)
+    page = people.members_page(found, text=text, after=after, size=MEMBERS_PAGE, masker=masker)
+    return {"q": text, "after": after, "page": page}
 
 
 @require_POST

@@ -33,6 +33,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
     ("Pipeline", "Sources", "login-2", "sources:list", Scope.EVENTS_READ, ("sources:",)),
     ("Pipeline", "Alerts", "bell", "alerts:list", Scope.EVENTS_READ, ("alerts:",)),
+    ("Pipeline", "Dictionary", "book-2", "console:dictionary", Scope.EVENTS_READ, ("console:dictionary",)),
     ("Pipeline", "Destinations", "send", "destinations:list", Scope.SEGMENTS_READ, ("destinations:",)),
     ("Pipeline", "Deliveries", "truck-delivery", "destinations:deliveries", Scope.SEGMENTS_READ, ()),
     ("Developers", "API docs", "api", "api-docs", Scope.SEGMENTS_READ, ("api-docs",)),

@@ -11,6 +11,7 @@ from cdp.console import overview
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import requires
 from ingestion import queries as ingestion
+from ingestion.dictionary.viewing import masker_for
 
 CHART_DAYS = 30
 
@@ -22,13 +23,13 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "console/no_role.html")
     steps = overview.read_steps()
     unfinished = not all(step.done for step in steps)
-    return render(request, "console/home.html", {"steps": steps if unfinished else [], **_live()})
+    return render(request, "console/home.html", {"steps": steps if unfinished else [], **_live(user)})
 
 
 @requires(Scope.SEGMENTS_READ)
 def live(request: HttpRequest) -> HttpResponse:
     """The parts that the home screen asks for every few seconds."""
-    return render(request, "console/home_live.html", _live())
+    return render(request, "console/home_live.html", _live(request.user))
 
 
 @requires(Scope.SEGMENTS_READ)
@@ -44,12 +45,12 @@ def events_chart(request: HttpRequest) -> HttpResponse:
     return render(request, "console/home_chart.html", {"chart": chart, "total": total, "days": CHART_DAYS})
 
 
-def _live() -> dict[str, Any]:
+def _live(user: Any) -> dict[str, Any]:
     now = timezone.now()
     sources = overview.read_sources(now=now)
     return {
         "numbers": overview.read_numbers(now=now),
-        "feed": overview.read_feed(),
+        "feed": overview.read_feed(masker=masker_for(user)),
         "segments": overview.read_segments(),
         "sources": sources,
         "quiet_since": now - timedelta(days=1),

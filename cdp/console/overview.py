@@ -12,7 +12,9 @@ from django.utils import timezone
 from activation import queries as activation
 from activation.models import Destination
 from identity import queries as identities
+from identity.viewing import mask_profile
 from ingestion import queries as ingestion
+from ingestion.dictionary.masking import Masker
 from ingestion.models import EventName, Source
 from segments.models import Segment, SegmentVersion
 
@@ -133,17 +135,18 @@ _MOVEMENTS = """
 """
 
 
-def read_feed(*, limit: int = FEED_SIZE) -> list[Movement]:
+def read_feed(*, masker: Masker, limit: int = FEED_SIZE) -> list[Movement]:
     """The newest entries, exits and publications over all segments, newest first."""
-    lines = sorted(chain(_movements(limit), _publications(limit)), key=lambda line: line.at, reverse=True)
+    lines = sorted(chain(_movements(limit, masker), _publications(limit)), key=lambda line: line.at, reverse=True)
     return lines[:limit]
 
 
-def _movements(limit: int) -> list[Movement]:
+def _movements(limit: int, masker: Masker) -> list[Movement]:
     with connection.cursor() as cursor:
         cursor.execute(_MOVEMENTS, [limit])
         rows = cursor.fetchall()
-    people = identities.get_profiles(ids={row[4] for row in rows})
+    found = identities.get_profiles(ids={row[4] for row in rows})
+    people = {id_: mask_profile(view, masker) for id_, view in found.items()}
     return [
         Movement(at, kind, segment, slug, id_, people[id_].display_name if id_ in people else f"Profile {id_}")
         for at, kind, segment, slug, id_ in rows

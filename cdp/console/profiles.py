@@ -16,7 +16,9 @@ from cdp.kernel.screens import after_param, requires, take_page
 from identity import queries as identities
 from identity.accounts import queries as accounts
 from identity.contracts import ProfileView
+from identity.viewing import mask_profile, mask_profiles
 from ingestion import queries as ingestion
+from ingestion.dictionary.viewing import mask_event, masker_for
 from segments import queries as segments
 
 PAGE = 50
@@ -33,7 +35,7 @@ def profiles(request: HttpRequest) -> HttpResponse:
     context = {
         "q": text,
         "after": after,
-        "page": take_page(found, key=lambda profile: profile.id, size=PAGE),
+        "page": take_page(mask_profiles(found, masker_for(request.user)), key=lambda profile: profile.id, size=PAGE),
         "total": None if text else identities.count_profiles(),
     }
     return render(request, "console/profiles.html", context)
@@ -44,7 +46,8 @@ def search(request: HttpRequest) -> HttpResponse:
     """The answers under the search field, as one types."""
     text = request.GET.get("q", "").strip()[:200]
     found = identities.search(text=text, limit=ANSWERS) if text else []
-    return render(request, "console/search_results.html", {"q": text, "profiles": found})
+    shown = mask_profiles(found, masker_for(request.user))
+    return render(request, "console/search_results.html", {"q": text, "profiles": shown})
 
 
 @requires(Scope.PROFILES_READ)
@@ -53,14 +56,17 @@ def profile(request: HttpRequest, profile_id: int) -> HttpResponse:
     if view.id != profile_id:
         return redirect("console:profile", view.id)
     may: Any = request.user
+    masker = masker_for(may)
+    shown = mask_profile(view, masker)
     now = timezone.now()
     sources = customer.source_names()
     counts = ingestion.event_counts_of_profile(profile_id=view.id) if may.may(Scope.EVENTS_READ) else {}
     context = {
-        "profile": view,
+        "profile": shown,
+        "masked": not masker.clear,
         "identifier_icons": customer.IDENTIFIER_ICONS,
-        "traits": customer.list_traits(profile=view, sources=sources),
         "accounts": accounts.accounts_of(profile_id=view.id),
+        "traits": customer.list_traits(profile=shown, sources=sources),
         "memberships": segments.segments_of_profile(profile_id=view.id),
         "deliveries": activation.deliveries(profile_id=view.id, limit=DELIVERIES),
         "answers": customer.list_answers(profile_id=view.id, now=now) if may.may(Scope.CONSENT_READ) else None,
@@ -90,7 +96,8 @@ def _timeline(request: HttpRequest, profile_id: int, sources: dict[int, str]) ->
         profile_id=profile_id, before=before, before_id=before_id, event=event, limit=EVENTS + 1
     )
     page = take_page(found, key=lambda one: f"{one.ts.isoformat()}~{one.id}", size=EVENTS)
-    lines = [customer.read_event(one, sources=sources) for one in page]
+    masker = masker_for(request.user)
+    lines = [customer.read_event(mask_event(one, masker), sources=sources) for one in page]
     return {
         "profile_id": profile_id,
         "event": event or "",

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from cdp.console import account, accounts, home, profiles, why
+from cdp.console import account, accounts, dictionary, home, profiles, why
 
 app_name = "console"
 urlpatterns = [
@@ -16,6 +16,9 @@ urlpatterns = [
     path("accounts/", accounts.accounts, name="group-accounts"),
     path("accounts/<int:account_id>/", accounts.account, name="group-account"),
     path("sources/why/", why.why, name="why"),
+    path("dictionary/", dictionary.dictionary, name="dictionary"),
+    path("dictionary/entry/", dictionary.entry, name="dictionary-entry"),
+    path("dictionary/export/", dictionary.export, name="dictionary-export"),
     path("profiles/", profiles.profiles, name="profiles"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),

@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ingestion.dictionary.masking import mask as mask_value
+
 register = template.Library()
 
 _STEPS = ((timedelta(minutes=1), 1, "s"), (timedelta(hours=1), 60, "min"), (timedelta(days=1), 3_600, "h"))
@@ -97,6 +99,16 @@ def number(value: float | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """`0.123` as `12%`; a little as `<1%`, nearly all as `>99%`."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.01 or 0.99 < share < 1:
+        return "<1%" if share < 0.5 else ">99%"
+    return f"{share:.0%}"
+
+
+@register.filter
 def short_number(value: float | None) -> str:
     """`12,345` as `12.3k`, for places with little room; below ten thousand as it is."""
     if value is None:
@@ -145,6 +157,12 @@ def value_text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value_text(one) for one in value) or "–"
     return "–" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def mask(value: Any, pii: str) -> Any:
+    """A value as those see it who may not see it: `{{ address|mask:"contact" }}`."""
+    return mask_value(value, pii)
 
 
 @register.filter

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import redis
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,8 @@ from django.urls import path
 
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import requires
+from ingestion.dictionary.masking import Masker
+from ingestion.dictionary.viewing import mask_changes, masker_for
 from ingestion.live import feed
 from ingestion.live.feed import Entry
 from ingestion.models import Source
@@ -71,8 +74,23 @@ def _shown(request: HttpRequest, source: Source) -> dict[str, Any]:
     except redis.RedisError:
         return {"rows": [], "cursor": after, "rate": None, "down": True}
     asked = wanted(request.GET)
-    rows = [(entry, readable(entry.payload.encode())) for entry in reversed(came) if asked.takes(entry)]
+    masker = masker_for(request.user)
+    rows = [
+        (_masked(entry, masker), masker.text(readable(entry.payload.encode())))
+        for entry in reversed(came)
+        if asked.takes(entry)
+    ]
     return {"rows": rows, "cursor": came[-1].id if came else after, "rate": rate, "labels": LABELS}
+
+
+def _masked(entry: Entry, masker: Masker) -> Entry:
+    if masker.clear:
+        return entry
+    return msgspec.structs.replace(
+        entry,
+        people=[(kind, masker.identifiers({kind: value})[kind]) for kind, value in entry.people],
+        changes=mask_changes(entry.changes, event=entry.event, masker=masker),
+    )
 
 
 urlpatterns = [

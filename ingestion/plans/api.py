@@ -1,5 +1,6 @@
 """`/api/v1/sources/{slug}/plan/`: read, edit, infer, try and publish a tracking plan; see what violates it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from rest_framework.views import APIView
 
 from cdp.kernel.access.models import User
 from cdp.kernel.access.roles import Scope
+from ingestion.dictionary.viewing import masker_for
 from ingestion.models import Source
 from ingestion.plans import operations, queries
 from ingestion.plans.contracts import Kind
@@ -339,7 +341,9 @@ class SamplesView(_View):
         group = ViolationGroup.objects.filter(source=self.source(), pk=group_id).first()
         if group is None:
             raise Http404
-        return Response({"results": ViolationSampleSerializer(queries.samples(group=group), many=True).data})
+        masker = masker_for(self.request.user)
+        shown = [replace(one, payload=masker.message(one.payload)) for one in queries.samples(group=group)]
+        return Response({"results": ViolationSampleSerializer(shown, many=True).data})
 
 
 class AllowView(_View):

@@ -1,11 +1,12 @@
 """The quarantine of a source: its reasons, the messages of one, a fix tried and replayed, one message mended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -17,10 +18,12 @@ from cdp.kernel.access.roles import Scope
 from cdp.kernel.errors import TributaryError
 from cdp.kernel.screens import after_param, requires, take_page
 from cdp.kernel.tasks import send_on_commit
+from ingestion.dictionary.masking import Masker
+from ingestion.dictionary.viewing import masker_for
 from ingestion.models import Source
 from ingestion.people import hashes_of_anyone
 from ingestion.quarantine import check, operations, queries
-from ingestion.quarantine.contracts import Criteria
+from ingestion.quarantine.contracts import Criteria, Example
 from ingestion.quarantine.errors import FixError, QuarantineError
 from ingestion.quarantine.fix import CONVERSIONS, Steps, read_steps
 from ingestion.quarantine.models import QuarantinedMessage, Reason, Replay
@@ -97,7 +100,13 @@ def try_fix(request: HttpRequest, slug: str, reason_id: int) -> HttpResponse:
         tried = check.preview(source=found.source, criteria=Criteria(reason=found.pk), steps=steps)
     except QuarantineError as error:
         return render(request, "sources/quarantine/preview.html", {"error": error}, status=422)
-    return render(request, "sources/quarantine/preview.html", {"preview": tried, "steps": steps})
+    masker = masker_for(request.user)
+    shown = replace(tried, examples=[_masked(one, masker) for one in tried.examples])
+    return render(request, "sources/quarantine/preview.html", {"preview": shown, "steps": steps})
+
+
+def _masked(example: Example, masker: Masker) -> Example:
+    return replace(example, before=masker.text(example.before), after=masker.text(example.after))
 
 
 @requires(Scope.SOURCES_WRITE)
@@ -146,7 +155,10 @@ def message(request: HttpRequest, slug: str, message_id: int) -> HttpResponse:
     found = get_object_or_404(
         QuarantinedMessage.objects.select_related("source", "reason"), pk=message_id, source__slug=slug
     )
-    text, problem = check.readable(bytes(found.payload if found.edited is None else found.edited)), None
+    masker = masker_for(request.user)
+    text, problem = masker.text(check.readable(bytes(found.payload if found.edited is None else found.edited))), None
+    if request.method == "POST" and not masker.clear:
+        raise PermissionDenied("Only somebody who may see personal data can mend a message.")
     if request.method == "POST" and found.state == State.HELD:
         text = request.POST.get("payload", "")
         problem = _mend(found, text)
@@ -160,7 +172,7 @@ def message(request: HttpRequest, slug: str, message_id: int) -> HttpResponse:
     context = {
         "source": found.source,
         "message": found,
-        "original": check.readable(bytes(found.payload)),
+        "original": masker.text(check.readable(bytes(found.payload))),
         "text": text,
         "problem": problem,
     }
@@ -224,7 +236,8 @@ def _messages(request: HttpRequest, criteria: Criteria) -> dict[str, Any]:
     after = after_param(request)
     shown = rows.filter(pk__lt=after) if after is not None else rows
     page = take_page(shown.order_by("-pk")[: PAGE + 1], key=lambda row: row.pk, size=PAGE)
-    items = [(row, check.readable(bytes(row.payload))) for row in page]
+    masker = masker_for(request.user)
+    items = [(row, masker.text(check.readable(bytes(row.payload)))) for row in page]
     return {"page": page, "items": items, "total": rows.count(), "criteria": _packed(criteria)}
 
 

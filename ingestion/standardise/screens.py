@@ -14,6 +14,8 @@ from django.views.decorators.http import require_POST
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.errors import TributaryError
 from cdp.kernel.screens import requires
+from ingestion.dictionary.masking import Masker
+from ingestion.dictionary.viewing import masker_for
 from ingestion.models import Source
 from ingestion.standardise import forms, operations, queries
 from ingestion.standardise.models import StandardRule
@@ -31,7 +33,8 @@ def standardise(request: HttpRequest, slug: str) -> HttpResponse:
     rules = queries.rules_of(source)
     seen = queries.seen_fields(source=source, now=timezone.now())
     ruled = {(row.of, row.field) for row in rules}
-    fields = [_seen_row(source, one, ruled=(one.of, one.field) in ruled) for one in seen]
+    masker = masker_for(request.user)
+    fields = [_seen_row(source, one, masker, ruled=(one.of, one.field) in ruled) for one in seen]
     context = {
         "source": source,
         "suggested": [row for row in fields if row["suggestion"] and not row["ruled"]],
@@ -63,17 +66,22 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value).replace("_", " ")
 
 
-def _seen_row(source: Source, seen: queries.SeenField, *, ruled: bool) -> dict[str, Any]:
+def _seen_row(source: Source, seen: queries.SeenField, masker: Masker, *, ruled: bool) -> dict[str, Any]:
     query = {"of": seen.of, "event": seen.event, "field": seen.field}
     if seen.suggestion:
         query |= {"kind": seen.suggestion.kind, "options": json.dumps(seen.suggestion.options)}
     return {
         "seen": seen,
+        "values": [(_shown(masker, seen, value), count) for value, count in seen.shown],
         "ruled": ruled,
         "suggestion": seen.suggestion,
         "label": LABELS[seen.suggestion.kind] if seen.suggestion else "",
         "url": f"{reverse('sources:standardise-new', args=[source.slug])}?{urlencode(query)}",
     }
+
+
+def _shown(masker: Masker, seen: queries.SeenField, value: Any) -> Any:
+    return masker.value("trait" if seen.of == "traits" else "property", seen.event, seen.field, value)
 
 
 # --- The editor ---------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class TestStandardise:
         expect(page.locator("#preview")).to_contain_text("Germany")
         expect(page.locator("#preview")).to_contain_text("DE")
         screenshot(page, "standardise-editor")
+        page.wait_for_load_state("networkidle")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("#rules")).to_contain_text("shipping.country")
 
@@ -42,12 +43,13 @@ class TestStandardise:
         page.goto("/sources/shop/standardise/new/")
 
         page.get_by_label("Field", exact=True).fill("sex")
-        page.keyboard.press("Tab")
+        expect(page.locator("#preview")).to_contain_text("cannot be read")
         page.get_by_label("What to do").select_option("mapping")
         page.get_by_label("m stands for").fill("male")
         page.get_by_label("w stands for").fill("female")
         expect(page.locator("#preview")).to_contain_text("female")
         screenshot(page, "standardise-table")
+        page.wait_for_load_state("networkidle")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("#rules")).to_contain_text("2 values")
 

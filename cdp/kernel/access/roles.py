@@ -6,6 +6,7 @@ from enum import StrEnum
 class Scope(StrEnum):
     PROFILES_READ = "profiles:read"
     EVENTS_READ = "events:read"
+    PII_READ = "pii:read"
     SEGMENTS_READ = "segments:read"
     SEGMENTS_WRITE = "segments:write"
     SOURCES_WRITE = "sources:write"
@@ -25,12 +26,13 @@ class Role(StrEnum):
     PRIVACY_OFFICER = "privacy officer"
 
 
+# An analyst counts and compares; whom they see is masked (ingestion.dictionary.masking).
 _READ = frozenset({Scope.PROFILES_READ, Scope.EVENTS_READ, Scope.SEGMENTS_READ})
 
 ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
-    Role.MARKETER: _READ | {Scope.SEGMENTS_WRITE, Scope.ACTIVATION_WRITE},
+    Role.MARKETER: _READ | {Scope.PII_READ, Scope.SEGMENTS_WRITE, Scope.ACTIVATION_WRITE},
     Role.ANALYST: _READ,
-    Role.ENGINEER: _READ | {Scope.SOURCES_WRITE, Scope.ACTIVATION_WRITE},
-    Role.PRIVACY_OFFICER: _READ | {Scope.CONSENT_READ, Scope.CONSENT_WRITE},
+    Role.ENGINEER: _READ | {Scope.PII_READ, Scope.SOURCES_WRITE, Scope.ACTIVATION_WRITE},
+    Role.PRIVACY_OFFICER: _READ | {Scope.PII_READ, Scope.CONSENT_READ, Scope.CONSENT_WRITE},
 }
