@@ -42,10 +42,19 @@ class TestAddSource:
 
 class TestAddToken:
     def test_prints_a_token_with_those_scopes_only(self):
-        token = say("add_token", "dashboard", scopes="profiles:read, segments:read")
+        token = say("add_token", "dashboard", scopes="sources:write, activation:write")
 
         row = ApiToken.objects.get(digest=ApiToken.digest_of(token))
-        assert (row.name, row.scopes) == ("dashboard", ["profiles:read", "segments:read"])
+        assert (row.name, row.scopes) == ("dashboard", ["activation:write", "sources:write"])
+
+    def test_shows_personal_data_to_those_who_read_people_unless_masked(self):
+        clear = ApiToken.objects.get(digest=ApiToken.digest_of(say("add_token", "a", scopes="profiles:read")))
+        masked = ApiToken.objects.get(
+            digest=ApiToken.digest_of(say("add_token", "b", scopes="profiles:read", masked=True))
+        )
+
+        assert clear.scopes == ["pii:read", "profiles:read"]
+        assert masked.scopes == ["profiles:read"]
 
     @pytest.mark.parametrize("scopes", ["everything", "profiles:read,write", " , "])
     def test_refuses_scopes_that_do_not_exist(self, scopes):

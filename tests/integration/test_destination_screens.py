@@ -359,14 +359,14 @@ class TestDeliveries:
 
 
 class TestDelivery:
-    def test_shows_message_headers_and_every_try(self, analyst, receiver):
+    def test_shows_message_headers_and_every_try(self, marketer, receiver):
         receiver.replies = [Reply(503, body=b"come back later")]
         now = timezone.now()
         delivery = owe(make_subscription(make_destination(receiver.url)), now=now)[0]
         for after in (timedelta(), timedelta(days=1)):
             operations.deliver_due(now=now + after)
 
-        page = analyst.get(f"/deliveries/{delivery.pk}/")
+        page = marketer.get(f"/deliveries/{delivery.pk}/")
 
         assert [attempt.status for attempt in page.context["attempts"]] == [503, 200]
         assert "come back later" in text_of(page)

@@ -45,7 +45,7 @@ def client(*scopes: str) -> APIClient:
 
 @pytest.fixture
 def writer() -> APIClient:
-    return client("segments:read", "segments:write")
+    return client("segments:read", "segments:write", "pii:read")
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ class TestPreview:
     def test_counts_and_shows_people(self, anna: int) -> None:
         make.make_profile({"country": "FR"})
 
-        answer = client("segments:read").post(URL + "preview/", {"definition": GERMAN})
+        answer = client("segments:read", "pii:read").post(URL + "preview/", {"definition": GERMAN})
 
         assert answer.status_code == 200, answer.data
         body = answer.json()
