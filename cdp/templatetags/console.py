@@ -99,16 +99,6 @@ def number(value: float | None) -> str:
 
 
 @register.filter
-def percent(share: float | None) -> str:
-    """`0.123` as `12%`; a little as `<1%`, nearly all as `>99%`."""
-    if share is None:
-        return "–"
-    if 0 < share < 0.01 or 0.99 < share < 1:
-        return "<1%" if share < 0.5 else ">99%"
-    return f"{share:.0%}"
-
-
-@register.filter
 def short_number(value: float | None) -> str:
     """`12,345` as `12.3k`, for places with little room; below ten thousand as it is."""
     if value is None:
