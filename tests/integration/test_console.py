@@ -16,6 +16,7 @@ from consent.models import Purpose
 from consent.operations import record_consent
 from identity.models import ProfileAlias
 from ingestion import operations
+from ingestion.dictionary.masking import CLEAR
 from ingestion.models import Source
 from segments.models import Membership, Segment, SegmentVersion, Transition
 from tests.factories.access import PASSWORD, make_user
@@ -216,7 +217,7 @@ class TestHome:
         make_transition(segment, profile_id)
         make_transition(segment, profile_id, kind="left", number=2)
 
-        feed = overview.read_feed()
+        feed = overview.read_feed(masker=CLEAR)
 
         assert [(line.name, line.kind, line.segment) for line in feed] == [
             ("Anna Smith", "entered", "Lapsed big spenders"),
@@ -230,7 +231,7 @@ class TestHome:
             make_transition(segment, number, cause="definition", number=number)
         SegmentVersion.objects.create(segment=segment, number=1, definition={}, created_at=timezone.now())
 
-        assert [(line.kind, line.segment) for line in overview.read_feed()] == [("published", "Buyers")]
+        assert [(line.kind, line.segment) for line in overview.read_feed(masker=CLEAR)] == [("published", "Buyers")]
 
     def test_marks_what_was_quarantined(self, log_in, accept):
         accept({"type": "track"}, now=timezone.now())
@@ -271,7 +272,7 @@ def _only_profile() -> int:
 
 class TestProfiles:
     def test_empty_says_where_profiles_come_from(self, log_in):
-        assert "No profiles yet" in page(log_in(Role.ANALYST), "console:profiles")
+        assert "No profiles yet" in page(log_in(Role.MARKETER), "console:profiles")
 
     @pytest.mark.parametrize("text", ["anna@example.org", "ANNA@example.org", "anna@", "nna Smi", "u-1"])
     def test_are_found_by_identifier_beginning_or_name(self, log_in, accept, text: str):
@@ -281,23 +282,23 @@ class TestProfiles:
         )
         drain_all()
 
-        shown = page(log_in(Role.ANALYST), "console:profiles", q=text)
+        shown = page(log_in(Role.MARKETER), "console:profiles", q=text)
 
         assert "Anna Smith" in shown
         assert "Bert Jones" not in shown
 
     def test_that_do_not_match_say_how_to_search(self, log_in):
-        assert "Nobody matches" in page(log_in(Role.ANALYST), "console:profiles", q="zzz")
+        assert "Nobody matches" in page(log_in(Role.MARKETER), "console:profiles", q="zzz")
 
     def test_a_search_is_shown_as_text(self, log_in):
-        shown = page(log_in(Role.ANALYST), "console:profiles", q="<script>alert(1)</script>")
+        shown = page(log_in(Role.MARKETER), "console:profiles", q="<script>alert(1)</script>")
 
         assert "<script>alert" not in shown
 
     def test_come_in_pages_that_miss_nobody(self, log_in, accept):
         accept(*(identify(userId=f"u-{number}", traits={"name": f"Person {number:03}"}) for number in range(120)))
         drain_all()
-        client = log_in(Role.ANALYST)
+        client = log_in(Role.MARKETER)
         seen, address = set(), "/profiles/"
 
         while address:
@@ -310,19 +311,19 @@ class TestProfiles:
 
     @pytest.mark.parametrize("after", ["nonsense", "-1", "9" * 40, "٣"])
     def test_a_nonsense_page_is_the_first(self, log_in, after: str):
-        page(log_in(Role.ANALYST), "console:profiles", after=after)
+        page(log_in(Role.MARKETER), "console:profiles", after=after)
 
     def test_are_suggested_as_one_types(self, log_in, accept):
         accept(identify(userId="u-1", traits={"name": "Anna Smith"}))
         drain_all()
-        client = log_in(Role.ANALYST)
+        client = log_in(Role.MARKETER)
 
         assert "Anna Smith" in page(client, "console:search", q="anna")
         assert "Nobody matches" in page(client, "console:search", q="zzz")
         assert page(client, "console:search", q="").strip() == ""
 
     def test_list_takes_as_many_queries_for_many_as_for_one(self, log_in, accept):
-        client = log_in(Role.ANALYST)
+        client = log_in(Role.MARKETER)
         accept(identify(userId="u-0"))
         drain_all()
         little = queries_of(client, "/profiles/")
@@ -362,13 +363,13 @@ def anna(accept) -> int:
 
 class TestProfile:
     def test_shows_who_it_is_and_where_each_trait_came_from(self, log_in, anna: int):
-        shown = page(log_in(Role.ANALYST), "console:profile", anna)
+        shown = page(log_in(Role.MARKETER), "console:profile", anna)
 
         for text in ("Anna Smith", "anna@example.org", "u-1", "a-1", "Graz", "vip", "Shop · "):
             assert text in shown
 
     def test_tells_its_events_with_what_matters_in_them(self, log_in, anna: int):
-        shown = page(log_in(Role.ANALYST), "console:profile", anna)
+        shown = page(log_in(Role.MARKETER), "console:profile", anna)
 
         assert "Order Completed" in shown
         assert "59.90 EUR" in shown
@@ -376,7 +377,7 @@ class TestProfile:
         assert shown.index("Page Viewed") < shown.index('story-name">Order Completed')
 
     def test_timeline_is_filtered_by_event(self, log_in, anna: int):
-        client = log_in(Role.ANALYST)
+        client = log_in(Role.MARKETER)
 
         shown = page(client, "console:profile-events", anna, event="Order Completed")
 
@@ -394,7 +395,7 @@ class TestProfile:
             now=start,
         )
         drain_all(start)
-        client = log_in(Role.ANALYST)
+        client = log_in(Role.MARKETER)
         seen: list[str] = []
         query: dict[str, str] = {}
 
@@ -409,7 +410,7 @@ class TestProfile:
 
     @pytest.mark.parametrize("before", ["nonsense", "2026-13-45T00:00:00Z", "2026-01-01T00:00:00"])
     def test_a_nonsense_instant_is_the_beginning(self, log_in, anna: int, before: str):
-        assert "Order Completed" in page(log_in(Role.ANALYST), "console:profile-events", anna, before=before)
+        assert "Order Completed" in page(log_in(Role.MARKETER), "console:profile-events", anna, before=before)
 
     def test_shows_segments_and_deliveries(self, log_in, anna: int):
         segment = make_segment("weekly-regulars")
@@ -452,7 +453,7 @@ class TestProfile:
     def test_an_absorbed_id_leads_to_the_profile_that_absorbed_it(self, log_in, anna: int):
         ProfileAlias.objects.create(profile_id=anna + 1000, canonical_id=anna, merged_at=timezone.now())
 
-        response = log_in(Role.ANALYST).get(reverse("console:profile", args=[anna + 1000]))
+        response = log_in(Role.MARKETER).get(reverse("console:profile", args=[anna + 1000]))
 
         assert response.status_code == 302
         assert response["Location"] == reverse("console:profile", args=[anna])
@@ -461,7 +462,7 @@ class TestProfile:
         accept(identify(traits={"name": "<img src=x onerror=alert(1)>", "</script>": "<b>"}))
         drain_all()
 
-        shown = page(log_in(Role.ANALYST), "console:profile", _only_profile())
+        shown = page(log_in(Role.MARKETER), "console:profile", _only_profile())
 
         assert "<img src=x" not in shown
         assert "&lt;img src=x" in shown
