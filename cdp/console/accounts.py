@@ -1,5 +1,7 @@
 """The accounts that people belong to, and the page of one."""
 
+from dataclasses import replace
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -7,6 +9,8 @@ from cdp.console import customer
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
 from identity.accounts import queries
+from identity.viewing import mask_profile
+from ingestion.dictionary.viewing import masker_for
 
 PAGE = 50
 
@@ -31,7 +35,11 @@ def account(request: HttpRequest, account_id: int) -> HttpResponse:
     if view is None:
         raise Http404("There is no account with this id.")
     after = after_param(request)
-    found = queries.members(account_id=view.id, limit=PAGE + 1, after_id=after or 0)
+    masker = masker_for(request.user)
+    found = [
+        replace(member, profile=mask_profile(member.profile, masker))
+        for member in queries.members(account_id=view.id, limit=PAGE + 1, after_id=after or 0)
+    ]
     context = {
         "account": view,
         "after": after,

@@ -1,5 +1,6 @@
 """`/api/v1/accounts/`: the accounts that `group` messages tell of, and who belongs to them. R: F7"""
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404
@@ -14,6 +15,8 @@ from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from identity.accounts import queries
 from identity.accounts.contracts import AccountView
+from identity.viewing import mask_profile
+from ingestion.dictionary.viewing import masker_for
 
 
 class AccountSerializer(serializers.Serializer[AccountView]):
@@ -88,7 +91,9 @@ class AccountViewSet(viewsets.ViewSet):
         size = query["page_size"]
         found = queries.members(account_id=_account(pk).id, limit=size + 1, after_id=query["cursor"])
         page = page_of(request, found, size=size, cursor_of=lambda member: str(member.profile.id))
-        return Response(page | {"results": AccountMemberSerializer(page["results"], many=True).data})
+        masker = masker_for(request.user)
+        shown: Any = [replace(one, profile=mask_profile(one.profile, masker)) for one in page["results"]]
+        return Response(page | {"results": AccountMemberSerializer(shown, many=True).data})
 
 
 def register(router: BaseRouter) -> None:

@@ -1,5 +1,6 @@
 """`/api/v1/quarantine/`: find what could not be taken in, try a fix, replay, discard."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from rest_framework.routers import BaseRouter
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from cdp.kernel.tasks import send_on_commit
+from ingestion.dictionary.masking import Masker
+from ingestion.dictionary.viewing import masker_for
 from ingestion.models import Source
 from ingestion.people import hashes_of_anyone
 from ingestion.quarantine import check, operations, queries
@@ -80,7 +83,9 @@ class QuarantinedSerializer(serializers.ModelSerializer[QuarantinedMessage]):
         read_only_fields = fields
 
     def get_payload(self, message: QuarantinedMessage) -> str:
-        return bytes(message.payload).decode("utf-8", "replace")
+        request = self.context.get("request")
+        masker = masker_for(request.user) if request else Masker()
+        return masker.text(bytes(message.payload).decode("utf-8", "replace"))
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -190,7 +195,9 @@ class QuarantineViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Quara
         rows = rows if cursor is None else rows.filter(pk__lt=cursor)
         found = list(rows.order_by("-pk")[: size + 1])
         page = page_of(request, found, size=size, cursor_of=lambda row: str(row.pk))
-        return Response(page | {"results": QuarantinedSerializer(page["results"], many=True).data})
+        return Response(
+            page | {"results": QuarantinedSerializer(page["results"], many=True, context={"request": request}).data}
+        )
 
     @extend_schema(
         parameters=[ReasonQuery],
@@ -208,7 +215,10 @@ class QuarantineViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Quara
     def preview(self, request: Request) -> Response:
         """What a fix would do to the newest thousand held messages that match. Stores nothing."""
         source, criteria, steps = _fix(request.data)
-        return Response(FixPreviewSerializer(check.preview(source=source, criteria=criteria, steps=steps)).data)
+        masker = masker_for(request.user)
+        tried = check.preview(source=source, criteria=criteria, steps=steps)
+        shown = [replace(one, before=masker.text(one.before), after=masker.text(one.after)) for one in tried.examples]
+        return Response(FixPreviewSerializer(replace(tried, examples=shown)).data)
 
     @extend_schema(request=FixSerializer, responses={202: ReplaySerializer})
     @action(detail=False, methods=["post"])

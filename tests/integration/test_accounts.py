@@ -98,7 +98,7 @@ class TestMerge:
 class TestApi:
     def test_lists_accounts_and_who_belongs_to_them(self, accept):
         drain(accept, group(traits={"name": "Acme"}), group(userId="u-2"), group(groupId="globex"))
-        client = client_with("profiles:read")
+        client = client_with("profiles:read", "pii:read")
         acme = queries.search(text="acme")[0].id
         person = profiles.lookup(kind="user_id", value="u-1")
 
@@ -119,7 +119,7 @@ class TestApi:
 
     @pytest.mark.parametrize("path", ["7/", "x/", "7/members/"])
     def test_of_nothing_is_not_found(self, database: None, path: str):
-        assert client_with("profiles:read").get(f"/api/v1/accounts/{path}").status_code == 404
+        assert client_with("profiles:read", "pii:read").get(f"/api/v1/accounts/{path}").status_code == 404
 
 
 def client_with(*scopes: str) -> APIClient:

@@ -243,3 +243,17 @@ class TestMasking:
         answer = person("marketer").get("/segments/builder/suggest/", {"of": "traits"}).json()
 
         assert {one["value"]: one.get("description") for one in answer["results"]}["plan"] == "What they pay for"
+
+    def test_quarantined_messages_are_masked_too(self, traffic: None, accept):
+        accept({"type": "track", "userId": "customer-1", "properties": {"email": "anna@example.org"}})
+        drain_all()
+
+        def payload(*scopes: str) -> str:
+            (held,) = api("sources:write", "events:read", *scopes).get("/api/v1/quarantine/").json()["results"]
+            return str(held["payload"])
+
+        masked = payload()
+
+        assert "anna@example.org" in payload("pii:read")
+        assert "anna@example.org" not in masked
+        assert "a•••@e•••.org" in masked
