@@ -14,8 +14,15 @@ from pathlib import Path
 
 from cdp.kernel.embedded import layout, leftovers, services
 from cdp.kernel.embedded.home import REPOSITORY
+from cdp.kernel.embedded.programs import KEEP_MEMORY
 
 OTHERS = ("CDP_HOME", "CDP_PORT", "CDP_REDIS_DB", "DATABASE_URL", "REDIS_URL")
+
+
+def become_worker() -> None:
+    """Start this script anew with the environment in which the supervisor runs the ingest workers."""
+    if any(os.environ.get(name) != value for name, value in KEEP_MEMORY):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | dict(KEEP_MEMORY))
 
 
 @contextlib.contextmanager

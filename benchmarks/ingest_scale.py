@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import ingest_drain as drain
-from home import servers
+from home import become_worker, servers
 from traffic import Traffic, visitor_id
 
 RUNS = 5
@@ -146,4 +146,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    become_worker()
     main()

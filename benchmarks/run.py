@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import ingest_drain
 import ingest_http
+from home import become_worker
 
 
 def main() -> None:
@@ -21,4 +22,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    become_worker()
     main()

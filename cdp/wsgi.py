@@ -54,5 +54,10 @@ def _must_redirect(environ: dict[str, Any]) -> bool:
 def _drop_lost_session() -> None:
     """Notice, without asking it, that PostgreSQL has ended this thread's session: its socket has something to say."""
     session = connection.connection
-    if session is not None and (session.closed or select.select([session], [], [], 0)[0]):
+    if session is None:
+        return
+    poll = select.poll()
+    if not session.closed:
+        poll.register(session, select.POLLIN)
+    if session.closed or poll.poll(0):
         connection.close()

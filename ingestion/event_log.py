@@ -70,7 +70,7 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
 
     Guard 1, `(source, messageId)` in this week or the last, is a unique key: of two workers with the same message
     the second waits for the first. Guard 2, `(ts, id)` in the log itself, is asked only where guard 1
-    cannot know: a message whose time is older than that could have been received before.
+    cannot know: a message whose time is older than that, or lies in the future, could have been received before.
 
     Raises:
         UnpreparedError: when a new week has to begin first.
@@ -85,7 +85,9 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     seen = _mark_seen(sorted(first), week=week, last=last)
     fresh = [event for id_, event in first.items() if id_ not in seen] if seen else list(first.values())
     known_since = _micros(datetime.combine(last, time(), UTC)) + MINUTE  # an event may be dated a minute after it came
-    stored = _already_stored([event for event in fresh if event.ts < known_since])
+    stored = _already_stored(
+        [event for event in fresh if event.ts < known_since or event.ts > event.received + MINUTE]
+    )
     return [event for event in fresh if event.id not in stored] if stored else fresh
 
 

@@ -267,7 +267,7 @@ def _incoming(message: _Message, frame: _Frame, index: int) -> Incoming:
     if traits or said.externalIds or kind == "alias":
         people = _identifiers(message, traits, said, kind)
     else:
-        people = _people(message.userId, message.anonymousId, None, None)
+        people = _people(_text(message.userId), _text(message.anonymousId), None, None)
     if not people:
         raise _nobody()
     return Incoming(
@@ -337,7 +337,7 @@ def _made_up_id(inbox_id: int, place: int) -> str:
 
 def _identifiers(message: _Message, traits: dict[str, Any] | None, said: Said, kind: str) -> tuple[Identifier, ...]:
     contacts = _contacts(traits) if traits else NO_CONTACTS
-    found = _people(message.userId, message.anonymousId, *contacts)
+    found = _people(_text(message.userId), _text(message.anonymousId), *contacts)
     if said.externalIds:
         found = tuple(dict.fromkeys((*found, *_external_ids(said.externalIds))))
     if kind == "alias":
@@ -405,11 +405,15 @@ def _account(sent: Text) -> str | None:
     return None if sent is None else normalise("group_id", str(sent))
 
 
-@functools.lru_cache(maxsize=65_536, typed=True)
-def _people(user: Text, visitor: Text, address: str | None, phone: str | None) -> tuple[Identifier, ...]:
+def _text(sent: Text) -> str | None:
+    return sent if sent is None or type(sent) is str else str(sent)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _people(user: str | None, visitor: str | None, address: str | None, phone: str | None) -> tuple[Identifier, ...]:
     """Remembered, since the same people come again and again."""
     named = (("user_id", user), ("anonymous_id", visitor), ("email", address), ("phone", phone))
-    spelt = ((kind, normalise(kind, str(value))) for kind, value in named if value is not None)
+    spelt = ((kind, normalise(kind, value)) for kind, value in named if value is not None)
     return tuple((kind, value) for kind, value in spelt if value is not None)
 
 
@@ -578,7 +582,7 @@ def _object_bytes(raw: msgspec.Raw, path: str, *, plain: bool) -> bytes:
         return EMPTY
     data = bytes(raw)
     if data.startswith(b"{"):
-        if len(data) > MAX_DEPTH and is_too_deep(data):
+        if len(data) > 2 * MAX_DEPTH and is_too_deep(data):
             raise BadMessageError(
                 f"{path[1:]} nests more than {MAX_DEPTH} levels.", code="nested_too_deeply", path=path
             )

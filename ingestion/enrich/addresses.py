@@ -21,8 +21,8 @@ def parse(text: str) -> Address | None:
 
 def truncate(address: Address) -> str:
     """Its /24 (IPv4) or /48 (IPv6), which is a neighbourhood and nobody's own."""
-    network = ipaddress.ip_network((address, KEPT_BITS[address.version]), strict=False)
-    return str(network.network_address)
+    rest = address.max_prefixlen - KEPT_BITS[address.version]
+    return str(type(address)(int(address) >> rest << rest))
 
 
 def client_address(*, remote: str, forwarded: str, trusted: Collection[Network]) -> str:

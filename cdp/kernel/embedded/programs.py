@@ -26,6 +26,7 @@ class Program:
     stop_seconds: int = 20
     server: bool = False
     demo: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -33,10 +34,18 @@ class Program:
         return f"{self.group or self.name}:{self.name}"
 
 
-def celery_worker(name: str, queues: str, options: str) -> Program:
+# glibc, by default, gives what a chunk of the drain has freed back to the system, page by page, and asks for it again.
+KEEP_MEMORY = (
+    ("MALLOC_TRIM_THRESHOLD_", "268435456"),
+    ("MALLOC_TOP_PAD_", "33554432"),
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+)
+
+
+def celery_worker(name: str, queues: str, options: str, *, environment: tuple[tuple[str, str], ...] = ()) -> Program:
     """A worker that finishes its current task when it is told to stop."""
     command = f"{WORKER} --hostname={name}@%%h --queues={queues} {options}"
-    return Program(name, command, priority=40, group="workers", stop_seconds=30)
+    return Program(name, command, priority=40, group="workers", stop_seconds=30, environment=environment)
 
 
 PROGRAMS = (
@@ -57,7 +66,7 @@ PROGRAMS = (
         priority=30,
     ),
     Program("receiver", f"{PYTHON} manage.py demo_receiver", priority=35, demo=True),
-    celery_worker("worker-ingest", "ingest", "--pool=prefork --concurrency=2"),
+    celery_worker("worker-ingest", "ingest", "--pool=prefork --concurrency=2", environment=KEEP_MEMORY),
     celery_worker("worker", "evaluate,default", "--pool=prefork --concurrency=2"),
     celery_worker("worker-deliver", "deliver", "--pool=threads --concurrency=16"),
     Program("beat", f"{CELERY} beat --loglevel=WARNING --pidfile= --schedule={HOME}/beat/schedule", priority=50),
@@ -106,6 +115,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 
 def render_program(program: Program, *, key: str) -> str:
+    environment = (("CDP_SERVICE", f"{key}:{program.name}"), *program.environment)
     return f"""\
 [program:{program.name}]
 command={program.command}
@@ -121,5 +131,5 @@ redirect_stderr=true
 stdout_logfile=%(ENV_CDP_HOME)s/log/{program.name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
-environment=CDP_SERVICE="{key}:{program.name}"
+environment={",".join(f'{name}="{value}"' for name, value in environment)}
 """
