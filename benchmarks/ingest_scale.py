@@ -1,8 +1,9 @@
 """What an event costs while the log grows: the drain at 1, 5 and 20 million stored events.
 
 The stored events, the profiles behind them (one for 20 events), their identifiers and the seen messages are made by
-SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of its rows into a copy of the same partitions,
-of the same size. Senders are drawn from all profiles, so that nearly nobody is remembered from the chunk before.
+SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of its rows into an empty copy of the partitions,
+which says how fast the machine was at that moment. Senders are drawn from all profiles, so that nearly nobody is
+remembered from the chunk before.
 
 It takes long and much disk, and is therefore not part of `make bench`:
 
@@ -14,7 +15,9 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import ingest_drain as drain
 from home import become_worker, servers
@@ -25,7 +28,7 @@ EVENTS_A_PROFILE = 20
 STEP = 500_000
 
 FILL = """
-INSERT INTO {table} (ts, id, profile_id, name_id, value, properties, context, source_id, received_at)
+INSERT INTO event (ts, id, profile_id, name_id, value, properties, context, source_id, received_at)
 SELECT %(now)s - random() * interval '1 day', gen_random_uuid(), 1 + floor(random() * %(people)s)::bigint,
        (SELECT id FROM event_name WHERE name = 'Product Viewed'), random() * 200,
        jsonb_build_object('product_id', 'SKU-' || n %% 5000, 'category', 'Shoes', 'brand', 'Brand ' || n %% 80,
@@ -67,7 +70,7 @@ def measure(sizes: list[int]) -> Iterator[tuple[int, drain.Result]]:
 
 
 def grow(start: int, end: int, source_id: int) -> None:
-    """From `start` to `end` stored events, in the log and in the yardstick."""
+    """From `start` to `end` stored events."""
     from django.db import connection
     from django.utils import timezone
 
@@ -78,6 +81,7 @@ def grow(start: int, end: int, source_id: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(week) FROM seen_message")
         (week,) = cursor.fetchone()
+        batches = []
         for done in range(start, end, STEP):
             values = {
                 "now": now,
@@ -87,9 +91,21 @@ def grow(start: int, end: int, source_id: int) -> None:
                 "count": min(STEP, end - done),
                 "week": week,
             }
-            for statement in (FILL.format(table="event"), FILL.format(table="yardstick"), FILL_SEEN):
-                cursor.execute(statement, values)
+            batches.append(values)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fill, batches))
+    with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE event, seen_message, profile, identifier, profile_identifier")
+
+
+def fill(values: dict[str, Any]) -> None:
+    """In a session of its own, so that two cores are busy."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, values)
+        cursor.execute(FILL_SEEN, values)
+    connection.close()
 
 
 def add_people(start: int, end: int, now: datetime) -> None:
