@@ -76,6 +76,34 @@ SOURCES = (
     ),
 )
 
+_PRODUCT = {
+    "product_id": {"type": "string"},
+    "name": {"type": "string"},
+    "category": {"type": "string"},
+    "department": {"type": "string"},
+    "brand": {"type": "string"},
+    "price": {"type": "number", "minimum": 0},
+    "quantity": {"type": "integer", "minimum": 1},
+    "session_id": {"type": "string"},
+}
+
+
+def _product_event(description: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": _PRODUCT, "required": ["product_id", "price"]}
+    return {"description": description, "schema": schema | {"additionalProperties": False}}
+
+
+# The website's tracking plan: what its events are, and that a forgotten field is taken out and a wrong one counted.
+WEBSITE_PLAN: dict[str, Any] = {
+    "actions": {"unknown_event": "allow", "unknown_property": "strip", "wrong_type": "flag"},
+    "events": {
+        "Product Viewed": _product_event("Somebody looks at a product's page."),
+        "Product Added": _product_event("A product is put into the cart."),
+        "Product Removed": _product_event("A product is taken out of the cart again."),
+    },
+    "traits": {"schema": {"properties": {"email": {"type": ["string", "null"], "format": "email"}}}},
+}
+
 USERS = (
     DemoUser("admin", "Ada", "Admin", Role.ADMIN, "may do everything, and the Django admin"),
     DemoUser("maya", "Maya", "Marks", Role.MARKETER, "builds segments and sends them somewhere"),

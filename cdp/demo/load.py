@@ -81,6 +81,7 @@ class Loader:
         sources = setup.ensure_sources(self.keyring, purposes=purposes, now=self.clock())
         setup.ensure_token(self.keyring)
         logins = setup.ensure_users(self.keyring)
+        setup.ensure_plan(sources, now=self.clock())
         keyring.write(self.home, self.keyring)
         return purposes, sources, logins
 

@@ -1,4 +1,4 @@
-"""What an old version of the shop's app still sends now and then: messages that cannot be taken in, to try mending on.
+"""What an old version of the shop's app still sends now and then: messages to try mending on, or the tracking plan.
 
 Each is a copy of a good message under an id of its own, marked by `context.app` as coming from version 2.3.0.
 """
@@ -43,6 +43,14 @@ MISTAKES: tuple[Callable[[Message], Message], ...] = (
 )
 
 
+def off_the_plan(message: Message) -> Message:
+    """It can be taken in, but a price is text and a field was forgotten in it: the tracking plan speaks up."""
+    properties = {**message.get("properties", {}), "debug_trace": "7f3a"}
+    if isinstance(price := properties.get("price"), float):
+        properties["price"] = f"{price:.2f}"
+    return {**message, "properties": properties}
+
+
 class OldApp:
     """Adds a bad message for about one in a hundred good ones. Reproducible by its seed."""
 
@@ -55,6 +63,6 @@ class OldApp:
         return [self._spoilt(message) for message in messages if self.random.random() < SHARE]
 
     def _spoilt(self, message: Message) -> Message:
-        mistake = self.random.choice(MISTAKES)
+        mistake = self.random.choice((*MISTAKES, off_the_plan, off_the_plan))
         context = {**message["context"], "app": OLD_APP}
         return mistake({**message, "messageId": f"{self.run}-old-app-{next(self.numbers)}", "context": context})

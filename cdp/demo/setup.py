@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 import activation.operations
+import ingestion.plans.operations
 import segments.operations
 from activation.egress import is_allow_listed
 from activation.models import Destination
@@ -23,6 +24,7 @@ from consent.models import Purpose
 from ingestion import keys
 from ingestion.models import Source
 from ingestion.operations import change_settings, create_source, rotate_write_key
+from ingestion.plans.models import PlanVersion
 from segments.models import Segment
 
 TOKEN_NAME = "Demo loader"  # noqa: S105 - a name
@@ -73,6 +75,16 @@ def ensure_sources(keyring: Keyring, *, purposes: Mapping[str, Purpose], now: da
         elif not _opens(keyring.write_keys.get(wanted.slug, ""), source):
             keyring.write_keys[wanted.slug] = rotate_write_key(source=source, now=now)
     return found
+
+
+@transaction.atomic
+def ensure_plan(sources: Mapping[str, Source], *, now: datetime) -> None:
+    """The website's tracking plan, live. One that is there, or was there, stays as it is."""
+    source = sources[blueprint.WEBSITE]
+    if not PlanVersion.objects.filter(plan__source=source).exists():
+        author = User.objects.filter(username="erin").first()
+        ingestion.plans.operations.save_draft(source=source, document=blueprint.WEBSITE_PLAN, user=author, now=now)
+        ingestion.plans.operations.publish(source=source, user=author, note="As the shop's team agreed it", now=now)
 
 
 def _opens(key: str, source: Source) -> bool:

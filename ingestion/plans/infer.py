@@ -33,6 +33,7 @@ CHOICE_LENGTH = 60
 ALL_WHOLE = 50
 
 OWN_EVENTS = (STARTED, ENDED)
+OWN_PROPERTY = "session_id"  # what sessions give to stored events: a message that comes need not have it
 """What we tell of a source's visitors ourselves, and nobody sends."""
 
 _FORMATS = ("date-time", "date", "email", "phone", "uuid", "uri")
@@ -170,6 +171,9 @@ def infer_plan(
         elif name == FIXED_NAMES.get("group"):
             document["group_traits"] = {"schema": _loosened(part["schema"])}
         else:
+            needed = [key for key in part["schema"].get("required", ()) if key != OWN_PROPERTY]
+            if "required" in part["schema"]:
+                part["schema"]["required"] = needed
             document["events"][name] = part
     return Inferred(document=document, since=since, events=looked_at)
 

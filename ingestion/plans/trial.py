@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from ingestion.plans.compile import CompiledPart, CompiledPlan, compile_plan
 from ingestion.plans.contracts import Action, Kind, Violation
 from ingestion.plans.errors import PlanError
-from ingestion.plans.infer import OWN_EVENTS
+from ingestion.plans.infer import OWN_EVENTS, OWN_PROPERTY
 from ingestion.plans.judge import judge, unknown_event
 from ingestion.plans.models import PlanTrial
 
@@ -71,7 +71,10 @@ def _step(trial: PlanTrial, *, now: datetime) -> bool:
     try:
         plan = compile_plan(json.loads(trial.text))
         for id_, ts, name, kind, properties in rows:
-            _look_at(trial, plan, id_=id_, ts=ts, name=name, kind=kind, fields=_fields(properties))
+            fields = _fields(properties)
+            if OWN_PROPERTY not in trial.text:
+                fields.pop(OWN_PROPERTY, None)
+            _look_at(trial, plan, id_=id_, ts=ts, name=name, kind=kind, fields=fields)
     except (PlanError, ValueError, TypeError, LookupError, RecursionError) as error:
         trial.state, trial.error = PlanTrial.State.FAILED, str(error)[:500]
         trial.save(update_fields=["state", "error"])

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cdp.demo.blueprint import WEBSITE_PLAN
+from cdp.demo.malformed import off_the_plan
 from identity.models import Profile
 from ingestion.models import Source
 from ingestion.plans import operations, queries, violations
@@ -213,3 +215,43 @@ class TestCounts:
         violations.forget_old(now=NOW + 91 * DAY, days=90)
 
         assert (kept, ViolationGroup.objects.count(), BlockedMessage.objects.count()) == (1, 0, 0)
+
+
+class TestVisits:
+    """A session's id is given to stored events; what comes in has none."""
+
+    VISIT = {"page": {"path": "/"}}
+
+    def view(self, number: int) -> dict[str, Any]:
+        return track("Viewed", anonymousId="a-1", context=self.VISIT, properties={"sku": f"s-{number}", "price": 1.5})
+
+    def test_fit_a_plan_that_was_inferred_from_visits(self, accept, source: Source):
+        accept(*(self.view(number) for number in range(40)))
+        drain_all(NOW)
+        assert all("session_id" in properties for properties in stored() if "sku" in properties)
+        operations.infer_draft(source=source, now=NOW + timedelta(minutes=1))
+        operations.publish(source=source, now=NOW + timedelta(minutes=1))
+
+        accept(self.view(41), now=NOW + timedelta(minutes=2))
+        drain_all(NOW + timedelta(minutes=2))
+
+        assert counted() == {}
+
+
+class TestDemoPlan:
+    def test_speaks_up_when_the_old_app_forgets_a_field_and_writes_a_price_as_text(self, accept, source: Source):
+        operations.save_draft(source=source, document=WEBSITE_PLAN, now=NOW)
+        operations.publish(source=source, now=NOW)
+        good = track("Product Viewed", messageId="good", properties={"product_id": "p", "price": 4.5}, context={})
+        accept(good, off_the_plan({**good, "messageId": "bad"}))
+
+        drain_all(NOW)
+
+        assert sorted(stored(), key=str) == [
+            {"price": "4.50", "product_id": "p"},
+            {"price": 4.5, "product_id": "p"},
+        ]
+        assert counted() == {
+            ("Product Viewed", "unknown_property", "/debug_trace", "strip"): 1,
+            ("Product Viewed", "wrong_type", "/price", "flag"): 1,
+        }

@@ -1,7 +1,9 @@
 """What is sent to /v1/ reaches the inbox without Django's handler; everything else goes through it."""
 
+import importlib
 import io
 import json
+import sys
 from typing import Any
 
 import psycopg2
@@ -9,15 +11,20 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 
-from cdp import wsgi
 from ingestion.models import InboxItem
 from tests.factories.ingestion import batch_body, track
 from tests.integration.conftest import rows
 
 
+@pytest.fixture(scope="module", autouse=True)
+def wsgi(static_root: None) -> Any:
+    """Imported late: it loads the middleware, which looks for the folder of static files."""
+    return importlib.import_module("cdp.wsgi")
+
+
 def call(method: str, path: str, body: bytes = b"", **environ: Any) -> tuple[str, dict[str, str], bytes]:
     started: list[Any] = []
-    answer = wsgi.application(
+    answer = sys.modules["cdp.wsgi"].application(
         {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
@@ -64,7 +71,9 @@ class TestApplication:
 
         assert status == "200 OK"
 
-    def test_sends_unsafe_requests_to_https_first(self, key: str, settings: Any, monkeypatch: pytest.MonkeyPatch):
+    def test_sends_unsafe_requests_to_https_first(
+        self, key: str, settings: Any, wsgi: Any, monkeypatch: pytest.MonkeyPatch
+    ):
         settings.SECURE_SSL_REDIRECT = True
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         monkeypatch.setattr(wsgi, "pages", get_wsgi_application())  # middleware reads its settings when it is made
