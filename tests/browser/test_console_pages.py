@@ -101,7 +101,7 @@ class TestFrame:
         expect(page).to_have_url(re.compile(r"/profiles/$"))
 
     def test_skips_to_the_content(self, log_in):
-        page = log_in("analyst")
+        page = log_in("marketer")
 
         page.goto("/profiles/")
         page.keyboard.press("Tab")
@@ -111,7 +111,7 @@ class TestFrame:
         expect(page.locator("#content")).to_be_focused()
 
     def test_marks_where_one_is(self, log_in):
-        page = log_in("analyst")
+        page = log_in("marketer")
 
         page.goto("/sources/")
 
@@ -120,7 +120,7 @@ class TestFrame:
 
 class TestSearch:
     def test_slash_arrow_and_enter_lead_to_a_profile(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/account/")
 
         page.locator("h1").click()
@@ -133,7 +133,7 @@ class TestSearch:
         expect(page.get_by_role("heading", level=1)).to_contain_text("Anna Smith")
 
     def test_escape_closes_the_answers(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/account/")
 
         page.locator("#search").fill("anna")
@@ -143,7 +143,7 @@ class TestSearch:
         expect(page.locator("#search-results")).to_be_hidden()
 
     def test_enter_lists_all_answers(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/")
 
         page.locator("#search").fill("anna@")
@@ -165,7 +165,7 @@ class TestHome:
         expect(profiles).to_have_text("2")
 
     def test_draws_the_chart_again_in_the_other_colours(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/")
         chart = page.locator("[data-chart]")
         expect(chart).to_have_attribute("data-drawn", "yes")
@@ -178,7 +178,7 @@ class TestHome:
         expect(page.locator("[data-chart] canvas")).to_have_count(1)
 
     def test_shows_the_numbers_of_the_chart_as_a_table(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/")
 
         page.get_by_text("Show as a table").click()
@@ -186,7 +186,7 @@ class TestHome:
         expect(page.locator(".chart-table tbody tr")).to_have_count(30)
 
     def test_a_chart_answers_the_pointer(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/")
         chart = page.locator("[data-chart]")
         expect(chart).to_have_attribute("data-drawn", "yes")
@@ -199,7 +199,7 @@ class TestHome:
 
 class TestProfile:
     def test_timeline_grows_as_one_scrolls(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/profiles/?q=u-1")
         page.get_by_role("link", name=re.compile("Anna Smith")).click()
         items = page.locator(".story-item")
@@ -213,7 +213,7 @@ class TestProfile:
         expect(page.locator(".story-more")).to_have_count(0)
 
     def test_timeline_shows_one_kind_of_event(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/profiles/?q=u-1")
         page.get_by_role("link", name=re.compile("Anna Smith")).click()
 
@@ -223,7 +223,7 @@ class TestProfile:
         expect(page.locator(".story-name", has_text="Order Completed")).to_have_count(0)
 
     def test_an_event_opens_by_keyboard(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/profiles/?q=u-1")
         page.get_by_role("link", name=re.compile("Anna Smith")).click()
         event = page.locator(".story-item details").nth(1)
@@ -234,7 +234,7 @@ class TestProfile:
         expect(event.get_by_text("revenue")).to_be_visible()
 
     def test_an_identifier_is_copied(self, log_in, anna):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/profiles/?q=u-1")
         page.get_by_role("link", name=re.compile("Anna Smith")).click()
 
@@ -332,7 +332,7 @@ class TestSource:
 
 class TestGoneSession:
     def test_leads_back_to_the_login_instead_of_breaking_the_page(self, log_in, database):
-        page = log_in("analyst")
+        page = log_in("marketer")
         page.goto("/profiles/")
 
         page.context.clear_cookies()
