@@ -1,6 +1,8 @@
 """The plan tab of a source: edit, try, publish, look back, and see what violates it."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,7 @@ from cdp.kernel.access.models import User
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import requires
+from ingestion.dictionary.viewing import masker_for
 from ingestion.models import Source
 from ingestion.plans import operations, queries
 from ingestion.plans.contracts import ACTION_LABELS, KIND_LABELS, NOT_STRIPPABLE, Action, GroupView, Kind, Sample
@@ -271,7 +274,7 @@ def examples(request: HttpRequest, slug: str, trial_id: int) -> HttpResponse:
     if group is None:
         raise Http404
     rows = queries.trial_examples(source=source, examples=group["examples"])
-    return render(request, "plans/samples.html", {"group": found, "samples": [(one, _pretty(one)) for one in rows]})
+    return render(request, "plans/samples.html", {"group": found, "samples": _masked(request, rows)})
 
 
 @requires(Scope.SOURCES_WRITE)
@@ -353,8 +356,15 @@ def samples(request: HttpRequest, slug: str, group_id: int) -> HttpResponse:
     group = ViolationGroup.objects.filter(source__slug=slug, pk=group_id).first()
     if group is None:
         raise Http404
-    found = [(one, _pretty(one)) for one in queries.samples(group=group)]
+    found = _masked(request, queries.samples(group=group))
     return render(request, "plans/samples.html", {"source": group.source, "group": group, "samples": found})
+
+
+def _masked(request: HttpRequest, samples: Iterable[Sample]) -> list[tuple[Sample, str]]:
+    """With their messages as text, masked for those who may not see personal data."""
+    masker = masker_for(request.user)
+    masked = [replace(one, payload=masker.message(one.payload)) for one in samples]
+    return [(one, _pretty(one)) for one in masked]
 
 
 @requires(Scope.SOURCES_WRITE)

@@ -97,7 +97,8 @@ class TestMerge:
 
 class TestApi:
     def test_lists_accounts_and_who_belongs_to_them(self, accept):
-        drain(accept, group(traits={"name": "Acme"}), group(userId="u-2"), group(groupId="globex"))
+        drain(accept, group(traits={"name": "Acme"}))
+        drain(accept, group(userId="u-2"), group(groupId="globex"))
         client = client_with("profiles:read", "pii:read")
         acme = queries.search(text="acme")[0].id
         person = profiles.lookup(kind="user_id", value="u-1")

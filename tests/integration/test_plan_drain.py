@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from cdp.demo.blueprint import WEBSITE_PLAN
 from cdp.demo.malformed import off_the_plan
@@ -13,6 +15,7 @@ from ingestion.models import Source
 from ingestion.plans import operations, queries, violations
 from ingestion.plans.models import BlockedMessage, ViolationCount, ViolationGroup, ViolationSample
 from ingestion.quarantine.models import QuarantinedMessage
+from tests.factories.access import make_user
 from tests.factories.ingestion import NOW, identify, message, track
 from tests.factories.plans import live_plan, plan_document
 from tests.integration.conftest import drain_all, rows
@@ -215,6 +218,23 @@ class TestCounts:
         violations.forget_old(now=NOW + 91 * DAY, days=90)
 
         assert (kept, ViolationGroup.objects.count(), BlockedMessage.objects.count()) == (1, 0, 0)
+
+
+class TestSamples:
+    def test_show_no_addresses_to_those_who_may_not_see_people(self, accept, source: Source):
+        live_plan(source, unknown_property="flag")
+        accept(order(email="anna@example.com", gift=True))
+        drain_all(NOW)
+        group = ViolationGroup.objects.filter(path="/gift").get()
+        pages = {}
+        for role in ("analyst", "engineer"):
+            client = Client()
+            client.force_login(make_user(role))
+            pages[role] = client.get(reverse("sources:plan_samples", args=[source.slug, group.pk])).content.decode()
+
+        assert "anna@example.com" in pages["engineer"]
+        assert "anna@example.com" not in pages["analyst"]
+        assert "gift" in pages["analyst"]
 
 
 class TestVisits:
