@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingestion.standardise.values import KINDS, BadOptionsError, Unreadable, make_standardiser
@@ -213,6 +213,7 @@ WITHOUT_OPTIONS = [make_standardiser(name, {}) for name, kind in KINDS.items() i
 
 class TestEveryStandardiser:
     @given(value=VALUES)
+    @example(value=67_768_036_191_676_796)
     @settings(max_examples=150, deadline=None)
     def test_does_twice_what_it_does_once(self, value: Any):
         for standardise in ALL:

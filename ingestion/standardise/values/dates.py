@@ -70,7 +70,7 @@ def iso_date(options: DateOptions) -> Standardiser:
     def standardise(value: Any) -> Any:
         try:
             found = _read(value, options)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, OSError):  # the last where seconds since 1970 are far beyond the calendar
             return NOT_A_DATE
         return found if isinstance(found, Unreadable) else _write(found, options, zone)
 
