@@ -172,7 +172,8 @@ def report(*, seconds: float = SECONDS, rate: int = 0) -> list[tuple[str, str, s
     programs = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(result.cpu.items()) if cost >= 0.5)
     verdict = "reached" if result.stored >= AIM else "below the aim" if result.stored >= MUST else "BELOW THE MINIMUM"
     tenth = max(1, len(result.backlog) // 10)
-    waiting = [f"{statistics.median(result.backlog[start : start + tenth]):.0f}" for start in (0, -tenth)]
+    ends = (result.backlog[:tenth], result.backlog[-tenth:])
+    waiting = [f"{statistics.median(end):.0f}" for end in ends]
     held = f"{rate:,}/s offered" if rate else f"held under {BACKLOG}"
     return [
         ("HTTP to stored, events a second", f"{result.stored:,.0f}", f"aim {AIM:,}; peer {PEER:,}", verdict),

@@ -49,7 +49,7 @@ from ingestion.trace.drops import note_drops
 from segments.changes import ProfileChange, note_changes
 from segments.contracts import TransitionSpan
 
-CHUNK_EVENTS = 10_000
+CHUNK_EVENTS = 3_000
 CHUNK_CHANGES = 5_000
 CHUNK_SESSIONS = 2_000
 CHUNK_DUE = 1_000

@@ -11,7 +11,7 @@ segments by id, the rest), so they cannot deadlock.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -137,7 +137,7 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
             return TransitionSpan((), 0, 0, 0)
         causes = _touched(changes)
         segments = _lock_live(Segment.objects.select_for_update(no_key=True), causes)
-        return replace(_evaluate(segments, causes, now), claimed=len(changes))
+        return replace(_evaluate(segments, causes, now), claimed=sum(len(change.profile_ids) for change in changes))
 
 
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
@@ -153,14 +153,15 @@ def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         return replace(_evaluate(segments, causes, now), claimed=sum(map(len, causes.values())))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Change:
-    """Everything that was claimed about one profile."""
+    """A row of the queue: what happened, and to whom."""
 
-    events: set[int] = field(default_factory=set)
-    traits: set[str] = field(default_factory=set)
-    merged: bool = False
-    created: bool = False
+    profile_ids: list[int]
+    events: list[int]
+    traits: list[str]
+    merged: bool
+    created: bool
 
 
 # Two plain statements: as one, with the claimed in a subquery, its plan turns quadratic while the statistics of this
@@ -172,24 +173,18 @@ WHERE id > {after} ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
 _TAKE = "DELETE FROM change WHERE id = ANY ({ids}::bigint[])"
 
 
-def _claim_changes(limit: int) -> dict[int, _Change]:
-    """Everything about some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`."""
-    changes: dict[int, _Change] = defaultdict(_Change)
-    after = 0
-    while len(changes) < limit:
-        wanted = max(1, (limit - len(changes)) // PROFILES_A_ROW)
-        claimed = fetch(sql(_CLAIM, after=after, limit=wanted))
+def _claim_changes(limit: int) -> list[_Change]:
+    """Changes of some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`."""
+    changes: list[_Change] = []
+    after, found = 0, 0
+    while found < limit:
+        claimed = fetch(sql(_CLAIM, after=after, limit=max(1, (limit - found) // PROFILES_A_ROW)))
         if not claimed:
             break
         run(sql(_TAKE, ids=[row[0] for row in claimed]))
         after = claimed[-1][0]
-        for _, profile_ids, events, traits, merged, created in claimed:
-            for profile_id in profile_ids:
-                change = changes[profile_id]
-                change.events.update(events)
-                change.traits.update(traits)
-                change.merged |= merged
-                change.created |= created
+        changes += [_Change(*row[1:]) for row in claimed]
+        found += sum(len(row[1]) for row in claimed)
     return changes
 
 
@@ -205,19 +200,28 @@ def _due_pairs(*, now: datetime, limit: int, segment_ids: Sequence[int] | None =
     return [(row[0], row[1]) for row in fetch(sql(_DUE, now=now, among=among, limit=limit))]
 
 
-def _touched(changes: Mapping[int, _Change]) -> Causes:
-    """The dependency index turned round: for each changed profile, the segments that read what changed."""
-    index = _Index(changes.values())
-    asked = {profile_id: index.segments(change) for profile_id, change in changes.items()}
-    relevant = [id_ for id_, change in changes.items() if asked[id_] or change.merged]
-    existing = set(Profile.objects.filter(pk__in=relevant).values_list("pk", flat=True)) if relevant else set()
+def _touched(changes: Sequence[_Change]) -> Causes:
+    """The dependency index turned round: for each changed profile, the segments that read what changed.
+
+    Asked of each kind of change once, and of a kind that no segment reads nobody is looked at.
+    """
+    index = _Index(changes)
+    asked: defaultdict[int, set[int]] = defaultdict(set)
+    merged: set[int] = set()
+    for change in changes:
+        segments = index.segments(change)
+        if segments or change.merged:
+            for profile_id in change.profile_ids:
+                asked[profile_id] |= segments
+        if change.merged:
+            merged.update(change.profile_ids)
+    existing = set(Profile.objects.filter(pk__in=list(asked)).values_list("pk", flat=True)) if asked else set()
     causes: Causes = defaultdict(dict)
-    for profile_id in relevant:
-        if profile_id in existing:
-            cause = Cause.MERGE if changes[profile_id].merged else Cause.CHANGE
-            for segment_id in asked[profile_id]:
-                causes[segment_id][profile_id] = cause
-    for segment_id, profile_id in _traces_of(set(relevant) - existing):
+    for profile_id in existing:
+        cause = Cause.MERGE if profile_id in merged else Cause.CHANGE
+        for segment_id in asked[profile_id]:
+            causes[segment_id][profile_id] = cause
+    for segment_id, profile_id in _traces_of(asked.keys() - existing):
         causes[segment_id][profile_id] = Cause.MERGE
     return causes
 
@@ -230,7 +234,7 @@ _ASKED = (Segment.State.LIVE, Segment.State.COMPUTING)
 class _Index:
     """The segments that read what these changes name, looked up once for all of them."""
 
-    def __init__(self, changes: Collection[_Change]) -> None:
+    def __init__(self, changes: Sequence[_Change]) -> None:
         ids = {event for change in changes for event in change.events}
         traits = {trait for change in changes for trait in change.traits}
         self._names = dict(EventName.objects.filter(pk__in=ids).values_list("pk", "name"))
