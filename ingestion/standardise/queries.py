@@ -175,7 +175,7 @@ def unmapped_values(*, source: Source, rule: RuleSpec, now: datetime, limit: int
             if value is None or isinstance(value, dict | list) or not isinstance(known(value), Unreadable):
                 continue
             counts[value if isinstance(value, str) else json.dumps(value)] += 1
-    return counts.most_common(limit)
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
 
 
 def _of_rule(source: Source, rule: RuleSpec, *, now: datetime, limit: int = SAMPLE) -> Iterator[dict[str, Any]]:

@@ -181,7 +181,7 @@ class TestSeenFields:
             source=source, rule=RuleSpec(field="sex", kind="mapping", options={"table": {"m": "male"}}), now=NOW
         )
 
-        assert found == [("w", 3), ("x", 1), ("1", 1)]
+        assert found == [("w", 3), ("1", 1), ("x", 1)]
 
 
 @pytest.fixture
