@@ -84,6 +84,7 @@ _PRODUCT = {
     "brand": {"type": "string"},
     "price": {"type": "number", "minimum": 0},
     "quantity": {"type": "integer", "minimum": 1},
+    "cart_id": {"type": "string"},
     "session_id": {"type": "string"},
 }
 

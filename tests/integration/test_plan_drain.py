@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cdp.demo.blueprint import WEBSITE_PLAN
+from cdp.demo.browsing import Product
 from cdp.demo.malformed import off_the_plan
 from identity.models import Profile
 from ingestion.models import Source
@@ -259,6 +260,17 @@ class TestVisits:
 
 
 class TestDemoPlan:
+    def test_fits_what_visitors_send_of_products(self, accept, source: Source):
+        operations.save_draft(source=source, document=WEBSITE_PLAN, now=NOW)
+        operations.publish(source=source, now=NOW)
+        product = Product("1", "Oat milk", "Milk", "Grocery", "National", 2.5).properties()
+        in_cart = product | {"cart_id": "cart-1", "quantity": 2}
+        accept(track("Product Viewed", properties=product), track("Product Added", properties=in_cart))
+
+        drain_all(NOW)
+
+        assert counted() == {}
+
     def test_speaks_up_when_the_old_app_forgets_a_field_and_writes_a_price_as_text(self, accept, source: Source):
         operations.save_draft(source=source, document=WEBSITE_PLAN, now=NOW)
         operations.publish(source=source, now=NOW)
