@@ -1,6 +1,6 @@
 """What a source may be told to do, kept as one JSON object in `Source.settings` and read with its terms.
 
-A part per room that has settings: it adds its struct here, and a section to `templates/sources/settings/`.
+A part per room that has settings: it adds its struct here, and a `Part` with a form to `ingestion/settings_screen.py`.
 Unknown parts and fields are ignored, missing ones have their defaults, so old rows and new code get along.
 """
 
