@@ -46,11 +46,11 @@ format: dev ## Put Python and templates into the house's format
 	$(PY) -m ruff format
 	-$(PY) -m djlint --quiet --reformat templates
 
-bench: dev ## Run the benchmarks and print their table
+bench: .venv/.bench node_modules/.installed ## Run the benchmarks and print their table
 	@PYTHONPATH=. $(PY) benchmarks/run.py
 
 lock: dev ## Resolve requirements/*.in anew into the locked files
-	for name in runtime dev node; do \
+	for name in runtime dev bench node; do \
 		$(PY) -m uv pip compile $(LOCK_OPTIONS) -o requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
@@ -81,6 +81,11 @@ dev: .venv/.dev node_modules/.installed
 	@echo "Installing Python packages for development (the first time takes a minute or two)"
 	@sh .ci/pip requirements/dev.txt
 	@touch $@ .venv/.runtime
+
+.venv/.bench: requirements/bench.txt | .venv/.made
+	@echo "Installing Python packages for benchmarks (the first time takes a minute or two)"
+	@sh .ci/pip requirements/bench.txt
+	@touch $@ .venv/.dev .venv/.runtime
 
 node_modules/.installed: package-lock.json | .venv/.made
 	@echo "Installing front-end packages"

@@ -109,6 +109,7 @@ class Event(models.Model):
     context = models.JSONField()
     source = models.ForeignKey(Source, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
     received_at = models.DateTimeField()
+    origin_id = models.BigIntegerField(null=True, help_text="The profile it was first recorded for, if another.")
 
     class Meta:
         managed = False
