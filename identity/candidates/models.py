@@ -4,7 +4,78 @@ Profiles that were merged away stay named here: a pair is kept by the ids that i
 """
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+
+ACCEPT_ABOVE = 0.99
+REVIEW_ABOVE = 0.5
+
+
+class MatchingSettings(models.Model):
+    """How this deployment matches: one row, made with the defaults where it is first asked for.
+
+    `fields` are columns of the records: ``[{"column", "type", "traits": [path…], "identifiers": [kind…]}…]``; empty
+    until somebody confirms or edits what was guessed, and guessed anew until then.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    fields = models.JSONField(default=list)
+    accept_above = models.FloatField(default=ACCEPT_ABOVE, help_text="Probability above which two may be merged.")
+    review_above = models.FloatField(default=REVIEW_ABOVE, help_text="Probability above which a person is asked.")
+    automatic = models.BooleanField(
+        default=False, help_text="Merge by itself what is above the higher threshold. A person asks for it first."
+    )
+    full_pass_hour = models.SmallIntegerField(default=3, help_text="Hour of the day, in the deployment's time zone.")
+    estimate_days = models.SmallIntegerField(default=30, help_text="A new draft of the model is estimated so often.")
+    changed_at = models.DateTimeField(null=True, blank=True)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        db_table = "matching_settings"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="matching_settings_one"),
+            models.CheckConstraint(
+                condition=models.Q(review_above__lte=models.F("accept_above")), name="matching_settings_in_order"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return "matching settings"
+
+
+class MatchChange(models.Model):
+    """Profiles that are new, or whose traits or identifiers changed: to be matched again."""
+
+    id = models.BigAutoField(primary_key=True)
+    profile_ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "match_change"
+
+    def __str__(self) -> str:
+        return f"{len(self.profile_ids)} profiles"
+
+
+class MatchRecord(models.Model):
+    """What the matcher knows of an origin, as `identity.matching.Record` in JSON.
+
+    A profile's record is the union over its origins: what an absorbed profile was known by stays comparable, although
+    its traits may have lost to newer ones.
+    """
+
+    pk = models.CompositePrimaryKey("profile_id", "origin_id")
+    profile_id = models.BigIntegerField()
+    origin_id = models.BigIntegerField()
+    record = models.TextField()
+
+    class Meta:
+        db_table = "match_record"
+        indexes = [models.Index(fields=["origin_id"], name="match_record_origin")]
+
+    def __str__(self) -> str:
+        return f"record of {self.origin_id} in {self.profile_id}"
 
 
 class MatchModel(models.Model):
@@ -33,6 +104,50 @@ class MatchModel(models.Model):
 
     def __str__(self) -> str:
         return f"matching model {self.pk} ({self.state})"
+
+
+class MatchRun(models.Model):
+    """A long job of this room: queued, done by one worker at a time, begun again where that one was killed."""
+
+    class Kind(models.TextChoices):
+        FULL = "full", "Full pass"
+        ESTIMATE = "estimate", "Estimate a model"
+        PREVIEW = "preview", "Preview a model"
+        RESCORE = "rescore", "Score again"
+        ACCEPT = "accept", "Accept many"
+        UNDO = "undo", "Take many back"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    arguments = models.JSONField(default=dict)
+    phase = models.CharField(max_length=60, blank=True)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    counts = models.JSONField(default=dict)
+    seconds = models.FloatField(default=0)
+    attempts = models.SmallIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+    model = models.ForeignKey(MatchModel, null=True, blank=True, on_delete=models.CASCADE, related_name="runs")
+    asked_at = models.DateTimeField()
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "match_run"
+        indexes = [models.Index(fields=["state", "id"], name="match_run_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk} ({self.state})"
 
 
 class MatchKey(models.Model):
@@ -83,6 +198,13 @@ class Candidate(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     merge_id = models.BigIntegerField(null=True, blank=True, help_text="The `identity.Merge` that came of it.")
+    merge_due = models.BooleanField(default=False, help_text="To be merged automatically, a moment from now.")
+    refusal = models.CharField(max_length=40, blank=True, help_text="The code of why it may not be merged.")
+    held_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    held_until = models.DateTimeField(null=True, blank=True, help_text="Until then nobody else is asked about it.")
+    batch = models.ForeignKey(MatchRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="candidates")
 
     class Meta:
         db_table = "match_candidate"
@@ -95,6 +217,7 @@ class Candidate(models.Model):
         indexes = [
             models.Index(fields=["state", "-value", "id"], name="match_candidate_queue"),
             models.Index(fields=["other_id"], name="match_candidate_other"),
+            models.Index(fields=["id"], condition=models.Q(merge_due=True), name="match_candidate_due"),
         ]
 
     def __str__(self) -> str:
@@ -132,3 +255,63 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.one_id} {'is' if self.same else 'is not'} {self.other_id}"
+
+
+class MatchWarning(models.Model):
+    """Data that would make a mega-profile or slow everything down, and was kept from doing so."""
+
+    class Code(models.TextChoices):
+        SHARED_VALUE = "shared_value", "Too many share this value"
+        PLACEHOLDER = "placeholder", "Looks like a placeholder"
+        LARGE_GROUP = "large_group", "Very many profiles look like one person"
+        EMPTY_COLUMN = "empty_column", "Hardly anybody has this"
+
+    id = models.BigAutoField(primary_key=True)
+    code = models.CharField(max_length=20, choices=Code.choices)
+    field = models.CharField(max_length=200)
+    digest = models.CharField(max_length=32, help_text="Of the value, which is not kept in clear here.")
+    value = models.CharField(max_length=80, help_text="Masked.")
+    profiles = models.BigIntegerField()
+    advice = models.CharField(max_length=300)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    dismissed_at = models.DateTimeField(null=True, blank=True)
+    dismissed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        db_table = "match_warning"
+        constraints = [
+            models.UniqueConstraint(fields=["code", "field", "digest"], name="match_warning_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.field} {self.value}"
+
+
+class Household(models.Model):
+    """People who live together, as far as the data says so: an entity of its own, never a reason to merge."""
+
+    id = models.BigAutoField(primary_key=True)
+    size = models.IntegerField()
+    found_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "household"
+
+    def __str__(self) -> str:
+        return f"household {self.pk}"
+
+
+class HouseholdMember(models.Model):
+    pk = models.CompositePrimaryKey("profile_id", "household_id")
+    profile_id = models.BigIntegerField()
+    household = models.ForeignKey(Household, on_delete=models.CASCADE, related_name="members")
+    joined_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "household_member"
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} in household {self.household_id}"

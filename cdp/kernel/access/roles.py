@@ -10,6 +10,7 @@ class Scope(StrEnum):
     SEGMENTS_READ = "segments:read"
     SEGMENTS_WRITE = "segments:write"
     SOURCES_WRITE = "sources:write"
+    IDENTITY_WRITE = "identity:write"
     CONSENT_READ = "consent:read"
     CONSENT_WRITE = "consent:write"
     ACTIVATION_WRITE = "activation:write"
@@ -33,6 +34,6 @@ ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
     Role.MARKETER: _READ | {Scope.PII_READ, Scope.SEGMENTS_WRITE, Scope.ACTIVATION_WRITE},
     Role.ANALYST: _READ,
-    Role.ENGINEER: _READ | {Scope.PII_READ, Scope.SOURCES_WRITE, Scope.ACTIVATION_WRITE},
-    Role.PRIVACY_OFFICER: _READ | {Scope.PII_READ, Scope.CONSENT_READ, Scope.CONSENT_WRITE},
+    Role.ENGINEER: _READ | {Scope.PII_READ, Scope.SOURCES_WRITE, Scope.IDENTITY_WRITE, Scope.ACTIVATION_WRITE},
+    Role.PRIVACY_OFFICER: _READ | {Scope.PII_READ, Scope.IDENTITY_WRITE, Scope.CONSENT_READ, Scope.CONSENT_WRITE},
 }
