@@ -7,6 +7,7 @@ EMBEDDED := $(PY) -m cdp.kernel.embedded
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 JOBS ?= 2
+SPREAD := --dist=loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -28,9 +29,9 @@ stop: ## Stop what runs from this checkout (or CDP_HOME), wherever it was starte
 test: dev lint ## Lint, then run every test, the browser's included
 	@chromium=$$(sh .ci/browser) || chromium=; \
 	if [ -n "$$chromium" ]; then \
-		CDP_CHROMIUM="$$chromium" $(PY) -m pytest -n $(JOBS) --dist=loadfile $(PYTEST_ARGS); \
+		CDP_CHROMIUM="$$chromium" $(PY) -m pytest -n $(JOBS) $(SPREAD) $(PYTEST_ARGS); \
 	else \
-		$(PY) -m pytest -n $(JOBS) --dist=loadfile -m "not browser" $(PYTEST_ARGS) && sh .ci/no-browser; \
+		$(PY) -m pytest -n $(JOBS) $(SPREAD) -m "not browser" $(PYTEST_ARGS) && sh .ci/no-browser; \
 	fi
 
 lint: dev ## Check style, types, layers, templates and migrations

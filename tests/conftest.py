@@ -61,6 +61,24 @@ else:
 load_settings()
 
 
+# With several workers a long file that comes last leaves the others idle: these start first, longest first.
+LONG_FILES = (
+    "rebuild/test_fresh_clone.py",
+    "integration/test_embedded_launcher.py",
+    "integration/test_faults.py",
+    "browser/test_console_pages.py",
+    "browser/test_segments_builder.py",
+    "integration/test_embedded_servers.py",
+    "browser/",
+    "integration/test_demo_",
+    "unit/test_demo_complete_journey.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, name in enumerate(LONG_FILES) if name in item.nodeid), len(LONG_FILES)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if WORKER is None and not config.option.collectonly:
         services.start(_home, durable=False)

@@ -58,8 +58,7 @@ class TestLogin:
 
 
 class TestFrame:
-    @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["1280", "390"])
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["1280", "390"])
     def test_every_screen_fits_and_is_free_of_errors(self, log_in, anna, screenshot, viewport, scheme):
         page = log_in("admin", viewport=viewport, color_scheme=scheme)
 

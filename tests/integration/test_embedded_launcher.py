@@ -19,13 +19,14 @@ ALWAYS = {program.name for program in PROGRAMS if not program.demo}
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    """One that runs for the whole module; the tests below leave it running."""
+    """One that runs for the whole module, up to the test that stops it."""
     with temporary_home("a running one") as home:
         running = Deployment(home)
         running.launch()
         running.wait_running()
         yield running
-        assert running.stop() == 0
+        running.kill()
+        running.wait_for(lambda: all_processes(home) == [])
 
 
 def main_process(deployment: Deployment, name: str) -> psutil.Process:
@@ -103,33 +104,8 @@ class TestRecovery:
         deployment.wait_for(deployment.answers)
         assert killed not in processes.marked(deployment.home)["supervisor"]
 
-
-class TestStopping:
-    def test_goes_backwards_and_leaves_nothing(self):
-        with temporary_home() as home:
-            first = Deployment(home)
-            first.launch()
-            first.wait_running()
-
-            status = first.stop(signal.SIGTERM)
-
-            stopped = [
-                line.split("stopped: ")[1].split()[0]
-                for line in (home / "log/supervisor.log").read_text().splitlines()
-                if "stopped: " in line
-            ]
-            assert status == 0
-            assert stopped[-3:] == ["web", "valkey", "postgres"]
-            assert stopped[0] == "beat"
-            assert all_processes(home) == []
-            self.comes_back_after_everybody_in_charge_was_killed(first)
-
-    def comes_back_after_everybody_in_charge_was_killed(self, deployment: Deployment):
-        """Continues the test above, to save a start."""
-        query_before = 'CREATE TABLE kept AS SELECT 1 AS "one"'
-        deployment.launch()
-        deployment.wait_running()
-        query(deployment.home, query_before)
+    def test_from_the_death_of_everybody_in_charge(self, deployment: Deployment):
+        query(deployment.home, 'CREATE TABLE kept AS SELECT 1 AS "one"')
         supervisor = processes.marked(deployment.home)["supervisor"][0]
 
         deployment.process.send_signal(signal.SIGSTOP)  # so that it does not notice
@@ -142,8 +118,18 @@ class TestStopping:
         assert {"postgres", "valkey", "web", "worker"} <= set(left)
         assert "Stopping what an earlier run left behind" in deployment.said
         assert query(deployment.home, "SELECT one FROM kept") == [(1,)]
-        deployment.kill()  # alone: supervisord notices and stops the rest
-        deployment.wait_for(lambda: all_processes(deployment.home) == [])
+
+
+class TestStopping:
+    def test_goes_backwards_and_leaves_nothing(self, deployment: Deployment):
+        status = deployment.stop(signal.SIGTERM)
+
+        log = (deployment.home / "log/supervisor.log").read_text()
+        stopped = [line.split("stopped: ")[1].split()[0] for line in log.splitlines() if "stopped: " in line]
+        assert status == 0
+        assert stopped[-3:] == ["web", "valkey", "postgres"]
+        assert stopped[-len(ALWAYS)] == "beat"
+        assert all_processes(deployment.home) == []
 
     def test_in_the_middle_of_starting(self):
         with temporary_home() as home:
@@ -211,7 +197,8 @@ class TestOwnServers:
             deployment.wait_running()
             answered = deployment.answers()
             embedded = services.servers(home)
-            deployment.stop()
+            deployment.kill()  # alone: supervisord notices and stops the rest
+            deployment.wait_for(lambda: all_processes(home) == [])
 
             assert answered
             assert embedded == []
