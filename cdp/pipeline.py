@@ -320,6 +320,7 @@ def _trait_updates(
             event.source_id,
             sources[event.source_id].priority,
             event.traits,
+            event.id,
         )
         for event in events
         if event.traits

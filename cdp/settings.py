@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "identity",
     "identity.accounts",
     "identity.candidates",
+    "identity.survivorship",
     "segments",
     "activation",
     "django.contrib.admin",
@@ -263,6 +264,7 @@ INGESTION_MAX_BATCH_EVENTS = 2_500
 GEOIP_FILE = env.text("CDP_GEOIP_FILE")
 TRUSTED_PROXIES = env.networks("CDP_TRUSTED_PROXIES")
 INGESTION_VIOLATION_DAYS = env.integer("CDP_PLAN_VIOLATION_DAYS", 90)
+IDENTITY_TRAIT_HISTORY_DAYS = env.integer("CDP_TRAIT_HISTORY_DAYS", 730)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Activation ---------------------------------------------------------------------------------------------

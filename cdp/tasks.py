@@ -15,6 +15,7 @@ from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
+from identity.survivorship import history
 from ingestion import partitions
 from ingestion.models import Source
 from ingestion.plans import trial, violations
@@ -110,6 +111,7 @@ def maintain() -> None:
     quarantine.drop_expired(now=now)
     trial.forget_old(now=now)
     drops.drop_expired(now=now)
+    history.drop_expired(now=now)
 
 
 @shared_task(name="cdp.fold_quality")

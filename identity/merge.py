@@ -25,7 +25,16 @@ def absorb(merges: Mapping[int, int], *, now: datetime) -> dict[int, TraitState]
         inherited = {
             id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()
         }
-        for statement in (_ALIAS, _RETARGET, _IDENTIFIERS, _PROFILE_IDENTIFIERS, _ACCOUNTS, _SESSIONS, _EVENTS):
+        for statement in (
+            _ALIAS,
+            _RETARGET,
+            _IDENTIFIERS,
+            _PROFILE_IDENTIFIERS,
+            _TRAIT_HISTORY,
+            _ACCOUNTS,
+            _SESSIONS,
+            _EVENTS,
+        ):
             cursor.execute(statement, values)
     return inherited
 
@@ -48,6 +57,13 @@ _PROFILE_IDENTIFIERS = (
     f"WITH moved AS (DELETE FROM profile_identifier p USING {_PAIRS} WHERE p.profile_id = m.absorbed"
     " RETURNING m.survivor, p.kind, p.value, p.first_seen_at, p.source_id)"
     " INSERT INTO profile_identifier (profile_id, kind, value, first_seen_at, source_id)"
+    " SELECT * FROM moved ORDER BY 1, 2, 3"
+)
+_TRAIT_HISTORY = (
+    f"WITH moved AS (DELETE FROM trait_history h USING {_PAIRS} WHERE h.profile_id = m.absorbed"
+    " RETURNING m.survivor, h.at, h.event_id, h.source_id, coalesce(h.origin_id, h.profile_id) AS origin_id,"
+    " h.recorded_at, h.traits)"
+    " INSERT INTO trait_history (profile_id, at, event_id, source_id, origin_id, recorded_at, traits)"
     " SELECT * FROM moved ORDER BY 1, 2, 3"
 )
 _ACCOUNTS = (

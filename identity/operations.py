@@ -8,6 +8,8 @@ from django.db import connection, transaction
 
 from identity.contracts import Combination, Resolution
 from identity.resolve import ContendedError, SightingsOf, resolve
+from identity.survivorship.history import record_news
+from identity.survivorship.policies import read_policies
 from identity.traits import TraitState, TraitUpdate, fold
 
 ATTEMPTS = 5
@@ -45,10 +47,14 @@ def write_traits(
     if not ids:
         return {}
     states = _read_states(ids)
+    policies = read_policies()
+    for state in states.values():
+        state.policies = policies
     for absorbed_id, survivor_id in merged.absorbed.items():
         states[survivor_id].absorb(merged.inherited[absorbed_id])
     fold(states, pending)
     _write_states({id_: state for id_, state in states.items() if state.touched}, now=now)
+    record_news(states.values(), now=now)
     return {id_: state.changed for id_, state in states.items() if state.changed}
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.traits import TraitState, TraitUpdate, fold
-from tests.oracles.identity import last_writer_wins
+from identity.traits import DAY, Policy, Rule, TraitState, TraitUpdate, fold, newest_of_each_source
+from tests.oracles.identity import last_writer_wins, value_by_policy
 
 NAMES = st.sampled_from(["plan", "city", "age"])
 VALUES = (
@@ -90,6 +90,107 @@ class TestOrder:
         updates = [TraitUpdate(1, at, source, priority, traits) for (at, priority, source), traits in stamped]
 
         assert state_after(*updates).traits == last_writer_wins(stamped)
+
+
+POLICIES = st.sampled_from(
+    [Policy(), Policy(Rule.OLDEST), Policy(Rule.FREQUENT), Policy(Rule.PRIORITY, (3, 1)), Policy(Rule.PRIORITY)]
+)
+STATEMENTS = st.lists(
+    st.builds(
+        TraitUpdate,
+        profile_id=st.just(1),
+        at=st.builds(lambda day, rest: day * DAY + rest, st.sampled_from([0, 1, 2, 3, 60, 91, 92]), st.integers(0, 2)),
+        source_id=st.integers(1, 3),
+        priority=st.sampled_from([50, 100]),
+        traits=st.fixed_dictionaries({"x": st.none() | st.sampled_from(["a", "b", "c"]) | st.just(1) | st.just(True)}),
+    ),
+    max_size=12,
+)
+
+
+def state_by(policy: Policy, updates: list[TraitUpdate]) -> TraitState:
+    state = TraitState(policies={"x": policy})
+    fold({1: state}, updates)
+    return state
+
+
+class TestPolicies:
+    @given(POLICIES, STATEMENTS, st.randoms(use_true_random=False))
+    def test_heed_neither_order_nor_repetition(self, policy, updates, random):
+        expected = state_by(policy, updates)
+        repeated = updates + random.choices(updates, k=3) if updates else []
+        random.shuffle(repeated)
+
+        found = state_by(policy, repeated)
+
+        assert (found.traits, found.provenance) == (expected.traits, expected.provenance)
+
+    @given(POLICIES, STATEMENTS, st.lists(st.integers(0, 3), min_size=12, max_size=12), st.permutations(range(4)))
+    def test_heed_no_grouping_of_merges(self, policy, updates, sides, order):
+        """The statements went to four profiles, which were merged in any order, in pairs and then together."""
+        expected = state_by(policy, updates)
+        parts = [state_by(policy, [u for u, side in zip(updates, sides, strict=False) if side == n]) for n in order]
+        for part in parts:
+            part.traits, part.provenance = stored(part).traits, stored(part).provenance
+
+        parts[0].absorb(parts[1])
+        parts[2].absorb(parts[3])
+        parts[0].absorb(parts[2])
+
+        assert (parts[0].traits, parts[0].provenance) == (expected.traits, expected.provenance)
+
+    @given(POLICIES, STATEMENTS)
+    def test_choose_as_they_are_defined(self, policy, updates):
+        said = [(u.at, u.source_id, u.priority, u.traits["x"]) for u in updates]
+
+        found = state_by(policy, updates).traits.get("x")
+
+        wanted = value_by_policy(said, rule=policy.rule, sources=policy.sources, day=DAY)
+        assert json.dumps(found) == json.dumps(wanted)
+
+    @given(POLICIES, STATEMENTS)
+    def test_tell_what_every_source_says_now(self, policy, updates):
+        state = state_by(policy, updates)
+
+        found = {one[1]: one[3] for one in newest_of_each_source(state.statements("x"))}
+
+        for source, value in found.items():
+            theirs = [(u.at, u.source_id, u.priority, u.traits["x"]) for u in updates if u.source_id == source]
+            assert json.dumps(value_by_policy(theirs, rule="newest")) == json.dumps(value)
+        assert found.keys() == {u.source_id for u in updates}
+
+    @given(POLICIES, st.sampled_from([Rule.NEWEST, Rule.PRIORITY]), STATEMENTS)
+    def test_can_be_changed_back_to_those_that_need_only_the_newest(self, policy, rule, updates):
+        expected = state_by(Policy(rule, (2,)), updates)
+
+        state = state_by(policy, updates)
+        state.policies = {"x": Policy(rule, (2,))}
+        state.decide("x")
+
+        assert (state.traits, state.provenance) == (expected.traits, expected.provenance)
+
+
+class TestNews:
+    def test_is_what_a_source_had_not_said(self):
+        state = state_after(update(1, plan="pro", city="Oslo"), update(2, plan="free", city="Oslo"))
+
+        assert [(one.at, traits) for one, traits in state.news] == [
+            (1, {"plan": "pro", "city": "Oslo"}),
+            (2, {"plan": "free"}),
+        ]
+
+    def test_is_not_a_repetition_by_two_sources_in_turn(self):
+        updates = [update(at, source_id=at % 2 + 1, plan="pro") for at in range(6)]
+
+        assert [one.at for one, _ in state_after(*updates).news] == [0, 1]
+
+    def test_is_an_older_value_that_comes_late(self):
+        state = state_after(update(2, plan="free"), update(1, plan="pro"))
+
+        assert [(one.at, traits) for one, traits in state.news] == [(2, {"plan": "free"}), (1, {"plan": "pro"})]
+
+    def test_is_not_the_deletion_of_what_was_not_known(self):
+        assert state_after(update(1, plan=None)).news == []
 
 
 class TestTraits:

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SurvivorshipConfig(AppConfig):
+    name = "identity.survivorship"
+    label = "identity_survivorship"
