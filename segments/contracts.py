@@ -77,6 +77,17 @@ class SegmentOfProfile:
 
 
 @dataclass(frozen=True)
+class MoveOfProfile:
+    """A person entered or left a segment; `cause` says why in words."""
+
+    slug: str
+    name: str
+    kind: str
+    at: datetime
+    cause: str
+
+
+@dataclass(frozen=True)
 class SegmentOverview:
     """A line of the list of segments: `days` holds the last seven, today last."""
 

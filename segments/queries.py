@@ -15,7 +15,16 @@ from segments.ast import Any as AnyOf
 from segments.ast import DefinitionError, Node, parse
 from segments.ast.times import local_day, start_of
 from segments.compile import compile_breakdown, compile_members
-from segments.contracts import Member, Part, Preview, SegmentOfProfile, SegmentOverview, TransitionView, TrendDay
+from segments.contracts import (
+    Member,
+    MoveOfProfile,
+    Part,
+    Preview,
+    SegmentOfProfile,
+    SegmentOverview,
+    TransitionView,
+    TrendDay,
+)
 from segments.engine import fetch, limited_population, load_dictionary, plan_at
 from segments.errors import SegmentNotFoundError
 from segments.models import Membership, Segment, Transition
@@ -143,6 +152,15 @@ def transitions(*, segment_id: int, limit: int, before: tuple[datetime, int] | N
     return [
         TransitionView(row.id, row.profile_id, row.kind, row.at, row.cause, row.version)
         for row in found.order_by("-at", "-id")[:limit]
+    ]
+
+
+def moves_of_profile(*, profile_id: int, since: datetime, until: datetime, limit: int = 50) -> list[MoveOfProfile]:
+    """The segments that a person entered and left between two instants, in that order."""
+    found = Transition.objects.filter(profile_id=profile_id, at__gte=since, at__lte=until).select_related("segment")
+    return [
+        MoveOfProfile(row.segment.slug, row.segment.name, row.kind, row.at, row.get_cause_display())
+        for row in found.order_by("at", "id")[:limit]
     ]
 
 

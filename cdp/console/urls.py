@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from cdp.console import account, accounts, dictionary, home, profiles, why
+from cdp.console import account, accounts, dictionary, followed, home, profiles, why
 
 app_name = "console"
 urlpatterns = [
@@ -22,5 +22,6 @@ urlpatterns = [
     path("profiles/", profiles.profiles, name="profiles"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),
+    path("profiles/<int:profile_id>/followed/", followed.followed, name="profile-followed"),
     path("profiles/<int:profile_id>/events/", profiles.events, name="profile-events"),
 ]

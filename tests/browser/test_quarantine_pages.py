@@ -7,6 +7,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from cdp import pipeline
+from segments.operations import create_segment
 from tests.browser.conftest import NARROW, fits
 from tests.factories.ingestion import message, track
 from tests.integration.conftest import rows
@@ -20,6 +21,24 @@ WIDEST = """[...document.querySelectorAll("body *")]
 def replay_all() -> None:
     while pipeline.replay(now=timezone.now()):
         pass
+
+
+class TestGoodMessage:
+    def test_tells_which_segments_its_person_entered(
+        self, log_in: Callable[..., Page], send: Callable[..., None], screenshot: Callable[..., Any]
+    ):
+        buyers = {"type": "event", "event": "Bought", "measure": "count", "op": "gte", "value": 1}
+        segment = create_segment(name="Buyers", definition=buyers, now=timezone.now())
+        pipeline.recompute(segment_id=segment.pk, now=timezone.now())
+        send(track("Bought", userId="anna"))
+        pipeline.evaluate(now=timezone.now())
+        page = log_in("engineer")
+        page.goto("/sources/shop/live/")
+
+        page.locator("#live-rows summary").first.click()
+
+        expect(page.locator(".live-detail dd", has_text="Entered Buyers")).to_be_visible()
+        screenshot(page, "live-followed")
 
 
 class TestBadMessage:
