@@ -35,6 +35,7 @@ from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity.accounts.contracts import Belonging
 from identity.contracts import Combination, Identifier, Resolution, Sighting
+from identity.survivorship import runs
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
@@ -169,6 +170,17 @@ def _persistently(step: Callable[[], Result], *, now: datetime) -> Result:
                     raise
                 log.info("drain_deadlock")
         return step()
+
+
+def decide_traits(*, run_id: int, now: datetime) -> bool:
+    """Choose the values of a trait again, by another policy, for some more profiles; returns whether more follow."""
+    with transaction.atomic():
+        step = runs.take_step(run_id=run_id, now=now)
+        note_changes(
+            ProfileChange(profile_id, events=NOTHING, traits=frozenset(names), merged=False, created=False)
+            for profile_id, names in step.changed.items()
+        )
+    return step.more
 
 
 def _drain_chunk(*, now: datetime, max_events: int) -> Drained:

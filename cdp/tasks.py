@@ -15,7 +15,7 @@ from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
-from identity.survivorship import history
+from identity.survivorship import disputes, history, runs
 from ingestion import partitions
 from ingestion.models import Source
 from ingestion.plans import trial, violations
@@ -88,6 +88,38 @@ def try_plans_waiting() -> None:
         try_plan(trial_id)
 
 
+@shared_task(name="cdp.decide_traits")
+def decide_traits(run_id: int) -> None:
+    """A pass over all profiles that tries or applies a trait's policy; after a turn, it asks for another."""
+    end = time.monotonic() + TURN_SECONDS
+    while pipeline.decide_traits(run_id=run_id, now=timezone.now()):
+        nudge("cdp.evaluate", queue="evaluate")
+        if time.monotonic() > end:
+            current_app.send_task("cdp.decide_traits", args=(run_id,))
+            return
+    nudge("cdp.evaluate", queue="evaluate")
+
+
+@shared_task(name="cdp.decide_traits_waiting")
+def decide_traits_waiting() -> None:
+    """Passes whose nudge or worker was lost."""
+    for run_id in runs.waiting_runs(idle_since=timezone.now() - TRIAL_IDLE):
+        decide_traits(run_id)
+
+
+@shared_task(name="cdp.scan_disputes")
+def scan_disputes() -> None:
+    """Begin to count anew what sources disagree about."""
+    disputes.start_scan(now=timezone.now())
+    continue_disputes()
+
+
+@shared_task(name="cdp.continue_disputes")
+def continue_disputes() -> None:
+    awake("cdp.continue_disputes")
+    _until_done(lambda: disputes.take_step(now=timezone.now()), "cdp.continue_disputes", queue="default")
+
+
 @shared_task(name="cdp.replay", queue="ingest")
 def replay() -> None:
     """What was asked for of the quarantine; where a worker was killed, the next one goes on from its last batch."""
@@ -142,10 +174,9 @@ def score_quality() -> None:
 
 @shared_task(name="cdp.scan_quality")
 def scan_quality() -> None:
-    """Near-duplicates, traits that sources disagree about, and what is older than anybody looks at."""
+    """Near-duplicates, and what is older than anybody looks at."""
     now = timezone.now()
     scans.scan_duplicates(now=now)
-    scans.scan_conflicts(now=now)
     quality.forget_old(now=now)
 
 

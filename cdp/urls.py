@@ -38,6 +38,7 @@ urlpatterns = [
     path("", include("cdp.console.urls")),
     path("sources/", include("ingestion.screens")),
     path("alerts/", include("activation.alerting.screens")),
+    path("traits/", include("identity.survivorship.screens")),
     path("segments/", include("segments.urls")),
     path("", include("activation.urls")),
     path("", include("ingestion.urls")),

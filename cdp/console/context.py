@@ -30,6 +30,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
         Scope.PROFILES_READ,
         ("console:group-account",),
     ),
+    ("Customers", "Traits", "list-details", "traits:list", Scope.PROFILES_READ, ("traits:",)),
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
     ("Pipeline", "Sources", "login-2", "sources:list", Scope.EVENTS_READ, ("sources:",)),
     ("Pipeline", "Alerts", "bell", "alerts:list", Scope.EVENTS_READ, ("alerts:",)),

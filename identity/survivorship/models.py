@@ -4,7 +4,6 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from identity.traits import Rule
-from ingestion.models import Source
 
 RULES = (
     (Rule.NEWEST.value, "The newest"),
@@ -92,7 +91,10 @@ class PolicyRun(models.Model):
 
 
 class DisputeScan(models.Model):
-    """A pass over all profiles that counts the traits for which sources disagree. The newest finished one is shown."""
+    """A pass over all profiles that counts the traits for which sources disagree.
+
+    What the newest finished one found stands in `ingestion.quality.models.TraitConflict`.
+    """
 
     id = models.BigAutoField(primary_key=True)
     after_id = models.BigIntegerField(default=0)
@@ -113,26 +115,3 @@ class DisputeScan(models.Model):
     @property
     def progress(self) -> float:
         return 1.0 if self.finished_at else min(self.after_id / max(self.until_id, 1), 0.999)
-
-
-class Dispute(models.Model):
-    """A trait for which two sources disagree, as of a scan. `first` is the source with the smaller id.
-
-    `examples` is ``[{"profile", "values": [of first, of second]}…]``.
-    """
-
-    scan = models.ForeignKey(DisputeScan, on_delete=models.CASCADE, related_name="disputes", db_index=False)
-    first = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="+")
-    second = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="+")
-    trait = models.CharField(max_length=200)
-    compared = models.BigIntegerField(help_text="People of whom both sources say something.")
-    differing = models.BigIntegerField()
-    examples = models.JSONField(default=list)
-
-    class Meta:
-        db_table = "trait_dispute"
-        ordering = ["-differing", "trait"]
-        constraints = [models.UniqueConstraint(fields=["scan", "first", "second", "trait"], name="trait_dispute_once")]
-
-    def __str__(self) -> str:
-        return self.trait

@@ -1,10 +1,8 @@
-"""Scheduled looks at recent events: near-duplicates, and traits for which two sources disagree.
+"""Scheduled looks at recent events for near-duplicates.
 
-Both are bounded by a number of events, newest first, so that their cost does not grow with the log.
+Bounded by a number of events, newest first, so that the cost does not grow with the log.
 """
 
-import json
-from collections import defaultdict
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -12,12 +10,11 @@ from typing import Any
 from django.db import connection, transaction
 
 from ingestion.models import Source
-from ingestion.quality.models import DuplicateScan, TraitConflict
+from ingestion.quality.models import DuplicateScan
 
 SCAN_EVENTS = 50_000
 NEAR_SECONDS = 10
 """Two events of one person that are the same but for their messageId, so close together, look doubled."""
-CONFLICT_DAYS = 30
 EXAMPLES = 5
 KEEP_SCANS = timedelta(days=30)
 
@@ -77,69 +74,3 @@ def _scan_row(source_id: int, rows: list[tuple[Any, ...]], now: datetime) -> Dup
         if name is not None
     ]
     return DuplicateScan(source_id=source_id, at=now, scanned=scanned, found=found, examples=examples)
-
-
-# The newest value that each source gave for each trait of each person, and pairs of sources that gave one.
-_CONFLICTS = """
-    WITH recent AS MATERIALIZED (
-        SELECT e.profile_id, e.source_id, e.ts, e.properties FROM event e
-        WHERE e.name_id = (SELECT id FROM event_name WHERE name = 'Identify')
-            AND e.ts > %(since)s AND e.ts <= %(until)s ORDER BY e.ts DESC LIMIT %(limit)s
-    ), shared AS (
-        SELECT profile_id FROM recent GROUP BY 1 HAVING min(source_id) < max(source_id)
-    ), said AS (
-        SELECT DISTINCT ON (r.profile_id, t.key, r.source_id) r.profile_id, t.key AS trait, r.source_id, t.value
-        FROM recent r JOIN shared USING (profile_id), jsonb_each(r.properties) AS t
-        WHERE jsonb_typeof(t.value) NOT IN ('null', 'object', 'array') AND length(t.key) <= 200
-        ORDER BY r.profile_id, t.key, r.source_id, r.ts DESC
-    ), pairs AS (
-        SELECT a.source_id AS first, b.source_id AS second, a.trait, a.profile_id, a.value AS mine, b.value AS theirs,
-            a.value <> b.value AS differ
-        FROM said a JOIN said b ON a.profile_id = b.profile_id AND a.trait = b.trait AND a.source_id < b.source_id
-    )
-    SELECT first, second, trait, count(*), count(*) FILTER (WHERE differ),
-        (array_agg(json_build_object('profile', profile_id, 'values', json_build_array(mine, theirs))::text
-            ORDER BY profile_id) FILTER (WHERE differ))[1:%(examples)s]
-    FROM pairs GROUP BY 1, 2, 3
-"""
-
-
-def scan_conflicts(*, now: datetime) -> int:
-    """Compare, per person and trait, the newest values of each two sources; returns how many differ."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            _CONFLICTS,
-            {
-                "since": now - timedelta(days=CONFLICT_DAYS),
-                "until": now,
-                "limit": SCAN_EVENTS,
-                "examples": EXAMPLES,
-            },
-        )
-        rows = cursor.fetchall()
-        known = set(Source.objects.values_list("pk", flat=True))
-        made = [
-            TraitConflict(
-                first_id=first,
-                second_id=second,
-                trait=trait,
-                compared=compared,
-                differing=differing,
-                examples=[json.loads(text) for text in examples or []],
-                scanned_at=now,
-            )
-            for first, second, trait, compared, differing, examples in rows
-            if first in known and second in known
-        ]
-        TraitConflict.objects.all().delete()
-        TraitConflict.objects.bulk_create(made)
-    return sum(row.differing for row in made)
-
-
-def trait_conflicts() -> dict[str, list[TraitConflict]]:
-    """By trait, the pairs of sources that disagree, the most people first."""
-    found: dict[str, list[TraitConflict]] = defaultdict(list)
-    rows = TraitConflict.objects.filter(differing__gt=0).select_related("first", "second")
-    for row in rows.order_by("-differing", "trait"):
-        found[row.trait].append(row)
-    return dict(found)

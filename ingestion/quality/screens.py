@@ -258,19 +258,7 @@ def _is_whole(hour: datetime, began: datetime | None) -> bool:
     return began is not None and hour > began
 
 
-@requires(Scope.EVENTS_READ)
-def trait_conflicts(request: HttpRequest) -> HttpResponse:
-    """Traits for which two sources say different things of the same people."""
-    found = scans.trait_conflicts()
-    context = {
-        "traits": [(trait, rows) for trait, rows in found.items()],
-        "days": scans.CONFLICT_DAYS,
-    }
-    return render(request, "quality/conflicts.html", context)
-
-
 urlpatterns = [
-    path("trait-conflicts/", trait_conflicts, name="trait_conflicts"),
     path("<slug:slug>/quality/", quality, name="quality"),
     path("<slug:slug>/quality/review/", review, name="quality_review"),
     path("<slug:slug>/quality/review/<int:pk>/", decide, name="quality_decide"),

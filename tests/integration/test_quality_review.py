@@ -8,7 +8,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from ingestion import operations as sources
 from ingestion.models import Source
 from ingestion.quality import observe, operations, queries, scans, score
 from ingestion.quality.errors import QualityError
@@ -18,12 +17,11 @@ from ingestion.quality.models import (
     DuplicateScan,
     FlaggedValue,
     QualityScore,
-    TraitConflict,
     ValueRule,
 )
 from ingestion.treatment import forget_rules
 from tests.factories.access import make_user
-from tests.factories.ingestion import NOW, identify, track
+from tests.factories.ingestion import NOW, track
 from tests.integration.conftest import drain_all
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -142,29 +140,6 @@ class TestNearDuplicates:
         found = DuplicateScan.objects.get()
         assert (found.scanned, found.found, found.examples[0]["seconds"]) == (6, 1, 2.0)
         assert scans.scan_duplicates(now=NOW + 5 * MINUTE) == 0
-
-
-class TestTraitConflicts:
-    def test_compare_the_newest_values_of_two_sources(self, source: Source, accept: Any):
-        crm, _ = sources.create_source(name="CRM", now=NOW)
-
-        def say(who: str, source_id: int, seconds: int, **traits: Any) -> None:
-            at = (NOW - seconds * SECOND).isoformat()
-            accept(identify(userId=who, traits=traits, timestamp=at), source_id=source_id)
-
-        say("u-1", source.pk, 9, city="Rome", plan="pro", only="a")
-        say("u-1", crm.pk, 8, city="Oslo", plan="pro")
-        say("u-2", source.pk, 9, city="Oslo")
-        say("u-2", source.pk, 5, city="Lyon")
-        say("u-2", crm.pk, 8, city="Lyon")
-        drain_all(NOW)
-
-        assert scans.scan_conflicts(now=NOW) == 1
-
-        rows = {row.trait: (row.differing, row.compared) for row in TraitConflict.objects.all()}
-        assert rows == {"city": (1, 2), "plan": (0, 1)}
-        assert scans.trait_conflicts()["city"][0].examples[0]["values"] == ["Rome", "Oslo"]
-        assert b"Oslo" in as_("marketer").get("/sources/trait-conflicts/").content
 
 
 class TestLoads:
