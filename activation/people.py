@@ -9,6 +9,7 @@ from django.db import connection
 from consent import queries as consent
 from consent.contracts import Decision, Reason
 from consent.subjects import subject_hash
+from identity.kinds.queries import other_spellings
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -35,10 +36,13 @@ def subjects_of(profile_ids: Collection[int]) -> dict[int, dict[str, datetime]]:
         cursor.execute(_MERGED, [sorted(set(leading.values()))])
         merged = dict(cursor.fetchall())
         cursor.execute(_IDENTIFIERS, [sorted(set(leading.values()))])
-        known: dict[int, dict[str, datetime]] = {}
-        for profile_id, kind, value, since in cursor.fetchall():
-            at = max(since, merged.get(profile_id, since))
-            known.setdefault(profile_id, {})[subject_hash(kind, value)] = at
+        held = cursor.fetchall()
+    spellings = other_spellings({(kind, value) for _, kind, value, _ in held})
+    known: dict[int, dict[str, datetime]] = {}
+    for profile_id, kind, value, since in held:
+        at = max(since, merged.get(profile_id, since))
+        for said in (value, *spellings.get((kind, value), ())):
+            known.setdefault(profile_id, {})[subject_hash(kind, said)] = at
     return {profile_id: known.get(leads, {}) for profile_id, leads in leading.items()}
 
 

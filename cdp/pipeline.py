@@ -1,9 +1,9 @@
 """The product's story on one page.
 
     accept(request)         one durable row in the inbox per HTTP request, then 200      (ingestion.http)
-    drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> enrich
-                            -> de-duplicate -> resolve identities -> sort into sessions -> append events, merge traits
-                            -> note what changed
+    drain()                 claim inbox rows -> decode -> consent at the door -> the source's rules -> spell
+                            identifiers -> enrich -> de-duplicate -> resolve identities -> sort into sessions
+                            -> append events, merge traits -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
     end_sessions()          the visits in which nothing has happened for long enough
     wake(due)               the same evaluation where only time has passed
@@ -26,6 +26,7 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 import activation.operations
 import consent.queries
 import identity.accounts.operations
+import identity.kinds.stage
 import identity.operations
 import ingestion.ledger
 import ingestion.operations
@@ -216,6 +217,7 @@ def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
     if not rows:
         return Drained()
     sources = ingestion.operations.hold_sources(ids={row.source_id for row in rows})
+    identity.kinds.stage.follow_rules(sources)
     decoded, rejected = _decode(rows, sources)
     return _store(rows, decoded, rejected, sources, now=now)
 
@@ -230,7 +232,8 @@ def _store(
 ) -> Drained:
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
-    admitted, rejected = refuse_batches(treated.kept, rejected + treated.rejected, sources)
+    admitted, rejected = identity.kinds.stage.spell(treated.kept, rejected + treated.rejected, now=now)
+    admitted, rejected = refuse_batches(admitted, rejected, sources)
     enrich(admitted, sources)
     visits = sessions.find_visits(admitted, sources)
     event_log.require_prepared([*admitted, *sessions.heralds(visits)])

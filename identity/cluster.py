@@ -9,21 +9,31 @@ An alias message is a statement, "X was U before": it holds for whatever has X a
 later. Two user ids become one person by it, as by nothing else (docs/decisions/0003-an-alias-is-a-statement.md).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from identity.contracts import Conflict, Identifier, Sighting
-from identity.kinds import PREVIOUS, STATED_LIMIT, kind_of
+from identity.kinds import PREVIOUS, STATED_LIMIT, Kind, Period, kind_of
 
 NEW = 0  # nodes up to here are provisional: they stand for profiles that do not exist yet
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The limit that a link or a merge would break; a `period` of None is the limit ever, or the protection."""
+
+    kind: str
+    period: Period | None = None
 
 
 class Clusters:
     """Nodes are profile ids (positive) and provisional new profiles (negative).
 
     `homes` says where known identifiers lead; `holdings` names, for every profile that may be linked or merged,
-    the identifiers it has already. `statements` are those of earlier alias messages about ids that may come up
-    here: the user ids that a previous id now is.
+    the identifiers it has already; `times` says when those of them were first seen whose kind has a limit by period.
+    `statements` are those of earlier alias messages about ids that may come up here: the user ids that a previous id
+    now is.
     """
 
     def __init__(
@@ -32,10 +42,12 @@ class Clusters:
         homes: Mapping[Identifier, int],
         holdings: Mapping[int, Iterable[Identifier]],
         statements: Mapping[str, Iterable[str]] | None = None,
+        times: Mapping[Identifier, int] | None = None,
     ) -> None:
         self._homes: dict[Identifier, int] = dict(homes)
         self._parent: dict[int, int] = {}
-        self._held: dict[int, set[Identifier]] = {node: set(values) for node, values in holdings.items()}
+        self._held: dict[int, dict[str, set[str]]] = {node: _by_kind(values) for node, values in holdings.items()}
+        self._times: dict[Identifier, int] = dict(times or {})
         self._statements: dict[str, set[str]] = {old: set(users) for old, users in (statements or {}).items()}
         self._next = NEW
         self.linked: list[tuple[Identifier, int, Sighting]] = []
@@ -45,11 +57,14 @@ class Clusters:
         """Take one message's identifiers in; returns the node that the message belongs to."""
         named = {identifier for identifier in sighting.identifiers if identifier[0] != PREVIOUS}
         first, *others = sorted(named, key=lambda item: (kind_of(item[0]).priority, item))
+        for identifier in named:
+            if kind_of(identifier[0]).periods and identifier not in self._homes:
+                self._times[identifier] = sighting.at
         node = self._home_of(first)
         if node is None:
             node = self._link(first, self._start(first, others), sighting)
         for identifier in others:
-            node = self._join(identifier, node, sighting)
+            node = self._join(identifier, first, node, sighting)
         for kind, value in sighting.identifiers:
             if kind == PREVIOUS:
                 node = self._state(value, sighting.identifiers[0][1], node, sighting)
@@ -77,45 +92,92 @@ class Clusters:
         """Where a message goes whose best identifier is new: to the next one's profile if that has room."""
         for identifier in others:
             node = self._home_of(identifier)
-            if node is not None and self._fits(node, {first}):
+            if node is not None and self._obstacle(node, {first[0]: {first[1]}}) is None:
                 return node
         self._next -= 1
-        self._held[self._next] = set()
+        self._held[self._next] = {}
         return self._next
 
-    def _join(self, identifier: Identifier, node: int, sighting: Sighting) -> int:
+    def _join(self, identifier: Identifier, first: Identifier, node: int, sighting: Sighting) -> int:
         other = self._home_of(identifier)
         if other == node:
             return node
-        if other is None:
-            if self._fits(node, {identifier}):
-                return self._link(identifier, node, sighting)
-            self.conflicts.append(Conflict(sighting, identifier, "limit_reached", node))
-            return node
-        return self._unite(identifier, node, other, sighting)
+        if other is not None:
+            return self._unite(identifier, first, node, other, sighting)
+        kind, value = identifier
+        obstacle = self._obstacle(node, {kind: {value}})
+        if obstacle is None:
+            return self._link(identifier, node, sighting)
+        period = obstacle.period
+        reason = "limit_reached" if period is None else f"limit_reached_{period.value}"
+        self._conflict(reason, obstacle, (identifier, first), (node, None), sighting)
+        return node
 
     def _unite(
-        self, identifier: Identifier, node: int, other: int, sighting: Sighting, *, stated: bool = False
+        self,
+        identifier: Identifier,
+        met: Identifier,
+        node: int,
+        other: int,
+        sighting: Sighting,
+        *,
+        stated: bool = False,
     ) -> int:
-        if not self._fits(node, self._held[other], stated=stated):
-            self.conflicts.append(Conflict(sighting, identifier, "merge_refused", node))
-            return node
-        return self._union(node, other)
+        obstacle = self._obstacle(node, self._held[other], merging=True, stated=stated)
+        if obstacle is None:
+            return self._union(node, other)
+        self._conflict("merge_refused", obstacle, (identifier, met), (node, other), sighting)
+        return node
 
-    def _fits(self, node: int, more: set[Identifier], *, stated: bool = False) -> bool:
-        """Whether both together keep the limits; what one of them has by a statement already is no obstacle."""
-        mine, theirs, both = (_by_kind(part) for part in (self._held[node], more, self._held[node] | more))
-        return all(
-            both[name] <= max(STATED_LIMIT if stated else kind_of(name).limit, mine[name], theirs[name])
-            for name in theirs
+    def _conflict(
+        self,
+        reason: str,
+        obstacle: Obstacle,
+        pair: tuple[Identifier, Identifier],
+        nodes: tuple[int, int | None],
+        sighting: Sighting,
+    ) -> None:
+        """Of the two that met, the value to suspect is the one that is not of the kind in the way."""
+        identifier, met = pair
+        shared, counterpart = (met, identifier) if identifier[0] == obstacle.kind else (identifier, met)
+        self.conflicts.append(
+            Conflict(sighting, identifier, reason, *nodes, limit_of=obstacle.kind, shared=shared, met=counterpart)
         )
+
+    def _obstacle(
+        self, node: int, more: Mapping[str, Collection[str]], *, merging: bool = False, stated: bool = False
+    ) -> Obstacle | None:
+        """Which limit both together would break; what one of them has beyond it already is no obstacle."""
+        held = self._held[node]
+        for name in sorted(more):
+            kind, mine, theirs = kind_of(name), held.get(name, NOTHING), more[name]
+            both = len(mine) + sum(value not in mine for value in theirs)
+            most = max(len(mine), len(theirs))
+            if both > max(STATED_LIMIT if stated else kind.limit, most):
+                return Obstacle(name)
+            if stated or both == most:
+                continue
+            if merging and kind.protected and mine and theirs:
+                return Obstacle(name)
+            for period, limit in kind.periods:
+                if self._breaks(kind, period, limit, mine, theirs):
+                    return Obstacle(name, period)
+        return None
+
+    def _breaks(self, kind: Kind, period: Period, limit: int, mine: Collection[str], theirs: Collection[str]) -> bool:
+        mine_at, theirs_at = (
+            sorted(self._times.get((kind.name, value), 0) for value in part) for part in (mine, theirs)
+        )
+        both_at = sorted(self._times.get((kind.name, value), 0) for value in {*mine, *theirs})
+        most = max(limit, _densest(mine_at, period.micros), _densest(theirs_at, period.micros))
+        return _densest(both_at, period.micros) > most
 
     def _link(self, identifier: Identifier, node: int, sighting: Sighting) -> int:
         """Give a profile a new identifier, and heed what was stated of it; returns the node that it leads to."""
         self._homes[identifier] = node
-        self._held[node].add(identifier)
-        self.linked.append((identifier, node, sighting))
         kind, value = identifier
+        self._held[node].setdefault(kind, set()).add(value)
+        self.linked.append((identifier, node, sighting))
         if kind in {"user_id", "anonymous_id"}:
             for user in sorted(self._statements.get(value, ())):
                 node = self._heed(identifier, user, node, sighting)
@@ -132,16 +194,31 @@ class Clusters:
         """Unite an id with the user that it is by statement. One browser still does not make two users one."""
         one, other = self._home_of(("user_id", user)), self._home_of(identifier)
         if one is not None and other is not None and one != other:
-            self._unite(identifier, one, other, sighting, stated=identifier[0] == "user_id")
+            self._unite(identifier, ("user_id", user), one, other, sighting, stated=identifier[0] == "user_id")
         return self.root(node)
 
     def _union(self, one: int, other: int) -> int:
         """The older profile survives: the smaller id, and any profile before a provisional one."""
         keep, give = sorted((one, other), key=lambda node: (node <= NEW, abs(node)))
         self._parent[give] = keep
-        self._held[keep] |= self._held.pop(give)
+        held = self._held[keep]
+        for kind, values in self._held.pop(give).items():
+            held.setdefault(kind, set()).update(values)
         return keep
 
 
-def _by_kind(identifiers: Iterable[Identifier]) -> Counter[str]:
-    return Counter(kind for kind, _ in identifiers)
+def _by_kind(identifiers: Iterable[Identifier]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for kind, value in identifiers:
+        found.setdefault(kind, set()).add(value)
+    return found
+
+
+def _densest(times: list[int], length: int) -> int:
+    """How many of these sorted times lie within some stretch of this length, its end not included."""
+    most = start = 0
+    for place, at in enumerate(times):
+        while at - times[start] >= length:
+            start += 1
+        most = max(most, place - start + 1)
+    return most

@@ -54,12 +54,21 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An identifier that was not linked, since a limit would have been broken."""
+    """An identifier that was not linked, since a limit would have been broken.
+
+    `node` is where the message went, `other` where the identifier leads. `limit_of` is the kind whose limit was in the
+    way, and `shared` the value to suspect: the one of the two that met which is not of that kind. `met` is the other
+    of them.
+    """
 
     sighting: Sighting
     identifier: Identifier
     reason: str
     node: int
+    other: int | None = None
+    limit_of: str = ""
+    shared: Identifier | None = None
+    met: Identifier | None = None
 
 
 @dataclass(slots=True)

@@ -159,23 +159,3 @@ class Statement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.previous} is {self.user_id}"
-
-
-class IdentityConflict(models.Model):
-    """Identifiers that met in one event but were not linked, since a limit would have been broken."""
-
-    id = models.BigAutoField(primary_key=True)
-    at = models.DateTimeField()
-    source_id = models.BigIntegerField()
-    message_id = models.CharField(max_length=100)
-    profile_id = models.BigIntegerField(help_text="The profile that the event went to.")
-    kind = models.CharField(max_length=30)
-    value = models.CharField(max_length=254)
-    reason = models.CharField(max_length=40)
-
-    class Meta:
-        db_table = "identity_conflict"
-        indexes = [models.Index(fields=["profile_id"], name="identity_conflict_profile")]
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.value} {self.reason}"

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import connection
 
-from cdp.kernel.identifiers import normalise
 from identity.contracts import ProfileView, Suggestion
-from identity.kinds import KINDS, kind_of
+from identity.kinds import kind_of
+from identity.kinds.rules import fresh
 from identity.models import Identifier, Profile, ProfileAlias, ProfileIdentifier
 
 SAMPLE_PROFILES = 5_000
@@ -32,10 +32,10 @@ def get_profiles(*, ids: Collection[int]) -> dict[int, ProfileView]:
 
 def lookup(*, kind: str, value: str) -> int | None:
     """The profile that an identifier leads to, in whatever spelling it is given."""
-    normalised = normalise(kind, value)
-    if normalised is None:
+    spelt = fresh().spell(kind, value)
+    if spelt is None:
         return None
-    return Identifier.objects.filter(kind=kind, value=normalised).values_list("profile_id", flat=True).first()
+    return Identifier.objects.filter(kind=kind, value=spelt).values_list("profile_id", flat=True).first()
 
 
 def search(*, text: str, limit: int = 25, before_id: int | None = None) -> list[ProfileView]:
@@ -117,7 +117,8 @@ _NAMES = "lower(concat_ws(' ', p.traits->>'name', p.traits->>'firstName', p.trai
 
 def _search_sql(text: str) -> tuple[str, dict[str, Any]]:
     """Identifiers and ids by index; names by a scan, which a person's search over the browser can afford."""
-    spellings = {normalised for kind in KINDS if (normalised := normalise(kind, text))} | {text}
+    rules = fresh()
+    spellings = {spelt for kind in rules.settings if (spelt := rules.spell(kind, text))} | {text}
     values = {
         "spellings": sorted(spellings),
         "begin": text,

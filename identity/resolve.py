@@ -10,19 +10,20 @@ profile and leaves the profile standing must not rely on that: see `homes.py`.
 """
 
 import struct
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, connection
 
-from cdp.kernel.copy import copy_rows
+from cdp.kernel.copy import copy_rows, timestamp_micros
 from identity import homes, statements
 from identity.cluster import Clusters
 from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting
-from identity.kinds import PREVIOUS
+from identity.kinds import PREVIOUS, conflicts
+from identity.kinds.rules import OTHERS, current
 from identity.merge import absorb
-from ingestion.messages import storable_text
 
 SightingsOf = Callable[[Collection[Combination]], Iterable[Sighting]]
 
@@ -63,11 +64,14 @@ def resolve(
     homes.remember(found)
     if not opened:
         return Resolution(profiles=settled)
-    clusters = Clusters(homes=places | stated.places, holdings=_holdings(involved), statements=stated.known)
-    sightings = sorted(_earliest(sightings_of(opened)).values(), key=_age)
+    clusters = Clusters(
+        homes=places | stated.places, holdings=_holdings(involved), statements=stated.known, times=_times(involved)
+    )
+    seen = list(sightings_of(opened))
+    sightings = sorted(_earliest(seen).values(), key=_age)
     nodes = {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
     statements.keep(stated.made, now=now)
-    return _write(clusters, nodes, settled, now=now)
+    return _write(clusters, nodes, settled, seen, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def _write(
     clusters: Clusters,
     nodes: dict[Combination, int],
     settled: dict[Combination, int],
+    seen: Iterable[Sighting],
     *,
     now: datetime,
 ) -> Resolution:
@@ -113,7 +118,7 @@ def _write(
     absorbed = {node: profile_of(node) for node in clusters.merged() if node > 0}
     _insert_identifiers([(identifier, profile_of(node), sighting) for identifier, node, sighting in clusters.linked])
     inherited = absorb(absorbed, now=now) if absorbed else {}
-    _record_conflicts([(conflict, profile_of(conflict.node)) for conflict in clusters.conflicts], now=now)
+    _record_conflicts(clusters.conflicts, seen, profile_of=profile_of, now=now)
     profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
     profiles |= {c: profile_of(node) for c, node in nodes.items()}
     return Resolution(profiles=profiles, absorbed=absorbed, inherited=inherited, created=frozenset(created.values()))
@@ -184,6 +189,20 @@ def _holdings(ids: Collection[int]) -> dict[int, list[Identifier]]:
     return found
 
 
+def _times(ids: Collection[int]) -> dict[Identifier, int]:
+    """When the identifiers were first seen whose kind has a limit by period. Asked only where one has."""
+    timed = current().timed
+    if not ids or not timed:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT kind, value, first_seen_at FROM profile_identifier WHERE profile_id = ANY(%s::bigint[])"
+            " AND (kind = ANY(%s) OR (%s AND NOT kind = ANY(%s)))",
+            [_array(ids), sorted(timed), OTHERS in timed, sorted(current().settings)],
+        )
+        return {(kind, value): timestamp_micros(at) for kind, value, at in cursor.fetchall()}
+
+
 def _create_profiles(nodes: Sequence[int], *, now: datetime) -> dict[int, int]:
     """New profiles for provisional nodes, ids in the order in which the nodes came up."""
     if not nodes:
@@ -227,20 +246,28 @@ def _text(value: str) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-def _record_conflicts(conflicts: list[tuple[Conflict, int]], *, now: datetime) -> None:
-    if not conflicts:
+def _record_conflicts(
+    found: Collection[Conflict], seen: Iterable[Sighting], *, profile_of: Callable[[int], int], now: datetime
+) -> None:
+    """Every message counts in which it happened, though the combination was judged once."""
+    if not found:
         return
-    rows = [
-        (now, c.sighting.source_id, storable_text(c.sighting.message_id), profile_id, *c.identifier, c.reason)
-        for c, profile_id in conflicts
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO identity_conflict (at, source_id, message_id, profile_id, kind, value, reason)"
-            " SELECT * FROM unnest(%s::timestamptz[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[],"
-            " %s::text[])",
-            [list(column) for column in zip(*rows, strict=True)],
+    messages = Counter(sighting.identifiers for sighting in seen)
+    tallies: defaultdict[conflicts.GroupKey, conflicts.Tally] = defaultdict(conflicts.Tally)
+    for one in found:
+        shared = one.shared or one.identifier
+        tallies[*shared, one.reason, one.limit_of].add(
+            messages=messages[one.sighting.identifiers],
+            met=one.met or one.identifier,
+            sample=conflicts.Sample(
+                one.sighting.source_id,
+                one.sighting.message_id,
+                one.identifier,
+                profile_of(one.node),
+                None if one.other is None else profile_of(one.other),
+            ),
         )
+    conflicts.record(tallies, now=now)
 
 
 def _array(items: Iterable[int]) -> str:

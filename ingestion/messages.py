@@ -417,6 +417,11 @@ def _people(user: str | None, visitor: str | None, address: str | None, phone: s
     return tuple((kind, value) for kind, value in spelt if value is not None)
 
 
+def forget_people() -> None:
+    """Read everybody's identifiers anew: how values are spelt has changed."""
+    _people.cache_clear()
+
+
 def _event_time(message: _Message, frame: _Frame) -> int:
     """When it happened, corrected by the sender's clock where that is off by more than a minute."""
     stated_text = message.timestamp or message.originalTimestamp

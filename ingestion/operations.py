@@ -100,6 +100,12 @@ def bump_rules(*, source_id: int) -> None:
     Source.objects.filter(pk=source_id).update(rules_version=F("rules_version") + 1)
 
 
+def bump_all_rules() -> None:
+    """The same for every source: a rule changed that holds for all of them."""
+    ids = list(Source.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    Source.objects.filter(pk__in=ids).update(rules_version=F("rules_version") + 1)
+
+
 def accept(*, source_id: int, kind: str, events: int, body: bytes, remote_addr: str, now: datetime) -> None:
     """One durable row for one HTTP request: once this returns outside a transaction, it may be acknowledged."""
     inbox.append(source_id=source_id, kind=kind, events=events, body=body, remote_addr=remote_addr, now=now)

@@ -10,6 +10,7 @@ from consent.policy import decide
 from consent.subjects import subject_hash
 from identity.accounts.contracts import AccountView
 from identity.contracts import ProfileView
+from identity.kinds.queries import other_spellings
 from identity.models import ProfileIdentifier
 from ingestion.contracts import TimelineEvent
 from ingestion.models import Source
@@ -132,10 +133,12 @@ def _trait(name: str, value: Any, stamp: list[int] | None, sources: dict[int, st
 
 
 def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:
-    """What the consent policy says for every purpose, from all identifiers of the profile; three queries."""
+    """What the consent policy says for every purpose, from all identifiers of the profile; four queries."""
     identifiers = ProfileIdentifier.objects.filter(profile_id=profile_id)
+    held = list(identifiers.values_list("kind", "value", "first_seen_at"))
+    spellings = other_spellings({(kind, value) for kind, value, _ in held})
     known = {
-        subject_hash(kind, value): at for kind, value, at in identifiers.values_list("kind", "value", "first_seen_at")
+        subject_hash(kind, said): at for kind, value, at in held for said in (value, *spellings.get((kind, value), ()))
     }
     choices: dict[int, list[Choice]] = {}
     for state in ConsentState.objects.filter(subject__in=list(known)):

@@ -34,8 +34,24 @@ _KIND = re.compile(r"[a-z0-9][a-z0-9_.-]{0,29}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
+_home: dict[str, str | None] = {"region": None}
+
+
+def read_phones_of(region: str | None) -> bool:
+    """From now on, numbers that are sent without a country are of this one (ISO 3166-1 alpha-2).
+
+    Returns whether that is news to this process: what it remembers of messages is out of date then.
+    """
+    changed = _home["region"] != region
+    _home["region"] = region
+    return changed
+
+
 def normalise(kind: str, value: str) -> str | None:
-    """The one spelling of this identifier, or None where the value identifies nobody."""
+    """How this identifier is read at the door and known to consent, or None where the value identifies nobody.
+
+    Configuration can only make more values one from here on (`identity.kinds`): a recorded choice stays findable.
+    """
     text = value if value.isascii() else unicodedata.normalize("NFC", value)
     text = text.strip()
     if not text or len(text) > MAX_LENGTH or _UNPRINTABLE.search(text):
@@ -44,10 +60,16 @@ def normalise(kind: str, value: str) -> str | None:
     if folded in BLOCKED or _ZEROS.fullmatch(folded):
         return None
     if kind == "email":
-        return folded if len(folded) <= MAX_LENGTH and _EMAIL.fullmatch(folded) else None
+        return spell_email(folded)
     if kind == "phone":
-        return _e164(text)
+        return spell_phone(text, region=_home["region"])
     return text
+
+
+def spell_email(text: str) -> str | None:
+    """An e-mail address in lower case; None where it is none."""
+    folded = text.casefold()
+    return folded if len(folded) <= MAX_LENGTH and _EMAIL.fullmatch(folded) else None
 
 
 def external_kind(text: str) -> str | None:
@@ -56,12 +78,12 @@ def external_kind(text: str) -> str | None:
     return kind if _KIND.fullmatch(kind) and kind not in RESERVED_KINDS else None
 
 
-def _e164(text: str) -> str | None:
+def spell_phone(text: str, *, region: str | None = None) -> str | None:
     """A telephone number in international form, as digits after a plus; without its country it names nobody."""
-    if not text.startswith("+"):
+    if not text.startswith("+") and region is None:
         return None
     try:
-        number = phonenumbers.parse(text)
+        number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_possible_number(number):

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from cdp import pipeline
 from identity import homes
+from identity.kinds import rules
 from ingestion import event_log, keys, operations, partitions
 from ingestion.models import Source
 from tests.factories.ingestion import NOW, batch_body
@@ -56,6 +57,7 @@ def wipe() -> None:
     partitions.forget_known_partitions()
     keys.forget()
     homes.forget_all()
+    rules.forget_rules()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ HOUSEHOLDS = 50
 READ_TABLE = complete_journey.table
 # What a second run must leave as it was, to the byte.
 STATE = (
-    "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict",
+    "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict_group",
     "membership", "transition", "due", "quarantined_message", "consent_purpose", "consent_consentrecord",
     "consent_consentstate", "ingestion_source", "segments_segment", "segments_segmentversion",
     "activation_destination", "activation_subscription", "activation_delivery", "access_user", "access_user_groups",

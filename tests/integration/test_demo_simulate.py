@@ -82,7 +82,7 @@ class TestSimulate:
         )[0][0]
         assert 0 < shoppers <= HOUSEHOLDS
         assert strangers > 0
-        assert rows("SELECT count(*) FROM identity_conflict") == [(0,)]
+        assert rows("SELECT count(*) FROM identity_conflict_group") == [(0,)]
 
     def test_is_refused_at_the_door_for_those_who_object(self, simulate):
         for shopper in catalogue.shoppers(households=HOUSEHOLDS):

@@ -363,7 +363,7 @@ class TestPoison:
         accept(identify(userId="u-2", anonymousId="a-1", messageId="odd\0id"))
 
         assert drain_all(NOW) == pipeline.Drained(rows=1, stored=1)
-        assert rows("SELECT message_id FROM identity_conflict") == [("odd\ufffdid",)]
+        assert rows("SELECT message_id FROM identity_conflict_sample") == [("odd\ufffdid",)]
 
     def test_of_a_source_that_was_deleted_blocks_nothing(self, accept, source: Source):
         gone, _ = operations.create_source(name="Gone", now=NOW)

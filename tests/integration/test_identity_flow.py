@@ -145,7 +145,7 @@ class TestAlias:
         assert profile_of("user_id", "old") == person
         assert sorted(events_of(person)) == ["Alias", "Identify", "Identify"]
         assert queries.get_profile(profile_id=person).traits == {"plan": "free", "city": "Rome"}
-        assert rows("SELECT count(*) FROM identity_conflict") == [(0,)]
+        assert rows("SELECT count(*) FROM identity_conflict_group") == [(0,)]
 
     def test_makes_a_visitor_known_who_comes_later(self, accept):
         drain(accept, message(type="alias", event=..., userId="u-1", previousId="a-1"))
@@ -193,7 +193,7 @@ class TestLimits:
         assert first != second
         assert profile_of("anonymous_id", "shared") == first
         assert (events_of(first), events_of(second)) == (["By u-1"] * 2, ["By u-2"] * 2)
-        assert rows("SELECT DISTINCT kind, value, reason FROM identity_conflict") == [
+        assert rows("SELECT DISTINCT kind, value, reason FROM identity_conflict_group") == [
             ("anonymous_id", "shared", "merge_refused")
         ]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from identity.cluster import Clusters
 from identity.contracts import Identifier, Sighting
-from identity.kinds import ANONYMOUS_ID, EMAIL, KINDS, STATED_LIMIT, USER_ID, Kind
+from identity.kinds import STATED_LIMIT, Kind, kind_of, rules
 from tests.factories.identity import BROWSER_1, BROWSER_2, MAIL_1, MAIL_2, USER_1, USER_2, sighting
 from tests.oracles.identity import partition
 
@@ -44,8 +44,8 @@ def parts(clusters: Clusters, homes: dict[Identifier, int] | None = None) -> set
 
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch):
-    for kind in (USER_ID, EMAIL, ANONYMOUS_ID):
-        monkeypatch.setitem(KINDS, kind.name, Kind(kind.name, kind.priority, 1_000))
+    for name in ("user_id", "email", "anonymous_id"):
+        monkeypatch.setitem(rules.current().kinds, name, Kind(name, kind_of(name).priority, 1_000))
 
 
 @pytest.mark.usefixtures("unlimited")
@@ -100,7 +100,7 @@ class TestLimits:
         linked = [identifier for identifier, _, _ in clusters.linked]
         assert len(linked) == len(set(linked))
         for part in parts(clusters):
-            assert all(number <= KINDS[kind].limit for kind, number in Counter(kind for kind, _ in part).items())
+            assert all(number <= kind_of(kind).limit for kind, number in Counter(kind for kind, _ in part).items())
         assert all(clusters.root(node) in {clusters.root(n) for _, n, _ in clusters.linked} for node in nodes)
 
     @given(GROUPS)
@@ -109,7 +109,7 @@ class TestLimits:
         for group in groups:
             node = clusters.root(clusters.add(sighting(*group)))
             held = {identifier for identifier, home, _ in clusters.linked if clusters.root(home) == node}
-            best = min(group, key=lambda identifier: (KINDS[identifier[0]].priority, identifier))
+            best = min(group, key=lambda identifier: (kind_of(identifier[0]).priority, identifier))
             assert best in held
 
     @given(GROUPS)

@@ -1,0 +1,97 @@
+"""The kinds' rules applied to a chunk: identifiers in their one spelling, and without those that mean nobody.
+
+This comes after consent was asked, which knows people by how they were spelt at the door.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+
+from identity import homes
+from identity.kinds import conflicts, rules
+from ingestion import messages
+from ingestion.contracts import Incoming, Rejected, SourceTerms
+
+REMEMBERED = 200_000
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+_noted: set[tuple[str, str, str]] = set()
+
+
+def _forget() -> None:
+    """What this process remembers of people was learnt under other rules."""
+    homes.forget_all()
+    messages.forget_people()
+    _noted.clear()
+
+
+rules.on_change(_forget)
+
+
+def follow_rules(sources: Mapping[int, SourceTerms]) -> None:
+    """Go by the rules of now; costs nothing where they have not changed."""
+    rules.follow({id_: terms.rules_version for id_, terms in sources.items()})
+
+
+def spell(events: list[Incoming], rejected: list[Rejected], *, now: datetime) -> tuple[list[Incoming], list[Rejected]]:
+    """The messages with their identifiers as the rules have them; those that name nobody any more are turned away."""
+    current = rules.current()
+    if current.is_plain:
+        return events, rejected
+    kept: list[Incoming] = []
+    away: list[Rejected] = []
+    tallies: dict[conflicts.GroupKey, conflicts.Tally] = {}
+    respelt: set[tuple[str, str, str]] = set()
+    for event in events:
+        found = current.refine(event.identifiers)
+        if found.refused:
+            _count(tallies, event, found)
+        if not found.kept:
+            away.append(_turned_away(event, found))
+            continue
+        respelt.update(found.respelt)
+        event.identifiers = found.kept
+        kept.append(event)
+    conflicts.record(tallies, now=now)
+    keep_spellings(respelt)
+    return kept, [*rejected, *away]
+
+
+def keep_spellings(respelt: Iterable[tuple[str, str, str]]) -> None:
+    """Remember `(kind, value, as the door spelt it)`, for consent."""
+    fresh = sorted(set(respelt) - _noted)
+    if not fresh:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO identifier_spelling (kind, value, said)"
+            " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
+            [list(column) for column in zip(*fresh, strict=True)],
+        )
+    transaction.on_commit(lambda: _remember(fresh))
+
+
+def _remember(written: list[tuple[str, str, str]]) -> None:
+    if len(_noted) > REMEMBERED:
+        _noted.clear()
+    _noted.update(written)
+
+
+def _count(tallies: dict[conflicts.GroupKey, conflicts.Tally], event: Incoming, found: rules.Refined) -> None:
+    """A refused value is counted beside the conflicts: it may be one of somebody's after all."""
+    for (kind, value), reason in found.refused:
+        tally = tallies.setdefault((kind, value, reason, ""), conflicts.Tally())
+        sample = conflicts.Sample(event.source_id, event.message_id, (kind, value))
+        tally.add(messages=1, met=found.kept[0] if found.kept else (kind, value), sample=sample)
+
+
+def _turned_away(event: Incoming, found: rules.Refined) -> Rejected:
+    names = ", ".join(dict.fromkeys(f"{kind} ({reason.replace('_', ' ')})" for (kind, _), reason in found.refused))
+    return messages.reject(
+        event,
+        received_at=_EPOCH + timedelta(microseconds=event.received),
+        code="identifier_refused",
+        message=f"No identifier of this message can identify somebody: {names}. See Identity, Identifiers.",
+        path="/userId",
+    )
