@@ -57,3 +57,80 @@ class Explanation(msgspec.Struct, frozen=True):
     fields: tuple[FieldEvidence, ...]
     score: float
     probability: float
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """What a person said of two rows of a table: one and the same, or not."""
+
+    one: int
+    other: int
+    same: bool
+    weight: float = 1.0
+
+
+class LabelledPair(msgspec.Struct, frozen=True):
+    """What a person said of two records. `sampled` ones were drawn at random, each for `weight` pairs like it."""
+
+    one: dict[str, list[str]]
+    other: dict[str, list[str]]
+    same: bool
+    weight: float = 1.0
+    sampled: bool = False
+
+
+class MatchSettings(msgspec.Struct, frozen=True):
+    """How `match` works. The defaults serve any table; nothing here needs tuning to one."""
+
+    threshold: float = 0.5
+    """Probability from which two clusters are one person."""
+    pairs_per_record: float = 24.0
+    """Budget: candidate pairs in all, as a multiple of the number of records."""
+    largest_block: int = 100
+    """Records that share a blocking key in greater number are compared only if they share a second one."""
+    largest_cluster: int = 100
+    """Clusters never grow beyond this many records."""
+    probe: int = 2000
+    """Pairs of a blocking key that are looked at before it is used."""
+    sample: int = 60_000
+    """Random pairs that stand for all that are no candidates."""
+    fewest: int = 60
+    """Below so many records nothing is estimated: the default weights are used."""
+    seed: int = 20
+
+
+class MatchWarning(msgspec.Struct, frozen=True):
+    """Something about the data that a person can act on. `code` is stable."""
+
+    code: str
+    column: str
+    message: str
+    count: int = 0
+    value: str = ""
+    """The value it is about, if any. It may be a person's: mask it as the column is masked."""
+
+
+class PassReport(msgspec.Struct, frozen=True):
+    """What one blocking key brought, per class of block sizes."""
+
+    key: str
+    block_size: int
+    pairs: int
+    kept: bool
+    found: float
+    """Share of the probed pairs that are likely matches which no earlier key finds."""
+
+
+class MatchReport(msgspec.Struct, frozen=True):
+    records: int
+    pairs: int
+    passes: tuple[PassReport, ...]
+    dropped_blocks: int
+    dropped_pairs: int
+    clusters: int
+    expected_matches: float
+    """How many of all pairs are one person, by the model."""
+    coverage: float
+    """Share of the expected matches that two or more blocking keys find: a key lost would hardly be missed."""
+    seconds: dict[str, float]
+    """CPU seconds by step."""
+    warnings: tuple[MatchWarning, ...] = ()

@@ -1,0 +1,497 @@
+"""Blocking: only records that share a typed key are compared.
+
+A key is a combination of parts (`surname sounds alike` + `year and month of birth`). Keys work in passes; a pass's
+blocks are taken by size, small ones first, and only as far as a probe of their pairs finds matches that no earlier
+pass finds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from .contracts import ColumnType, MatchSettings, PassReport
+from .table import Feature, Flags, Hashes, Ints, Table
+
+Pairs = npt.NDArray[np.int64]
+
+PASSES: tuple[tuple[str, ...], ...] = (
+    ("id",),
+    ("email",),
+    ("phone",),
+    ("birth", "names"),
+    ("birth", "given_sound"),
+    ("birth", "surname_sound"),
+    ("names", "postcode"),
+    ("local", "given_initial"),
+    ("id_start", "given_sound"),
+    ("id_end", "surname_sound"),
+    ("id_end", "given_sound"),
+    ("id_start", "year"),
+    ("phone_end", "given_initial"),
+    ("birth_sorted", "sounds"),
+    ("sounds", "year"),
+    ("names", "street"),
+    ("sounds", "city"),
+    ("street", "number", "given_initial"),
+    ("given_root", "postcode"),
+    ("surname_sound", "postcode"),
+    ("surname_sound", "year_month"),
+    ("surname_sound", "month_day"),
+    ("surname_sound", "year_day"),
+    ("given_root", "year_month"),
+    ("given_root", "month_day"),
+    ("given_root", "year_day"),
+    ("birth", "given_initial"),
+    ("birth", "number"),
+    ("birth", "postcode"),
+    ("birth", "city"),
+    ("given_root", "street"),
+    ("given_root", "number"),
+    ("surname_sound", "street"),
+    ("surname_sound", "number"),
+    ("number", "postcode", "given_initial"),
+    ("given_sound", "city", "surname_initial"),
+    ("surname_sound", "city", "given_initial"),
+    ("names",),
+    ("starts", "year"),
+    ("starts", "postcode"),
+    ("ends", "year"),
+    ("ends", "city"),
+    ("local_start", "year"),
+    ("local_start", "city"),
+    ("birth",),
+    ("sounds",),
+    ("local",),
+    ("street", "number"),
+    ("given_root", "surname_start", "sex"),
+)
+"""The strongest first. A pass whose parts the table lacks is left out."""
+
+SIZES = (4, 12, 40)
+"""Upper bounds of the classes of block sizes below `largest_block`, which bounds the last one."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One pass's key of every row, 0 where it has none; several arrays where a person has several such columns."""
+
+    name: str
+    arrays: tuple[Hashes, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of a pass that are within bounds: rows in order, and where each block starts and how long it is."""
+
+    order: Ints
+    start: Ints
+    size: Ints
+
+    def of_class(self, low: int, high: int) -> "Blocks":
+        chosen = (self.size > low) & (self.size <= high)
+        return Blocks(self.order, self.start[chosen], self.size[chosen])
+
+    @property
+    def pairs(self) -> int:
+        return int((self.size * (self.size - 1) // 2).sum())
+
+
+def _mix(one: Hashes, other: Hashes) -> Hashes:
+    mixed = (one ^ (one >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + other
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def mix(one: int, other: int) -> int:
+    """The key of two crowded keys of a record, in the order of their passes."""
+    left, right = (np.asarray([value], dtype=np.int64).view(np.uint64) for value in (one, other))
+    return int((_mix(left, right) | np.uint64(1))[0])
+
+
+def _start(length: int) -> Callable[[str], str | None]:
+    return lambda value: value[:length] if len(value) >= length else None
+
+
+def _end(length: int) -> Callable[[str], str | None]:
+    return lambda value: value[-length:] if len(value) >= length else None
+
+
+def _local(value: str) -> str | None:
+    return value.partition("@")[0]
+
+
+def _local_start(value: str) -> str | None:
+    local = value.partition("@")[0]
+    return local[:5] if len(local) >= 5 else None
+
+
+def _sorted_date(value: str) -> str | None:
+    month, day = value[4:6], value[6:]
+    return value[:4] + min(month, day) + max(month, day)
+
+
+def _both(one: Hashes, other: Hashes) -> Hashes:
+    """A hash of two that does not mind their order: given name and surname may have been swapped."""
+    return np.where((one > 0) & (other > 0), (_mix(one, one) + _mix(other, other)) | np.uint64(1), np.uint64(0))
+
+
+class Parts:
+    """The parts that keys are made of, each made once and only if asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._made: dict[str, tuple[Hashes, ...]] = {}
+        self._layout = table.layout
+
+    def get(self, name: str) -> tuple[Hashes, ...]:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> tuple[Hashes, ...]:
+        for makers in (self._name_parts, self._birth_parts, self._contact_parts, self._place_parts):
+            found = makers(name)
+            if found is not None:
+                return found
+        raise KeyError(name)
+
+    def _name_parts(self, name: str) -> tuple[Hashes, ...] | None:
+        makers: dict[str, Callable[[], Sequence[Hashes]]] = {
+            "given_sound": self._given_sounds,
+            "given_root": lambda: [self._table.root(column).hashes for column in self._layout.given[:1]],
+            "given_initial": lambda: self._given_cut(_start(1)),
+            "surname_sound": self._surname_sounds,
+            "surname_initial": lambda: self._surname_cut(_start(1)),
+            "surname_start": lambda: self._surname_cut(_start(3)),
+            "names": lambda: self._pairwise(
+                [self._table.given(column).hashes for column in self._layout.given[:1]],
+                [self._table.surname(column).hashes for column in self._layout.surname],
+            ),
+            "sounds": lambda: self._pairwise(self._given_sounds(), self._surname_sounds()),
+            "starts": lambda: self._pairwise(self._given_cut(_start(3)), self._surname_cut(_start(3))),
+            "ends": lambda: self._pairwise(self._given_cut(_end(3)), self._surname_cut(_end(3))),
+        }
+        return tuple(makers[name]()) if name in makers else None
+
+    def _given_sounds(self) -> list[Hashes]:
+        return [self._table.sound(column, "given").hashes for column in self._layout.given[:1]]
+
+    def _surname_sounds(self) -> list[Hashes]:
+        return [self._table.sound(column, "surname").hashes for column in self._layout.surname]
+
+    def _given_cut(self, cut: Callable[[str], str | None]) -> list[Hashes]:
+        return [self._table.given(column).derive(cut).hashes for column in self._layout.given[:1]]
+
+    def _surname_cut(self, cut: Callable[[str], str | None]) -> list[Hashes]:
+        return [self._table.surname(column).derive(cut).hashes for column in self._layout.surname[:1]]
+
+    @staticmethod
+    def _pairwise(ones: Sequence[Hashes], others: Sequence[Hashes]) -> tuple[Hashes, ...]:
+        return tuple(_both(one, other) for one in ones for other in others if one is not other)
+
+    def _birth_parts(self, name: str) -> tuple[Hashes, ...] | None:
+        changes: dict[str, Callable[[str], str | None]] = {
+            "birth": lambda value: value,
+            "birth_sorted": _sorted_date,
+            "year": lambda value: value[:4],
+            "year_month": lambda value: value[:6],
+            "month_day": lambda value: value[4:],
+            "year_day": lambda value: value[:4] + value[6:],
+        }
+        return self._of(name, changes, ColumnType.BIRTH_DATE)
+
+    def _contact_parts(self, name: str) -> tuple[Hashes, ...] | None:
+        return (
+            self._of(name, {"email": lambda v: v, "local": _local, "local_start": _local_start}, ColumnType.EMAIL)
+            or self._of(name, {"phone": lambda v: v, "phone_end": _end(6)}, ColumnType.PHONE)
+            or self._of(
+                name,
+                {"id": lambda v: v, "id_start": lambda v: v[: len(v) // 2], "id_end": _end(4)},
+                ColumnType.NATIONAL_ID,
+            )
+        ) or (
+            () if name in {"email", "local", "local_start", "phone", "phone_end", "id", "id_start", "id_end"} else None
+        )
+
+    def _place_parts(self, name: str) -> tuple[Hashes, ...] | None:
+        table = self._table
+        match name:
+            case "street":
+                return tuple(table.street(column).hashes for column in self._layout.street[:1])
+            case "number":
+                return tuple(table.number(column).hashes for column in self._layout.number[:1])
+            case "postcode":
+                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.POSTCODE)[:1])
+            case "city":
+                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.CITY)[:1])
+            case "sex":
+                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.SEX)[:1])
+            case _:
+                return None
+
+    def _of(
+        self, name: str, changes: dict[str, Callable[[str], str | None]], kind: ColumnType
+    ) -> tuple[Hashes, ...] | None:
+        if name not in changes:
+            return None
+        features: list[Feature] = [
+            self._table.part(column, f"key.{name}", changes[name]) for column in self._layout.of(kind)
+        ]
+        return tuple(feature.hashes for feature in features)
+
+
+def make_keys(table: Table, passes: Sequence[tuple[str, ...]] = PASSES) -> list[Keys]:
+    """All passes for which the table has the parts."""
+    parts = Parts(table)
+    made = []
+    for names in passes:
+        arrays = [parts.get(name) for name in names]
+        if all(arrays):
+            made.append(Keys(" + ".join(names), tuple(_combine(names, arrays))))
+    return made
+
+
+def _combine(names: tuple[str, ...], arrays: Sequence[tuple[Hashes, ...]]) -> list[Hashes]:
+    seed = np.uint64(int.from_bytes(" + ".join(names).encode()[:64], "little") * 0x9E3779B97F4A7C15 % 2**64)
+    combined = []
+    first, *rest = arrays
+    for leading in first:
+        key, known = _mix(np.full_like(leading, seed), leading), leading > 0
+        for following in rest:
+            key, known = _mix(key, following[0]), known & (following[0] > 0)
+        combined.append(np.where(known, key | np.uint64(1), np.uint64(0)))
+    return combined
+
+
+def group(keys: Keys) -> Blocks:
+    """Rows that share the key, in blocks of two and more."""
+    if len(keys.arrays) == 1:
+        rows, values = np.flatnonzero(keys.arrays[0]), keys.arrays[0]
+        values = values[rows]
+    else:
+        known = [np.flatnonzero(array) for array in keys.arrays]
+        rows = np.concatenate(known)
+        values = np.concatenate([array[at] for array, at in zip(keys.arrays, known, strict=True)])
+    order = np.argsort(values, kind="stable")
+    rows, values = rows[order], values[order]
+    edges = (
+        np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1], [True])))
+        if len(values)
+        else np.zeros(1, int)
+    )
+    start, size = edges[:-1], np.diff(edges)
+    many = size > 1
+    return Blocks(rows, start[many], size[many])
+
+
+def pairs_of(blocks: Blocks) -> Pairs:
+    """All pairs of rows inside the blocks, block sizes one after another."""
+    made = []
+    for size in np.unique(blocks.size).tolist():
+        start = blocks.start[blocks.size == size]
+        one, other = np.triu_indices(size, 1)
+        made.append(
+            np.stack(
+                [blocks.order[start[:, None] + one].ravel(), blocks.order[start[:, None] + other].ravel()], axis=1
+            )
+        )
+    return np.concatenate(made) if made else np.zeros((0, 2), dtype=np.int64)
+
+
+def probe_of(blocks: Blocks, count: int, random: np.random.Generator) -> Pairs:
+    """`count` pairs of the blocks, drawn evenly."""
+    weights = blocks.size * (blocks.size - 1) // 2
+    chosen = np.searchsorted(np.cumsum(weights), random.integers(0, weights.sum(), count), side="right")
+    size = blocks.size[chosen]
+    one = random.integers(0, size)
+    other = (one + 1 + random.integers(0, size - 1)) % size
+    start = blocks.start[chosen]
+    return np.stack([blocks.order[start + one], blocks.order[start + other]], axis=1)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which class of block sizes of which pass is used."""
+
+    keys: Keys
+    blocks: Blocks
+    high: int
+
+
+@dataclass
+class Blocking:
+    """The candidate pairs of a table, and how they were found."""
+
+    pairs: Pairs
+    passes: list[PassReport]
+    kept: dict[str, int]
+    """By pass: the largest block that is used."""
+    covered: list[Keys] = field(default_factory=list)
+    """The keys in use, of the rows only whose blocks are compared."""
+    dropped_blocks: int = 0
+    dropped_pairs: int = 0
+    crowded: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    """Keys of the largest blocks, which are too large."""
+
+
+def unique_pairs(pairs: Pairs, rows: int) -> Pairs:
+    """Each once, the smaller row first, in order."""
+    low, high = pairs.min(axis=1, initial=rows), pairs.max(axis=1, initial=-1)
+    coded = np.sort((low * np.int64(rows) + high)[low != high])
+    if len(coded):
+        coded = coded[np.concatenate(([True], coded[1:] != coded[:-1]))]
+    return np.stack([coded // max(rows, 1), coded % max(rows, 1)], axis=1)
+
+
+def shares_key(keys: Keys, pairs: Pairs) -> Flags:
+    """Whether both rows of a pair are in one block of the pass."""
+    shared = np.zeros(len(pairs), dtype=bool)
+    for one in keys.arrays:
+        for other in keys.arrays:
+            left = one[pairs[:, 0]]
+            shared |= (left > 0) & (left == other[pairs[:, 1]])
+    return shared
+
+
+def block(
+    table: Table,
+    *,
+    likely: Callable[[Pairs], npt.NDArray[np.float64]],
+    settings: MatchSettings,
+    random: np.random.Generator,
+) -> Blocking:
+    """Candidate pairs of rows.
+
+    1. Make the keys of every pass and their blocks, by class of sizes.
+    2. Probe each class: how many of its pairs are likely matches that no kept class before it finds?
+    3. Keep those that find some, within the budget; what is too large is taken only where a second key is shared.
+    """
+    grouped = [(keys, group(keys)) for keys in make_keys(table)]
+    budget = settings.pairs_per_record * max(table.rows, 1000)
+    kept, covered, reports = _choose(grouped, likely, settings, budget, random)
+    found = [pairs_of(part.blocks) for part in kept]
+    dropped = [(keys, blocks.of_class(settings.largest_block, table.rows)) for keys, blocks in grouped]
+    found.append(_doubly_shared(dropped, table.rows))
+    pairs = unique_pairs(np.concatenate(found), table.rows)
+    largest: dict[str, int] = {}
+    for part in kept:
+        largest[part.keys.name] = max(part.high, largest.get(part.keys.name, 0))
+    return Blocking(
+        pairs=pairs,
+        passes=reports,
+        kept=largest,
+        covered=covered,
+        crowded=_crowded(dropped),
+        dropped_blocks=sum(len(blocks.size) for _, blocks in dropped),
+        dropped_pairs=sum(blocks.pairs for _, blocks in dropped),
+    )
+
+
+def _choose(
+    grouped: Sequence[tuple[Keys, Blocks]],
+    likely: Callable[[Pairs], npt.NDArray[np.float64]],
+    settings: MatchSettings,
+    budget: float,
+    random: np.random.Generator,
+) -> tuple[list[Chosen], list[Keys], list[PassReport]]:
+    bounds = [1, *SIZES, settings.largest_block]
+    classes = [
+        Chosen(keys, part, high)
+        for low, high in pairwise(bounds)
+        for keys, blocks in grouped
+        for part in [blocks.of_class(low, high)]
+        if part.pairs
+    ]
+    probes = [probe_of(c.blocks, _probe_size(c.blocks.pairs, settings.probe), random) for c in classes]
+    if not probes:
+        return [], [], []
+    chances = likely(np.concatenate(probes))
+    kept: list[Chosen] = []
+    covered: list[Keys] = []
+    reports = []
+    start = 0
+    for candidate, probe in zip(classes, probes, strict=True):
+        chance = chances[start : start + len(probe)]
+        start += len(probe)
+        new = np.ones(len(probe), dtype=bool)
+        for earlier in covered:
+            if len(rest := np.flatnonzero(new)):
+                new[rest] = ~shares_key(earlier, probe[rest])
+        found = float((chance * new).mean())
+        keep = found >= LEAST_FOUND and candidate.blocks.pairs <= budget
+        if keep:
+            kept.append(candidate)
+            covered.append(_within(candidate))
+            budget -= candidate.blocks.pairs
+        reports.append(PassReport(candidate.keys.name, candidate.high, candidate.blocks.pairs, keep, found))
+    return kept, covered, reports
+
+
+def _within(chosen: Chosen) -> Keys:
+    """The keys of those rows only whose blocks are chosen."""
+    members = _members(chosen.blocks)
+    masked = []
+    for array in chosen.keys.arrays:
+        kept = np.zeros_like(array)
+        kept[members] = array[members]
+        masked.append(kept)
+    return Keys(chosen.keys.name, tuple(masked))
+
+
+LEAST_FOUND = 0.002
+"""New likely matches per pair from which a class of blocks is worth comparing."""
+
+
+def _probe_size(pairs: int, most: int) -> int:
+    return min(most, max(50, pairs // 10))
+
+
+def _doubly_shared(dropped: Sequence[tuple[Keys, Blocks]], rows: int) -> Pairs:
+    """Pairs that share two keys whose blocks are both too large."""
+    crowded = [(keys, _members(blocks)) for keys, blocks in dropped if len(blocks.size)]
+    made = []
+    for at, (keys, members) in enumerate(crowded):
+        for others, fellows in crowded[at + 1 :]:
+            both = np.intersect1d(members, fellows)
+            if len(both) < 2:
+                continue
+            array = np.zeros(rows, dtype=np.uint64)
+            left, right = keys.arrays[0][both], others.arrays[0][both]
+            array[both] = np.where((left > 0) & (right > 0), _mix(left, right) | np.uint64(1), np.uint64(0))
+            made.append(pairs_of(group(Keys("", (array,))).of_class(1, SIZES[-1])))
+    return np.concatenate(made) if made else np.zeros((0, 2), dtype=np.int64)
+
+
+MOST_CROWDED = 20_000
+
+
+def _crowded(dropped: Sequence[tuple[Keys, Blocks]]) -> Hashes:
+    found = [
+        (int(size), key)
+        for keys, blocks in dropped
+        for size, key in zip(blocks.size.tolist(), _key_of(keys, blocks).tolist(), strict=True)
+    ]
+    found.sort(reverse=True)
+    return np.asarray([key for _, key in found[:MOST_CROWDED]], dtype=np.uint64)
+
+
+def _key_of(keys: Keys, blocks: Blocks) -> Hashes:
+    """The key that a block's rows share."""
+    first = blocks.order[blocks.start]
+    if len(keys.arrays) == 1:
+        return keys.arrays[0][first]
+    second = blocks.order[blocks.start + 1]
+    shared = np.zeros(len(first), dtype=np.uint64)
+    for one in keys.arrays:
+        for other in keys.arrays:
+            shared = np.where((one[first] > 0) & (one[first] == other[second]), one[first], shared)
+    return shared
+
+
+def _members(blocks: Blocks) -> Ints:
+    total = int(blocks.size.sum())
+    inside = np.arange(total) - np.repeat(np.cumsum(blocks.size) - blocks.size, blocks.size)
+    return np.unique(blocks.order[np.repeat(blocks.start, blocks.size) + inside])

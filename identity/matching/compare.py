@@ -1,0 +1,615 @@
+"""How alike two records are, field by field: every comparison ends in one of a few levels.
+
+Levels are found with array operations on codes; string similarity is computed once per different pair of values.
+Parts that depend on each other (given name and sex; street, number, city, postcode and state) are one comparison,
+whose level is the combination of its parts' levels.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rapidfuzz import process
+from rapidfuzz.distance import OSA, JaroWinkler
+
+from .contracts import ColumnType, Types
+from .table import Feature, Flags, Floats, Layout, Table
+
+Pairs = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int32]
+
+
+class Role(StrEnum):
+    """What a comparison can say of pairs that are not one person."""
+
+    PERSON = "person"
+    """Differs between members of a household as between any two people."""
+    NAME = "name"
+    """As above, and namesakes share it."""
+    SURNAME = "surname"
+    """Shared by households and by namesakes."""
+    BIRTH = "birth"
+    """As PERSON, but twins share it."""
+    FAMILY = "family"
+    """Shared by households."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Levels of one thing that is compared; the first is always `missing`. `same` counts levels of full agreement."""
+
+    name: str
+    words: tuple[str, ...]
+    match: tuple[float, ...]
+    """Default shares among records of one person, of every level but `missing`."""
+    random: tuple[float, ...]
+    """Among random pairs."""
+    graded: bool = False
+    """The first three levels after `missing` are full agreement, by how rare the value is."""
+
+
+RARE, USUAL = 0.0005, 0.005
+"""Shares of people with a value, up to which it is rare or usual; above it is common."""
+
+_SAME = ("the same, rare", "the same", "the same, common")
+
+GIVEN = Part(
+    "given",
+    (
+        "missing",
+        *_SAME,
+        "given name and surname swapped",
+        "nickname",
+        "nearly the same",
+        "initial",
+        "alike",
+        "different",
+    ),
+    (0.25, 0.35, 0.2, 0.01, 0.03, 0.08, 0.02, 0.02, 0.04),
+    (0.00005, 0.0015, 0.005, 0.00001, 0.002, 0.002, 0.003, 0.02, 0.966),
+    graded=True,
+)
+SURNAME = Part(
+    "surname",
+    ("missing", *_SAME, "nearly the same", "one holds the other", "alike", "different"),
+    (0.4, 0.3, 0.1, 0.1, 0.01, 0.03, 0.06),
+    (0.0001, 0.001, 0.001, 0.0015, 0.0005, 0.015, 0.981),
+    graded=True,
+)
+BIRTH = Part(
+    "birth",
+    (
+        "missing",
+        *_SAME,
+        "day and month swapped",
+        "one digit differs",
+        "two of year, month and day agree",
+        "two digits differ",
+        "the same year",
+        "different",
+    ),
+    (0.8, 0.03, 0.01, 0.01, 0.07, 0.03, 0.02, 0.01, 0.02),
+    (0.00004, 0.00001, 0.00001, 0.00005, 0.0006, 0.003, 0.008, 0.012, 0.976),
+    graded=True,
+)
+AGE = Part("age", ("missing", "the same", "a year apart", "different"), (0.75, 0.2, 0.05), (0.015, 0.03, 0.955))
+EMAIL = Part(
+    "email",
+    (
+        "missing",
+        *_SAME,
+        "the same before the @",
+        "nearly the same",
+        "alike only in that both repeat the name",
+        "different",
+    ),
+    (0.6, 0.01, 0.005, 0.06, 0.1, 0.025, 0.2),
+    (0.00001, 0.000003, 0.000003, 0.00001, 0.00001, 0.0003, 0.9995),
+    graded=True,
+)
+PHONE = Part(
+    "phone",
+    ("missing", *_SAME, "one digit differs", "two digits differ", "different"),
+    (0.6, 0.02, 0.01, 0.08, 0.02, 0.27),
+    (0.00002, 0.000005, 0.000005, 0.00002, 0.0004, 0.99955),
+    graded=True,
+)
+ID = Part(
+    "id",
+    ("missing", *_SAME, "one character differs", "two characters differ", "different"),
+    (0.85, 0.01, 0.005, 0.09, 0.015, 0.03),
+    (0.000001, 0.000001, 0.000001, 0.00002, 0.0004, 0.9996),
+    graded=True,
+)
+STREET = Part(
+    "street",
+    ("missing", "the same", "nearly the same", "alike", "different"),
+    (0.7, 0.1, 0.03, 0.17),
+    (0.001, 0.001, 0.003, 0.995),
+)
+NUMBER = Part(
+    "number", ("missing", "the same", "nearly the same", "different"), (0.77, 0.04, 0.19), (0.012, 0.08, 0.908)
+)
+POSTCODE = Part(
+    "postcode", ("missing", "the same", "one character differs", "different"), (0.8, 0.06, 0.14), (0.002, 0.01, 0.988)
+)
+CITY = Part("city", ("missing", "the same", "nearly the same", "different"), (0.8, 0.06, 0.14), (0.01, 0.003, 0.987))
+STATE = Part("state", ("missing", "the same", "different"), (0.92, 0.08), (0.15, 0.85))
+SEX = Part("sex", ("missing", "the same", "different"), (0.97, 0.03), (0.5, 0.5))
+INITIAL = Part("initial", ("missing", "the same", "different"), (0.92, 0.08), (0.08, 0.92))
+CATEGORY = Part(
+    "category", ("missing", *_SAME, "different"), (0.1, 0.1, 0.65, 0.15), (0.0001, 0.003, 0.25, 0.7469), graded=True
+)
+UNIT = Part("unit", ("missing", *_SAME, "different"), (0.4, 0.2, 0.1, 0.3), (0.0005, 0.003, 0.02, 0.9765), graded=True)
+LINE = Part(
+    "line",
+    ("missing", *_SAME, "nearly the same", "different"),
+    (0.4, 0.2, 0.1, 0.1, 0.2),
+    (0.0002, 0.001, 0.001, 0.002, 0.9958),
+    graded=True,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Some columns, judged together."""
+
+    name: str
+    columns: tuple[str, ...]
+    parts: tuple[Part, ...]
+    role: Role
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(part.words) for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @cached_property
+    def combinations(self) -> npt.NDArray[np.int64]:
+        """Every level's parts' levels: size × parts."""
+        return np.asarray(list(product(*map(range, self.shape))), dtype=np.int64)
+
+    @cached_property
+    def presence(self) -> npt.NDArray[np.int64]:
+        """By level: which of the parts are known, as a number. Shares add up to one among levels of equal presence."""
+        known = (self.combinations > 0) * (1 << np.arange(len(self.parts)))
+        return np.asarray(known.sum(axis=1), dtype=np.int64)
+
+    @cached_property
+    def agrees(self) -> Flags:
+        """Levels at which the value that frequencies are counted of is the same."""
+        if len(self.parts) > 1 and self.parts[0] is STREET:
+            return np.asarray((self.combinations[:, 0] == 1) & (self.combinations[:, 1] == 1))
+        if not self.parts[0].graded:
+            return np.zeros(self.size, dtype=bool)
+        return np.asarray((self.combinations[:, 0] >= 1) & (self.combinations[:, 0] <= 3))
+
+    def words(self, level: int) -> str:
+        levels = self.combinations[level]
+        if not levels.any():
+            return "missing"
+        if len(self.parts) == 1:
+            return str(self.parts[0].words[levels[0]])
+        return ", ".join(f"{p.name} {p.words[at]}" for p, at in zip(self.parts, levels, strict=True) if at)
+
+    def default(self, *, match: bool) -> Floats:
+        """Shares of all levels, the parts taken as independent."""
+        shares = np.ones(self.size)
+        for at, part in enumerate(self.parts):
+            known = np.asarray(part.match if match else part.random)
+            shares *= np.concatenate(([1.0], known / known.sum()))[self.combinations[:, at]]
+        return shares
+
+
+def plan_comparisons(types: Types) -> list[Comparison]:
+    """What is compared, given the columns there are."""
+    layout = Layout({name: kind for name, kind in types.items() if kind is not ColumnType.IGNORE})
+    made: list[Comparison] = []
+    sex = layout.of(ColumnType.SEX)
+    for at, column in enumerate(layout.given):
+        joined = sex[:1] if at == 0 else ()
+        parts = (GIVEN, SEX) if joined else (GIVEN,)
+        made.append(Comparison(_label(column, "given", layout), (column, *joined), parts, Role.NAME))
+    made += [
+        Comparison(_label(column, "surname", layout), (column,), (SURNAME,), Role.SURNAME) for column in layout.surname
+    ]
+    simple = (
+        (ColumnType.INITIAL, INITIAL, Role.NAME),
+        (ColumnType.BIRTH_DATE, BIRTH, Role.BIRTH),
+        (ColumnType.AGE, AGE, Role.BIRTH),
+        (ColumnType.EMAIL, EMAIL, Role.FAMILY),
+        (ColumnType.PHONE, PHONE, Role.FAMILY),
+        (ColumnType.NATIONAL_ID, ID, Role.PERSON),
+        (ColumnType.CATEGORY, CATEGORY, Role.FAMILY),
+    )
+    made += [Comparison(c, (c,), (part,), role) for kind, part, role in simple for c in layout.of(kind)]
+    made += [Comparison(c, (c,), (SEX,), Role.PERSON) for c in (sex if not layout.given else sex[1:])]
+    return made + _plan_places(layout)
+
+
+def _label(column: str, part: str, layout: Layout) -> str:
+    return f"{column} ({part})" if layout.types[column] is ColumnType.FULL_NAME else column
+
+
+def _plan_places(layout: Layout) -> list[Comparison]:
+    leading = [
+        (columns[:1], part)
+        for columns, part in (
+            (layout.street, STREET),
+            (layout.number, NUMBER),
+            (layout.of(ColumnType.POSTCODE), POSTCODE),
+            (layout.of(ColumnType.CITY), CITY),
+            (layout.of(ColumnType.STATE), STATE),
+        )
+        if columns
+    ]
+    made = []
+    if leading:
+        columns = tuple(dict.fromkeys(column for chosen, _ in leading for column in chosen))
+        made.append(Comparison(" + ".join(columns), columns, tuple(part for _, part in leading), Role.FAMILY))
+    for kinds, part in (
+        ((ColumnType.STREET, ColumnType.ADDRESS), LINE),
+        ((ColumnType.HOUSE_NUMBER,), UNIT),
+        ((ColumnType.POSTCODE,), UNIT),
+        ((ColumnType.CITY,), LINE),
+        ((ColumnType.STATE,), CATEGORY),
+    ):
+        made += [Comparison(column, (column,), (part,), Role.FAMILY) for column in layout.of(*kinds)[1:]]
+    return made
+
+
+def counted(comparison: Comparison, table: Table) -> Feature | None:
+    """The values whose frequency matters to this comparison."""
+    column, part = comparison.columns[0], comparison.parts[0]
+    if part is GIVEN:
+        return table.given(column)
+    if part is SURNAME:
+        return table.surname(column)
+    if part is STREET:
+        return _address(comparison, table) if NUMBER in comparison.parts else None
+    return table.clean(column) if part.graded else None
+
+
+def _address(comparison: Comparison, table: Table) -> Feature:
+    key = (comparison.name, "address")
+    if key not in table.cache:
+        street, number = table.street(comparison.columns[0]), table.number(table.layout.number[0])
+        width = len(number.vocabulary) + 1
+        joined = np.where(street.known & number.known, street.codes.astype(np.int64) * width + number.codes, -1)
+        codes, values = pd.factorize(joined[joined >= 0])
+        texts = np.empty(len(values), dtype=object)
+        texts[:] = [
+            f"{street.vocabulary[value // width]} {number.vocabulary[value % width]}" for value in values.tolist()
+        ]
+        spread = np.full(len(joined), -1, dtype=np.int32)
+        spread[joined >= 0] = codes
+        table.cache[key] = Feature(spread, texts)
+    return table.cache[key]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Levels of pairs: pairs × comparisons; and the frequency of what is shared, 0 where nothing is."""
+
+    levels: Levels
+    shared: npt.NDArray[np.float32]
+
+    def take(self, chosen: npt.NDArray[Any]) -> "Compared":
+        return Compared(self.levels[chosen], self.shared[chosen])
+
+
+Frequencies = Mapping[str, Floats]
+"""By comparison: the share of people with each value, by the value's code in this table."""
+
+
+def count_frequencies(comparisons: Sequence[Comparison], table: Table) -> dict[str, Floats]:
+    found = {}
+    for comparison in comparisons:
+        feature = counted(comparison, table)
+        if feature is not None:
+            found[comparison.name] = feature.counts / max(1, feature.counts.sum())
+    return found
+
+
+class Comparer:
+    """Compares rows of one table."""
+
+    def __init__(self, table: Table, comparisons: Sequence[Comparison], frequencies: Frequencies) -> None:
+        self.table = table
+        self.comparisons = comparisons
+        self.frequencies = frequencies
+
+    def compare(self, pairs: Pairs) -> Compared:
+        levels = np.zeros((len(pairs), len(self.comparisons)), dtype=np.int32)
+        shared = np.zeros((len(pairs), len(self.comparisons)), dtype=np.float32)
+        look = _Look(self.table, pairs[:, 0], pairs[:, 1])
+        for at, comparison in enumerate(self.comparisons):
+            levels[:, at], shared[:, at] = self._compare(comparison, look)
+        return Compared(levels, shared)
+
+    def _compare(self, comparison: Comparison, look: "_Look") -> tuple[Levels, npt.NDArray[np.float32]]:
+        level = np.zeros(len(look.one), dtype=np.int32)
+        for at, part in enumerate(comparison.parts):
+            level = level * np.int32(len(part.words)) + self._part(part, comparison, look, leading=at == 0)
+        feature = counted(comparison, self.table)
+        if feature is None:
+            return level, np.zeros(len(level), dtype=np.float32)
+        frequency = feature.spread(self.frequencies[comparison.name].astype(np.float32), 0)
+        return level, np.where(comparison.agrees[level], frequency[look.one], np.float32(0))
+
+    def _part(self, part: Part, comparison: Comparison, look: "_Look", *, leading: bool) -> Levels:
+        column = comparison.columns[0] if leading else self._column(part, comparison)
+        level = _COMPARE[part.name](look, column)
+        if leading and part.graded:
+            feature = counted(comparison, self.table)
+            assert feature is not None  # noqa: S101 - graded parts are counted
+            shares = feature.spread(self.frequencies[comparison.name], 0.0)[look.one]
+            grade = 1 + (shares > RARE).astype(np.int32) + (shares > USUAL)
+            level = np.where(level == 1, grade, level + 2 * (level > 1)).astype(np.int32)
+        return level
+
+    def _column(self, part: Part, comparison: Comparison) -> str:
+        kinds = {
+            "number": (ColumnType.HOUSE_NUMBER, ColumnType.ADDRESS),
+            "postcode": (ColumnType.POSTCODE,),
+            "city": (ColumnType.CITY,),
+            "state": (ColumnType.STATE,),
+            "sex": (ColumnType.SEX,),
+        }[part.name]
+        types = self.table.layout.types
+        return next(column for kind in kinds for column in comparison.columns if types[column] is kind)
+
+
+class _Look:
+    """Pairs of rows, and questions asked of them. Levels here are ungraded: 0 missing, 1 the same, 2 and up."""
+
+    def __init__(self, table: Table, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> None:
+        self.table, self.one, self.other = table, one, other
+
+    def known(self, feature: Feature) -> Flags:
+        known = feature.known
+        return np.asarray(known[self.one] & known[self.other])
+
+    def same(self, feature: Feature) -> Flags:
+        left = feature.codes[self.one]
+        return np.asarray((left >= 0) & (left == feature.codes[self.other]))
+
+    def crossed(self, feature: Feature, with_: Feature) -> Flags:
+        """Both ways: the one's first is the other's second, and the reverse."""
+        left, right = feature.hashes, with_.hashes
+        return np.asarray(
+            (left[self.one] > 0)
+            & (right[self.one] > 0)
+            & (left[self.one] == right[self.other])
+            & (right[self.one] == left[self.other])
+        )
+
+    def measure(self, feature: Feature, where: Flags, scorer: Callable[..., float], cutoff: float) -> Floats:
+        """The scorer's result for the pairs of `where`, computed once per different pair of values."""
+        at = np.flatnonzero(where)
+        left, right = feature.codes[self.one[at]].astype(np.int64), feature.codes[self.other[at]].astype(np.int64)
+        coded = np.minimum(left, right) * len(feature.vocabulary) + np.maximum(left, right)
+        which, different = pd.factorize(coded) if len(coded) > FEW else (slice(None), coded)
+        width = max(1, len(feature.vocabulary))
+        scores = process.cpdist(
+            feature.vocabulary[different // width],
+            feature.vocabulary[different % width],
+            scorer=scorer,
+            score_cutoff=cutoff,
+            dtype=np.float32,
+        )
+        result: Floats = np.asarray(scores)[which]
+        return result
+
+    def start(self, feature: Feature) -> tuple[Levels, Flags]:
+        """Levels with `missing` and `the same` filled in, and which pairs are left to judge."""
+        known, same = self.known(feature), self.same(feature)
+        return np.where(same, 1, 0).astype(np.int32), known & ~same
+
+
+FEW = 2000
+
+
+def _by_similarity(look: _Look, feature: Feature, steps: Sequence[float], first: int) -> Levels:
+    """Levels from `first` on by falling Jaro-Winkler similarity, the last for all below."""
+    level, left = look.start(feature)
+    score = look.measure(feature, left, JaroWinkler.similarity, min(steps))
+    level[left] = first + sum((score < step).astype(np.int32) for step in steps)
+    return level
+
+
+def _by_edits(look: _Look, feature: Feature, most: int) -> Levels:
+    """Level 2 for one edit, 3 for two …, the last for more than `most`."""
+    level, left = look.start(feature)
+    edits = look.measure(feature, left, OSA.distance, most)
+    level[left] = 1 + np.minimum(edits, most + 1).astype(np.int32)
+    return level
+
+
+def _given(look: _Look, column: str) -> Levels:
+    table = look.table
+    feature = table.given(column)
+    level, left = look.start(feature)
+    score = look.measure(feature, left, JaroWinkler.similarity, 0.8)
+    found = np.where(score >= 0.92, 4, np.where(score >= 0.8, 6, 7)).astype(np.int32)
+    one, other = look.one[left], look.other[left]
+    part = _Look(table, one, other)
+    found[(found > 4) & part.same(table.sound(column, "given"))] = 6
+    initial = (
+        table.part(column, "given.first", _first_letter)
+        if not table.is_full(column)
+        else feature.derive(_first_letter)
+    )
+    short = feature.spread(np.asarray([len(value) == 1 for value in feature.vocabulary], dtype=bool), False)
+    found[part.same(initial) & (short[one] | short[other])] = 5
+    found[part.same(table.root(column))] = 3
+    swapped = _swapped(part, column)
+    if swapped is not None:
+        found[swapped] = 2
+    level[left] = found
+    return level
+
+
+def _first_letter(value: str) -> str:
+    return value[0]
+
+
+def _swapped(look: _Look, column: str) -> Flags | None:
+    table = look.table
+    if column != table.layout.given[0] or not table.layout.surname or table.is_full(column):
+        return None
+    return look.crossed(table.sound(column, "given"), table.sound(table.layout.surname[0], "surname"))
+
+
+def _surname(look: _Look, column: str) -> Levels:
+    table = look.table
+    feature = table.surname(column)
+    level, left = look.start(feature)
+    score = look.measure(feature, left, JaroWinkler.similarity, 0.82)
+    found = np.where(score >= 0.92, 2, np.where(score >= 0.82, 4, 5)).astype(np.int32)
+    part = _Look(table, look.one[left], look.other[left])
+    found[(found > 2) & part.same(table.sound(column, "surname"))] = 4
+    double = feature.spread(np.asarray([" " in value for value in feature.vocabulary], dtype=bool), False)
+    candidates = np.flatnonzero(double[part.one] | double[part.other]) if double.any() else np.zeros(0, int)
+    for at in candidates.tolist():
+        one = set(feature.vocabulary[feature.codes[part.one[at]]].split())
+        other = set(feature.vocabulary[feature.codes[part.other[at]]].split())
+        if one <= other or other <= one:
+            found[at] = 3
+    level[left] = found
+    if table.layout.given and column == table.layout.surname[0] and not table.is_full(column):
+        swapped = _swapped(look, table.layout.given[0])
+        if swapped is not None:
+            level[swapped & (level > 1)] = 0
+    return level
+
+
+def _birth(look: _Look, column: str) -> Levels:
+    table = look.table
+    feature = table.clean(column)
+    level, left = look.start(feature)
+    edits = look.measure(feature, left, OSA.distance, 2)
+    part = _Look(table, look.one[left], look.other[left])
+    year = part.same(table.part(column, "year", lambda value: value[:4]))
+    month = part.same(table.part(column, "month", lambda value: value[4:6]))
+    day = part.same(table.part(column, "day", lambda value: value[6:]))
+    turned = table.part(column, "turned", lambda value: value[:4] + value[6:] + value[4:6])
+    found = np.full(len(edits), 7, dtype=np.int32)
+    found[year] = 6
+    found[edits <= 2] = 5
+    found[year.astype(int) + month + day >= 2] = 4
+    found[edits <= 1] = 3
+    found[feature.hashes[part.one] == turned.hashes[part.other]] = 2
+    level[left] = found
+    return level
+
+
+def _age(look: _Look, column: str) -> Levels:
+    feature = look.table.clean(column)
+    level, left = look.start(feature)
+    years = feature.spread(np.asarray([int(value) for value in feature.vocabulary], dtype=np.int64), 0)
+    level[left] = np.where(np.abs(years[look.one[left]] - years[look.other[left]]) <= 1, 2, 3)
+    return level
+
+
+def _email(look: _Look, column: str) -> Levels:
+    table = look.table
+    feature = table.clean(column)
+    level, left = look.start(feature)
+    edits = look.measure(feature, left, OSA.distance, 2)
+    one, other = look.one[left], look.other[left]
+    part = _Look(table, one, other)
+    local = part.same(table.part(column, "key.local", lambda value: value.partition("@")[0]))
+    found = np.where(local, 2, np.where(edits <= 2, 3, 5)).astype(np.int32)
+    close = np.flatnonzero(found < 5)
+    if len(close):
+        close_one, close_other = one[close], other[close]
+        digits = table.part(
+            column, "digits", lambda value: "".join(filter(str.isdigit, value.partition("@")[0])) or None
+        )
+        same_digits = _Look(table, close_one, close_other).same(digits)
+        plain = _repeats_name(table, column, close_one) & _repeats_name(table, column, close_other) & ~same_digits
+        found[close[plain]] = 4
+    level[left] = found
+    return level
+
+
+def _repeats_name(table: Table, column: str, rows: npt.NDArray[np.int64]) -> Flags:
+    """Whether an e-mail address holds no more than its owner's name."""
+    if not table.layout.given or not table.layout.surname:
+        return np.zeros(len(rows), dtype=bool)
+    email = table.clean(column)
+    given, surname = table.given(table.layout.given[0]), table.surname(table.layout.surname[0])
+    codes = np.stack([email.codes[rows], given.codes[rows], surname.codes[rows]], axis=1)
+    different, back = np.unique(codes, axis=0, return_inverse=True)
+    plain = []
+    for mail, first, last in different.tolist():
+        local = "".join(filter(str.isalpha, email.vocabulary[mail].partition("@")[0]))
+        names = (given.vocabulary[first] if first >= 0 else "", surname.vocabulary[last] if last >= 0 else "")
+        plain.append(_holds_only(local, names[0].replace(" ", ""), names[1].replace(" ", "")))
+    return np.asarray(plain, dtype=bool)[back.ravel()]
+
+
+def _holds_only(local: str, given: str, surname: str) -> bool:
+    forms = (
+        given + surname,
+        given[:1] + surname,
+        surname + given,
+        given + surname[:1],
+        surname + given[:1],
+        given,
+        surname,
+    )
+    return any(form and OSA.normalized_similarity(local, form) >= 0.75 for form in forms)
+
+
+def _street(look: _Look, column: str) -> Levels:
+    return _by_similarity(look, look.table.street(column), (0.92, 0.82), 2)
+
+
+def _line(look: _Look, column: str) -> Levels:
+    return _by_similarity(look, look.table.clean(column), (0.9,), 2)
+
+
+def _number(look: _Look, column: str) -> Levels:
+    feature = look.table.number(column)
+    level, left = look.start(feature)
+    edits = look.measure(feature, left, OSA.distance, 1)
+    level[left] = np.where(edits <= 1, 2, 3)
+    return level
+
+
+def _equal(look: _Look, column: str) -> Levels:
+    level, left = look.start(look.table.clean(column))
+    level[left] = 2
+    return level
+
+
+_COMPARE: dict[str, Callable[[_Look, str], Levels]] = {
+    "given": _given,
+    "surname": _surname,
+    "birth": _birth,
+    "age": _age,
+    "email": _email,
+    "phone": lambda look, column: _by_edits(look, look.table.clean(column), 2),
+    "id": lambda look, column: _by_edits(look, look.table.clean(column), 2),
+    "street": _street,
+    "number": _number,
+    "line": _line,
+    "postcode": lambda look, column: _by_edits(look, look.table.clean(column), 1),
+    "city": lambda look, column: _by_similarity(look, look.table.clean(column), (0.88,), 2),
+    "state": _equal,
+    "sex": _equal,
+    "initial": _equal,
+    "category": _equal,
+    "unit": _equal,
+}

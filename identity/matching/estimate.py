@@ -1,0 +1,157 @@
+"""Estimate the weights without any labels: Fellegi and Sunter's model, fitted by expectation-maximisation.
+
+All pairs of records are a mixture of four classes (`model.CLASSES`), in each of which comparisons are independent.
+The pairs of a household and of namesakes have a class each: without them, EM takes brothers for duplicates. Every
+candidate pair counts once, and a random sample stands for all others, so that the shares of agreement among random
+pairs are those of the whole population, cleared of the matches in it.
+
+Fellegi and Sunter, A theory for record linkage, JASA 64 (1969); Winkler, String comparator metrics and enhanced
+decision rules in the Fellegi-Sunter model of record linkage (1990).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .compare import Comparison, Levels, Role
+from .model import Weights, default_classes, default_shares, household_guess, namesake_guess
+from .table import Floats, Ints
+
+MATCH, RANDOM, HOUSEHOLD, NAMESAKE = range(4)
+MOST_ROUNDS = 40
+SETTLED = 1e-4
+"""EM stops when no class's share changes by more than this part of itself."""
+
+STRENGTH = {MATCH: 30.0, RANDOM: 100.0, HOUSEHOLD: 60.0, NAMESAKE: 60.0}
+"""How many pairs the default shares of a class weigh as."""
+FLOOR = 0.02
+"""No level is rarer among random pairs than this part of its default."""
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Different combinations of levels, and how many pairs each stands for."""
+
+    levels: Ints
+    """Patterns × comparisons, as indices into all levels laid side by side."""
+    count: Floats
+
+
+def find_patterns(levels: Levels, weight: Floats, comparisons: Sequence[Comparison]) -> Patterns:
+    sizes = [comparison.size for comparison in comparisons]
+    mixed = np.zeros(len(levels), dtype=np.uint64)
+    for at, size in enumerate(sizes):
+        mixed = mixed * np.uint64(2 * size + 1) + levels[:, at].astype(np.uint64)
+    which, _ = pd.factorize(mixed)
+    count = np.bincount(which, weights=weight)
+    first = np.zeros(len(count), dtype=np.int64)
+    first[which[::-1]] = np.arange(len(which))[::-1]
+    offsets = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
+    return Patterns(levels[first] + offsets, count.astype(np.float64))
+
+
+def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: int, sampled: float) -> Weights:
+    """Weights from patterns of all pairs. `sampled`: how many pairs one random pair stands for.
+
+    1. Start from the default shares; random pairs from the counts themselves.
+    2. Expect: how likely is each pattern of each class?  Maximise: the shares of levels and classes given that.
+    3. Classes share what cannot differ: members of a household are named as any two people are.
+    """
+    size = sum(comparison.size for comparison in comparisons)
+    starts = np.concatenate(([0], np.cumsum([c.size for c in comparisons]))).astype(int)
+    slices = [slice(low, high) for low, high in pairwise(starts.tolist())]
+    defaults = [default_classes(comparison) for comparison in comparisons]
+    logs = np.zeros((size, 4))
+    shares = default_shares(records)
+    counts = _expected(patterns, np.broadcast_to([0.0, 1.0, 0.0, 0.0], (len(patterns.count), 4)), size)
+    for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
+        random = _random_shares(comparison, counts[inside, RANDOM], default[RANDOM], sampled)
+        logs[inside] = np.log2(
+            np.stack(
+                [
+                    default[MATCH],
+                    random,
+                    household_guess(comparison, default[MATCH], random),
+                    namesake_guess(comparison, default[MATCH], random),
+                ],
+                axis=1,
+            )
+        )
+    total = patterns.count.sum()
+    for _ in range(MOST_ROUNDS):
+        chances = _chances(patterns, logs, shares)
+        counts = _expected(patterns, chances, size)
+        for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
+            logs[inside] = np.log2(_maximise(comparison, counts[inside], default, sampled))
+        masses = (chances * patterns.count[:, None]).sum(axis=0) + 1e-3
+        before, shares = shares, np.log2(masses / total)
+        if np.abs(np.exp2(shares - before) - 1).max() < SETTLED:
+            break
+    return Weights(tuple(comparisons), logs, shares, np.zeros(size))
+
+
+def _chances(patterns: Patterns, logs: Floats, shares: Floats) -> Floats:
+    """Patterns × classes: how likely each pattern is of each class."""
+    sums = np.tile(shares, (len(patterns.count), 1))
+    for at in range(patterns.levels.shape[1]):
+        sums += logs[patterns.levels[:, at]]
+    sums -= sums.max(axis=1, keepdims=True)
+    odds = np.exp2(sums)
+    result: Floats = odds / odds.sum(axis=1, keepdims=True)
+    return result
+
+
+def _expected(patterns: Patterns, chances: npt.NDArray[np.float64], size: int) -> Floats:
+    """Levels × classes: how many pairs of each class are at each level."""
+    weighed = chances * patterns.count[:, None]
+    counts = np.zeros((size, 4))
+    for of in range(4):
+        for at in range(patterns.levels.shape[1]):
+            counts[:, of] += np.bincount(patterns.levels[:, at], weights=weighed[:, of], minlength=size)
+    return counts
+
+
+def _maximise(comparison: Comparison, counts: Floats, default: tuple[Floats, ...], sampled: float) -> Floats:
+    match = _shares(comparison, counts[:, MATCH], default[MATCH], STRENGTH[MATCH])
+    random = _random_shares(comparison, counts[:, RANDOM], default[RANDOM], sampled)
+    household, namesake = random, random
+    if comparison.role in {Role.SURNAME, Role.FAMILY, Role.BIRTH}:
+        guess = household_guess(comparison, match, random)
+        household = _shares(comparison, counts[:, HOUSEHOLD], guess, STRENGTH[HOUSEHOLD])
+    if comparison.role in {Role.SURNAME, Role.NAME}:
+        guess = namesake_guess(comparison, match, random)
+        namesake = _shares(comparison, counts[:, NAMESAKE], guess, STRENGTH[NAMESAKE])
+    return np.stack([match, random, household, namesake], axis=1)
+
+
+def _random_shares(comparison: Comparison, counts: Floats, default: Floats, sampled: float) -> Floats:
+    shares = _shares(comparison, counts, default, STRENGTH[RANDOM] * sampled)
+    return _normalise(comparison, np.maximum(shares, FLOOR * default))
+
+
+def _shares(comparison: Comparison, counts: Floats, default: Floats, strength: float) -> Floats:
+    """Shares of levels among those of equal presence, drawn towards what independent parts would give."""
+    prior = default if len(comparison.parts) == 1 else _independent(comparison, counts, default, strength)
+    return _normalise(comparison, counts + strength * prior)
+
+
+def _independent(comparison: Comparison, counts: Floats, default: Floats, strength: float) -> Floats:
+    """What the shares would be if the parts had nothing to do with each other."""
+    shares = np.ones(comparison.size)
+    for at in range(len(comparison.parts)):
+        levels = comparison.combinations[:, at]
+        mass = np.bincount(levels, weights=counts, minlength=comparison.shape[at])
+        base = np.bincount(levels, weights=default, minlength=comparison.shape[at])
+        known = mass[1:] + strength * base[1:] / base[1:].sum()
+        shares *= np.concatenate(([1.0], known / known.sum()))[levels]
+    return shares
+
+
+def _normalise(comparison: Comparison, mass: Floats) -> Floats:
+    totals = np.bincount(comparison.presence, weights=mass)
+    result: Floats = mass / totals[comparison.presence]
+    return result

@@ -1,0 +1,126 @@
+"""Judges pairs of records of one table by a model's weights: the best over all values that they have."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .compare import Compared, Comparer, Comparison, counted
+from .link import best_mean
+from .model import Model, Weights
+from .score import Evidence, blend, combine, score, weigh
+from .table import Floats, Ints, Table
+
+Pairs = npt.NDArray[np.int64]
+CHUNK = 400_000
+"""Pairs that are judged at once, to bound memory."""
+
+
+class Judge:
+    """Scores pairs of records, and pairs of clusters by all that their records say of each other."""
+
+    def __init__(self, table: Table, weights: Weights, frequencies: Mapping[str, Floats]) -> None:
+        self.table = table
+        self.weights = weights
+        self.comparer = Comparer(table, weights.comparisons, frequencies)
+        self._height = np.bincount(table.owner, minlength=table.records)
+        self._start = np.cumsum(self._height) - self._height
+
+    def compare_leading(self, pairs: Pairs) -> Compared:
+        """Levels by the leading values alone."""
+        return self.comparer.compare(pairs if self.table.single else self._start[pairs])
+
+    def evidence(self, pairs: Pairs) -> Evidence:
+        if self.table.single:
+            return weigh(self.comparer.compare(pairs), self.weights)
+        return self._best_of_values(pairs)[0]
+
+    def explain(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
+        """Evidence, the levels it comes from, and which rows of the table it compares (pairs × comparisons × 2)."""
+        return self._best_of_values(pairs)
+
+    def score(self, pairs: Pairs) -> Floats:
+        parts = [
+            score(self.evidence(pairs[start : start + CHUNK]), self.weights) for start in range(0, len(pairs), CHUNK)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def score_groups(self, pairs: Pairs, group: Ints, groups: int) -> Floats:
+        """For profile linkage: per field the mean of the best 70% of what is known, then as for a single pair."""
+        evidence = self.evidence(pairs)
+        sums = np.zeros((groups, 3))
+        learned = np.zeros(groups)
+        for at in range(len(self.weights.comparisons)):
+            known = np.flatnonzero(evidence.known[:, at])
+            first, second, third = evidence.weights[known, at].astype(np.float64).T
+            extra = evidence.learned[known, at].astype(np.float64)
+            means = best_mean(first, group[known], groups, along=(second, third, extra))
+            sums += np.stack(means[:3], axis=1)
+            learned += means[3]
+        return blend(combine(sums, self.weights), learned, self.weights)
+
+    def _best_of_values(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
+        rows, group = self._rows_of(pairs)
+        compared = self.comparer.compare(rows)
+        evidence = weigh(compared, self.weights)
+        fields = np.arange(len(self.weights.comparisons))
+        first = evidence.weights[:, :, 0]
+        best = np.zeros((len(pairs), len(fields)), dtype=np.int64)
+        start = np.flatnonzero(np.concatenate(([True], group[1:] != group[:-1]))) if len(group) else np.zeros(0, int)
+        for at in fields.tolist():
+            value = np.where(evidence.known[:, at], first[:, at].astype(np.float64), -np.inf)
+            best[:, at] = _first_best(value, group, start)
+        chosen = Evidence(evidence.weights[best, fields], evidence.known[best, fields], evidence.learned[best, fields])
+        return chosen, Compared(compared.levels[best, fields], compared.shared[best, fields]), rows[best]
+
+    def _rows_of(self, pairs: Pairs) -> tuple[Pairs, Ints]:
+        """All pairs of rows of two records, and the record pair of each."""
+        tall, wide = self._height[pairs[:, 0]], self._height[pairs[:, 1]]
+        cells = tall * wide
+        group = np.repeat(np.arange(len(pairs)), cells)
+        inside = np.arange(cells.sum()) - np.repeat(np.cumsum(cells) - cells, cells)
+        one = self._start[pairs[group, 0]] + inside // wide[group]
+        other = self._start[pairs[group, 1]] + inside % wide[group]
+        return np.stack([one, other], axis=1), group
+
+
+def _first_best(values: Floats, group: Ints, start: Ints) -> Ints:
+    """Index of the greatest value of each group, the first of equal ones."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    greatest = np.maximum.reduceat(values, start)
+    hits = np.flatnonzero(values == greatest[group])
+    _, first = np.unique(group[hits], return_index=True)
+    result: Ints = hits[first]
+    return result
+
+
+def frequencies_by_entity(comparisons: Sequence[Comparison], table: Table, entity: Ints) -> dict[str, Floats]:
+    """The share of people with each value: a person of ten records counts once."""
+    found = {}
+    for comparison in comparisons:
+        feature = counted(comparison, table)
+        if feature is None:
+            continue
+        rows = np.flatnonzero(feature.known)
+        width = len(feature.vocabulary)
+        if not len(rows):
+            found[comparison.name] = np.zeros(width)
+            continue
+        once = np.sort(entity[table.owner[rows]] * np.int64(width) + feature.codes[rows])
+        once = once[np.concatenate(([True], once[1:] != once[:-1]))]
+        found[comparison.name] = np.bincount(once % width, minlength=width) / len(once)
+    return found
+
+
+def frequencies_of_model(comparisons: Sequence[Comparison], table: Table, model: Model) -> dict[str, Floats]:
+    found = {}
+    for comparison in comparisons:
+        feature = counted(comparison, table)
+        if feature is not None:
+            stored = model.frequencies.get(comparison.name, {})
+            rarest = model.rarest.get(comparison.name, 0.0)
+            found[comparison.name] = np.asarray(
+                [stored.get(value, rarest) for value in feature.vocabulary], dtype=np.float64
+            )
+    return found

@@ -1,0 +1,201 @@
+"""What matching has learnt of a deployment's people: everything that a pair is judged by, as plain data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import numpy as np
+
+from .compare import Comparison, Part, Role, plan_comparisons
+from .contracts import ColumnType, Types
+from .table import Floats
+
+CLASSES = ("match", "random", "household", "namesake")
+"""What a pair can be: one person, any two people, relatives or others who share a home, people of one name."""
+
+
+class FieldWeights(msgspec.Struct, frozen=True):
+    """Log2 of the share of pairs at each level of one comparison, by class."""
+
+    name: str
+    match: list[float]
+    random: list[float]
+    household: list[float]
+    namesake: list[float]
+    learned: list[float] = []
+    """Added by what people answered, in log2 odds; empty where nobody was asked."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """JSON-able by `msgspec.to_builtins`, and back by `msgspec.convert(…, Model)`."""
+
+    types: dict[str, ColumnType]
+    fields: list[FieldWeights]
+    shares: list[float]
+    """Log2 of how many of all pairs are of each class."""
+    formats: dict[str, tuple[bool, bool]] = {}
+    """By column of dates: day before month, year before both."""
+    frequencies: dict[str, dict[str, float]] = {}
+    """By field: the share of people that have a value; only of values that are not rare."""
+    rarest: dict[str, float] = {}
+    """By field: the share that stands for all other values."""
+    passes: dict[str, int] = {}
+    """By blocking key in use: the largest block that is compared."""
+    crowded: list[int] = []
+    """Blocking keys that too many records share: only of use together with a second one."""
+    prior_shift: float = 0.0
+    """Added by what people answered."""
+    learned_share: float = 0.0
+    """How much what people answered weighs against what was estimated."""
+    calibration: tuple[float, float] = (1.0, 0.0)
+    """Slope and shift of log2 odds before they become a probability."""
+    threshold: float = 0.5
+    records: int = 0
+    """How many records it was estimated from; 0 for the default weights."""
+    version: int = 1
+
+    def probability(self, score: Floats) -> Floats:
+        slope, shift = self.calibration
+        odds = np.clip(slope * np.asarray(score) + shift, -60, 60)
+        result: Floats = 1 / (1 + np.exp2(-odds))
+        return result
+
+    def odds_at(self, probability: float) -> float:
+        """The score at which this probability is reached."""
+        slope, shift = self.calibration
+        wanted = (
+            math.log2(probability / (1 - probability)) if 0 < probability < 1 else math.copysign(60, probability - 0.5)
+        )
+        return (wanted - shift) / slope
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weights as arrays, laid side by side for all comparisons."""
+
+    comparisons: tuple[Comparison, ...]
+    logs: Floats
+    """Levels of all comparisons × classes."""
+    shares: Floats
+    """Log2 shares of the classes."""
+    learned: Floats
+    """By level: log2 odds that labels add."""
+    learned_shift: float = 0.0
+    learned_share: float = 0.0
+
+    @cached_property
+    def offsets(self) -> Floats:
+        sizes = [comparison.size for comparison in self.comparisons]
+        return np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64) if sizes else np.zeros(0, dtype=np.int64)
+
+    @cached_property
+    def known(self) -> Floats:
+        """By level: whether anything of it is known."""
+        return np.concatenate([comparison.presence > 0 for comparison in self.comparisons] or [np.zeros(0, bool)])
+
+    @cached_property
+    def typical(self) -> Floats:
+        """By level of agreement: log2 of the frequency that its weight stands for; nan at other levels."""
+        found = []
+        for at, comparison in enumerate(self.comparisons):
+            logs = self.logs[self.offsets[at] : self.offsets[at] + comparison.size]
+            found.append(_typical(comparison, np.exp2(logs[:, 0]), np.exp2(logs[:, 1])))
+        return np.concatenate(found or [np.zeros(0)])
+
+    @cached_property
+    def coincidence(self) -> Floats:
+        """Comparisons × classes but the first: 1 where agreement of that class is by chance, so that rarity counts."""
+        by_role = {
+            Role.NAME: (1, 1, 0),
+            Role.SURNAME: (1, 0, 0),
+            Role.BIRTH: (1, 1, 1),
+            Role.PERSON: (1, 1, 1),
+            Role.FAMILY: (1, 0, 1),
+        }
+        return np.asarray([by_role[c.role] for c in self.comparisons], dtype=np.float64).reshape(-1, 3)
+
+
+def _typical(comparison: Comparison, match: Floats, random: Floats) -> Floats:
+    """A value's own frequency p replaces the level's: the weight becomes log2(share of matches that agree / p)."""
+    result = np.full(comparison.size, np.nan)
+    agrees = comparison.agrees
+    for presence in np.unique(comparison.presence[agrees]):
+        inside = agrees & (comparison.presence == presence)
+        grades = comparison.combinations[:, 0]
+        for grade in np.unique(grades[inside]):
+            level = inside & (grades == grade)
+            result[level] = math.log2(match[inside].sum() * random[level].sum() / match[level].sum())
+    return result
+
+
+def unpack(model: Model) -> Weights:
+    comparisons = tuple(plan_comparisons(model.types))
+    logs = [np.stack([f.match, f.random, f.household, f.namesake], axis=1) for f in model.fields]
+    learned = [np.asarray(f.learned or np.zeros(len(f.match))) for f in model.fields]
+    return Weights(
+        comparisons,
+        np.concatenate(logs) if logs else np.zeros((0, 4)),
+        np.asarray(model.shares),
+        np.concatenate(learned) if learned else np.zeros(0),
+        model.prior_shift,
+        model.learned_share,
+    )
+
+
+def pack_fields(weights: Weights) -> list[FieldWeights]:
+    fields = []
+    for at, comparison in enumerate(weights.comparisons):
+        inside = slice(int(weights.offsets[at]), int(weights.offsets[at]) + comparison.size)
+        match, random, household, namesake = ([round(v, 4) for v in of] for of in weights.logs[inside].T.tolist())
+        learned = [round(v, 4) for v in weights.learned[inside].tolist()] if weights.learned[inside].any() else []
+        fields.append(FieldWeights(comparison.name, match, random, household, namesake, learned))
+    return fields
+
+
+def default_model(
+    types: Types, *, formats: Mapping[str, tuple[bool, bool]] | None = None, people: int = 1000
+) -> Model:
+    """Weights for a deployment too small to estimate any: shares as they are usual, frequencies unknown."""
+    kept: dict[str, ColumnType] = {name: kind for name, kind in types.items() if kind is not ColumnType.IGNORE}
+    comparisons = tuple(plan_comparisons(kept))
+    logs = [np.log2(np.stack(default_classes(comparison), axis=1)) for comparison in comparisons]
+    weights = Weights(
+        comparisons,
+        np.concatenate(logs) if logs else np.zeros((0, 4)),
+        default_shares(people),
+        np.zeros(sum(c.size for c in comparisons)),
+    )
+    return Model(types=kept, fields=pack_fields(weights), shares=weights.shares.tolist(), formats=dict(formats or {}))
+
+
+def default_shares(people: int) -> Floats:
+    """Every second record has a double, a relative and a namesake."""
+    rare = 1.0 / max(20, people)
+    return np.log2([0.5 * rare, 1 - 1.5 * rare, 0.5 * rare, 0.5 * rare])
+
+
+def default_classes(comparison: Comparison) -> tuple[Floats, Floats, Floats, Floats]:
+    match, random = comparison.default(match=True), comparison.default(match=False)
+    return match, random, household_guess(comparison, match, random), namesake_guess(comparison, match, random)
+
+
+SHARED_AT_HOME: dict[str, float] = {"email": 0.15, "phone": 0.3, "category": 0.8}
+
+
+def household_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
+    first: Part = comparison.parts[0]
+    shared = {
+        Role.PERSON: 0.0,
+        Role.NAME: 0.0,
+        Role.BIRTH: 0.03,
+        Role.SURNAME: 0.8,
+        Role.FAMILY: SHARED_AT_HOME.get(first.name, 0.8),
+    }[comparison.role]
+    return shared * match + (1 - shared) * random
+
+
+def namesake_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
+    shared = 0.97 if comparison.role in {Role.NAME, Role.SURNAME} else 0.0
+    return shared * match + (1 - shared) * random

@@ -1,0 +1,348 @@
+"""Bring one value into the form in which it is compared, or None where it says nothing.
+
+Every function takes any text: empty, of one letter, of ten thousand, in any script.
+"""
+
+import re
+from collections.abc import Callable
+
+from anyascii import anyascii
+
+from .contracts import ColumnType
+from .nicknames import ROOTS
+
+LONGEST = 120
+"""Characters of a value that count: longer ones are no names, numbers or addresses, and would only cost time."""
+
+_NO_LETTER = re.compile(r"[^a-z]+")
+_NO_WORD = re.compile(r"[^a-z0-9]+")
+_NO_DIGIT = re.compile(r"\D+")
+GROUPS = re.compile(r"\d+|[a-z]{3,}")
+EMPTY = frozenset(
+    [
+        "null",
+        "none",
+        "nil",
+        "na",
+        "nan",
+        "unknown",
+        "undefined",
+        "missing",
+        "blank",
+        "empty",
+        "anonymous",
+        "guest",
+        "notavailable",
+        "notapplicable",
+        "notprovided",
+        "noname",
+        "xxx",
+        "xx",
+        "tbd",
+        "tba",
+        "withheld",
+        "refused",
+    ]
+)
+TITLES = frozenset(
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "mx",
+        "dr",
+        "prof",
+        "professor",
+        "sir",
+        "dame",
+        "lord",
+        "lady",
+        "rev",
+        "reverend",
+        "fr",
+        "hon",
+        "capt",
+        "herr",
+        "frau",
+        "mme",
+        "mlle",
+        "sr",
+        "sra",
+        "don",
+        "dona",
+        "monsieur",
+        "madame",
+        "mister",
+    ]
+)
+SUFFIXES = frozenset(["jr", "sr", "junior", "senior", "ii", "iii", "iv", "esq", "phd", "md"])
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan januar january janvier enero",
+            "feb februar february fevrier febrero",
+            "mar march marz maerz mars marzo",
+            "apr april avril abril",
+            "may mai mayo",
+            "jun june juni juin junio",
+            "jul july juli juillet julio",
+            "aug august aout agosto",
+            "sep sept september septembre septiembre",
+            "oct okt october oktober octobre octubre",
+            "nov november novembre noviembre",
+            "dec dez december dezember decembre diciembre",
+        ),
+        1,
+    )
+    for name in names.split()
+}
+ADDRESS_WORDS = {
+    word: short
+    for line in (
+        "st street str strasse",
+        "ave avenue av",
+        "rd road",
+        "dr drive drv",
+        "ln lane",
+        "ct court crt",
+        "cres crescent cr crs cresc",
+        "pl place",
+        "blvd boulevard bvd",
+        "cl close",
+        "cct circuit",
+        "cir circle",
+        "ter terrace tce terr",
+        "pde parade",
+        "hwy highway",
+        "pkwy parkway",
+        "sq square",
+        "gr grove grv",
+        "way wy",
+        "trl trail",
+        "n north",
+        "s south",
+        "e east",
+        "w west",
+        "ne northeast",
+        "nw northwest",
+        "se southeast",
+        "sw southwest",
+        "mt mount",
+        "apt apartment",
+        "ste suite",
+        "fl floor",
+        "bldg building",
+    )
+    for short, *words in [line.split()]
+    for word in (short, *words)
+}
+_LOOKALIKES = str.maketrans({"o": "0", "q": "0", "i": "1", "l": "1", "z": "2", "s": "5", "b": "8", "g": "9"})
+
+
+def squeeze(value: str) -> str:
+    """Lower case, Latin letters, one space between words."""
+    text = value[:LONGEST]
+    if not text.isascii():
+        text = anyascii(text)[:LONGEST]
+    return " ".join(text.lower().split())
+
+
+def _words(value: str, split: re.Pattern[str]) -> list[str]:
+    return split.sub(" ", squeeze(value).replace("'", "")).split()
+
+
+def _known(text: str) -> str | None:
+    return None if not text or text.replace(" ", "") in EMPTY else text
+
+
+def given_name(value: str) -> str | None:
+    words = _words(value, _NO_LETTER)
+    if len(words) > 1:
+        words = [word for word in words if word not in TITLES] or words
+    return _known(" ".join(words))
+
+
+def surname(value: str) -> str | None:
+    words = _words(value, _NO_LETTER)
+    if len(words) > 1:
+        words = [word for word in words if word not in SUFFIXES and word not in TITLES] or words
+    return _known(" ".join(words))
+
+
+def full_name(value: str) -> str | None:
+    """Given names first: `Smith, John` is turned round."""
+    before, comma, after = value[:LONGEST].partition(",")
+    words = _words(f"{after} {before}" if comma and after.strip() else value, _NO_LETTER)
+    if len(words) > 1:
+        words = [word for word in words if word not in TITLES and word not in SUFFIXES] or words
+    return _known(" ".join(words))
+
+
+def initial(value: str) -> str | None:
+    words = _words(value, _NO_LETTER)
+    return words[0][0] if words else None
+
+
+def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) -> str | None:
+    """`YYYYMMDD`. `day_first`: read 05/08/2003 as 5 August. `year_first`: read 19800503 as 3 May 1980."""
+    text = squeeze(value)
+    groups: list[str] = GROUPS.findall(text[:10] if text[10:11] == "t" else text)
+    if len(groups) == 1 and len(groups[0]) != 8:
+        groups = GROUPS.findall(text.replace(" ", "").translate(_LOOKALIKES))
+    if len(groups) == 1 and len(groups[0]) == 8 and groups[0].isdigit():
+        whole: str = groups[0]
+        return whole if year_first else whole[4:] + _month_day(whole[:2], whole[2:4], day_first=day_first)
+    return _from_groups(groups, day_first=day_first) if len(groups) >= 3 else None
+
+
+def _from_groups(groups: list[str], *, day_first: bool) -> str | None:
+    parts = [
+        str(MONTHS[group]) if group in MONTHS else group for group in groups if group in MONTHS or group.isdigit()
+    ]
+    if len(parts) < 3:
+        return None
+    named = [group in MONTHS for group in groups]
+    one, two, three = parts[:3]
+    if len(one) == 4:
+        return f"{one}{two.zfill(2)[:2]}{three.zfill(2)[:2]}"
+    year = three[:4] if len(three) >= 4 else _century(three)
+    if any(named[:3]):
+        month, day = (one, two) if named[0] else (two, one)
+        return f"{year}{month.zfill(2)[:2]}{day.zfill(2)[:2]}"
+    return year + _month_day(one.zfill(2)[:2], two.zfill(2)[:2], day_first=day_first)
+
+
+def _month_day(one: str, two: str, *, day_first: bool) -> str:
+    if (day_first and int(two) <= 12) or int(one) > 12:
+        one, two = two, one
+    return one + two
+
+
+def _century(year: str) -> str:
+    """Two digits: people live now, so `30` and above is of the last century."""
+    return ("19" if int(year) >= 30 else "20") + year.zfill(2)[-2:]
+
+
+def email(value: str) -> str | None:
+    text = squeeze(value).replace(" ", "").removeprefix("mailto:")
+    local, at, domain = text.rpartition("@")
+    local = local.partition("+")[0]
+    if not at or not local or not domain:
+        return None
+    if domain in {"gmail.com", "googlemail.com"}:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
+def phone(value: str) -> str | None:
+    """The last nine digits: with and without a country's code they are the same."""
+    digits = _NO_DIGIT.sub("", value[:LONGEST])
+    if len(digits) < 6 or len(set(digits)) < 3 or digits in "01234567890123456789":
+        return None
+    return digits[-9:]
+
+
+def national_id(value: str) -> str | None:
+    text = _NO_WORD.sub("", squeeze(value))
+    return None if len(text) < 3 or (len(text) > 3 and len(set(text)) < 2) or text in EMPTY else text
+
+
+def street(value: str) -> str | None:
+    words = [ADDRESS_WORDS.get(word, word) for word in _words(value, _NO_WORD)]
+    return _known(" ".join(words))
+
+
+def house_number(value: str) -> str | None:
+    return _known("".join(_words(value, _NO_WORD)).lstrip("0"))
+
+
+def postcode(value: str) -> str | None:
+    text = _NO_WORD.sub("", squeeze(value))
+    if len(text) == 9 and text.isdigit():
+        text = text[:5]
+    return _known(text.lstrip("0") if text.isdigit() else text)
+
+
+def city(value: str) -> str | None:
+    words = [{"saint": "st", "mount": "mt"}.get(word, word) for word in _words(value, _NO_WORD)]
+    return _known(" ".join(words))
+
+
+def sex(value: str) -> str | None:
+    text = squeeze(value)
+    if text in {"w", "woman", "girl", "weiblich", "femme", "mujer"}:
+        return "f"
+    if text in {"h", "homme", "hombre", "man", "boy"}:
+        return "m"
+    return text[:1] if text[:1] in {"m", "f"} else _known(text)
+
+
+def age(value: str) -> str | None:
+    digits = _NO_DIGIT.sub("", value.partition(".")[0][:LONGEST])
+    return digits.lstrip("0") or "0" if 0 < len(digits) <= 3 else None
+
+
+def category(value: str) -> str | None:
+    return _known(squeeze(value))
+
+
+NORMALISERS: dict[ColumnType, Callable[[str], str | None]] = {
+    ColumnType.GIVEN_NAME: given_name,
+    ColumnType.SURNAME: surname,
+    ColumnType.FULL_NAME: full_name,
+    ColumnType.INITIAL: initial,
+    ColumnType.BIRTH_DATE: birth_date,
+    ColumnType.AGE: age,
+    ColumnType.SEX: sex,
+    ColumnType.EMAIL: email,
+    ColumnType.PHONE: phone,
+    ColumnType.NATIONAL_ID: national_id,
+    ColumnType.STREET: street,
+    ColumnType.ADDRESS: street,
+    ColumnType.HOUSE_NUMBER: house_number,
+    ColumnType.POSTCODE: postcode,
+    ColumnType.CITY: city,
+    ColumnType.STATE: category,
+    ColumnType.CATEGORY: category,
+}
+
+_SOUNDS = tuple(
+    (re.compile(pattern), sound)
+    for pattern, sound in (
+        (r"[^a-z]", ""),
+        (r"^(kn|gn|pn)", "n"),
+        (r"^wr", "r"),
+        (r"^wh", "w"),
+        (r"^ps", "s"),
+        (r"^x", "s"),
+        (r"sch|sh|ch|tch|cz|tsch", "x"),
+        (r"ph|pf", "f"),
+        (r"gh(?=[a-z])|gh$", ""),
+        (r"dg(?=[eiy])", "j"),
+        (r"c(?=[eiy])", "s"),
+        (r"ck|c|q", "k"),
+        (r"z", "s"),
+        (r"v", "f"),
+        (r"d(?=t)|dt$", "t"),
+        (r"mb$", "m"),
+        (r"^[aeiouy]+", "a"),
+        (r"(?<=.)[aeiouyhw]+", ""),
+        (r"(.)\1+", r"\1"),
+    )
+)
+
+
+def sound(name: str) -> str | None:
+    """How a name sounds, roughly: consonants, those that are often mistaken for each other made one."""
+    text = name
+    for pattern, replacement in _SOUNDS:
+        text = pattern.sub(replacement, text)
+    return text or None
+
+
+def root(name: str) -> str:
+    """The name that a nickname stands for; of several given names, the first."""
+    first = name.partition(" ")[0]
+    return ROOTS.get(first, first)

@@ -1,0 +1,125 @@
+"""Score records one at a time, as they arrive: the keys to look others up by, the odds, and why."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from .block import PASSES, Keys, make_keys, mix
+from .compare import Comparison
+from .contracts import Explanation, FieldEvidence, Record
+from .judge import Judge, frequencies_of_model
+from .model import Model, unpack
+from .score import Evidence, score
+from .table import Floats, Table, build_records
+
+OTHERS = "household"
+"""The field of an explanation that says how well relatives or namesakes would explain the pair."""
+MOST_CROWDED = 6
+"""Crowded keys of a record that are combined with each other."""
+
+
+class Scorer:
+    """Judges records by a model. Holds no records: it is cheap to make and safe to keep."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.weights = unpack(model)
+
+    @property
+    def largest_block(self) -> int:
+        """Blocks of more records than this are not worth comparing."""
+        return max(self.model.passes.values(), default=100)
+
+    @cached_property
+    def _passes(self) -> list[tuple[str, ...]]:
+        return [names for names in PASSES if not self.model.passes or " + ".join(names) in self.model.passes]
+
+    @cached_property
+    def _crowded(self) -> frozenset[int]:
+        return frozenset(self.model.crowded)
+
+    def keys(self, records: Sequence[Record]) -> list[list[int]]:
+        """Signed 64-bit blocking keys of each record. Two records are worth comparing if they share one.
+
+        A key that too many records share does not count alone: it is combined with the record's other such keys.
+        """
+        table = self._table(records)
+        found: list[dict[int, None]] = [{} for _ in records]
+        for keys in make_keys(table, self._passes):
+            _add(found, keys, table)
+        return [self._spread(list(keys)) for keys in found]
+
+    def _spread(self, keys: list[int]) -> list[int]:
+        crowded = [key for key in keys if key in self._crowded][:MOST_CROWDED]
+        if not crowded:
+            return keys
+        both = [_signed(mix(one, other)) for at, one in enumerate(crowded) for other in crowded[at + 1 :]]
+        return [key for key in keys if key not in self._crowded] + both
+
+    def score(self, record: Record, others: Sequence[Record]) -> Floats:
+        """Log2 odds that the record and each other are one person."""
+        if not others:
+            return np.zeros(0)
+        judge = self._judge([record, *others])
+        pairs = np.stack([np.zeros(len(others), dtype=np.int64), np.arange(1, len(others) + 1)], axis=1)
+        return judge.score(pairs)
+
+    def score_pairs(self, pairs: Sequence[tuple[Record, Record]]) -> Floats:
+        judge = self._judge([record for pair in pairs for record in pair])
+        return judge.score(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
+
+    def evidence_of(self, pairs: Sequence[tuple[Record, Record]]) -> Evidence:
+        judge = self._judge([record for pair in pairs for record in pair])
+        return judge.evidence(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
+
+    def explain(self, one: Record, other: Record) -> Explanation:
+        """The waterfall of a pair: prior and weights add up to the score."""
+        records = (one, other)
+        judge = self._judge(records)
+        evidence, compared, rows = judge.explain(np.asarray([[0, 1]]))
+        total = float(score(evidence, self.weights)[0])
+        kept = 1 - self.weights.learned_share
+        prior = kept * float(self.weights.shares[0] - self.weights.shares[1]) + self.weights.learned_shift
+        fields = []
+        for at, comparison in enumerate(self.weights.comparisons):
+            weight = kept * float(evidence.weights[0, at, 0]) + float(evidence.learned[0, at])
+            texts = [
+                _text(record, comparison, judge.table, int(row))
+                for record, row in zip(records, rows[0, at], strict=True)
+            ]
+            fields.append(
+                FieldEvidence(comparison.name, comparison.words(int(compared.levels[0, at])), weight, *texts)
+            )
+        rest = total - prior - sum(field.weight for field in fields)
+        fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
+        return Explanation(prior, tuple(fields), total, float(self.model.probability(np.asarray([total]))[0]))
+
+    def _table(self, records: Sequence[Record]) -> Table:
+        return build_records(records, self.model.types, self.model.formats)
+
+    def _judge(self, records: Sequence[Record]) -> Judge:
+        table = self._table(records)
+        return Judge(table, self.weights, frequencies_of_model(self.weights.comparisons, table, self.model))
+
+
+def _add(found: list[dict[int, None]], keys: Keys, table: Table) -> None:
+    for array in keys.arrays:
+        for owner, key in zip(table.owner.tolist(), array.view(np.int64).tolist(), strict=True):
+            if key:
+                found[owner][key] = None
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _text(record: Record, comparison: Comparison, table: Table, row: int) -> str:
+    """The values as they were given, of the row that was compared."""
+    rank = row - int(np.searchsorted(table.owner, table.owner[row]))
+    texts = []
+    for column in comparison.columns:
+        values = list(dict.fromkeys(record.get(column) or ()))
+        if values:
+            texts.append(values[rank] if rank < len(values) else values[0])
+    return ", ".join(texts)
