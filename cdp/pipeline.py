@@ -131,8 +131,8 @@ def end_sessions(*, now: datetime, limit: int = CHUNK_SESSIONS) -> int:
     for _ in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                looked_at, ended = sessions.end_due(now=now, limit=limit)
-                event_log.append(ended)
+                looked_at, ended, origins = sessions.end_due(now=now, limit=limit)
+                event_log.append(ended, origins=origins)
                 note_changes(_changes(ended, Resolution(), {}))
                 return looked_at
         except event_log.UnpreparedError as unprepared:
@@ -241,13 +241,15 @@ def _store(
     if len(fresh) < len(admitted):
         visits = sessions.only_of(fresh, visits)
     resolution = _resolve(admitted, visits, now=now)
-    woven = sessions.weave_in(visits, resolution.profiles, sources, absorbed=resolution.absorbed)
+    woven = sessions.weave_in(
+        visits, resolution.profiles, sources, absorbed=resolution.absorbed, origins=resolution.origins
+    )
     owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
-    event_log.append([*owned, *woven.started])
+    event_log.append([*owned, *woven.started], origins=_origins(fresh, resolution) | woven.origins)
     changed_traits = identity.operations.write_traits(
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
-    identity.accounts.operations.note_belongings(_belongings(owned, sources), now=now)
+    identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
     note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
@@ -324,6 +326,14 @@ def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: dateti
     )
 
 
+def _origins(events: Iterable[Incoming], resolution: Resolution) -> dict[bytes, int]:
+    """The origins of those events whose origin is not their profile itself: of people that were merged."""
+    origins = resolution.origins
+    return (
+        {event.id: origins[event.identifiers] for event in events if event.identifiers in origins} if origins else {}
+    )
+
+
 def _trait_updates(
     events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
 ) -> list[TraitUpdate]:
@@ -336,13 +346,16 @@ def _trait_updates(
             sources[event.source_id].priority,
             event.traits,
             event.id,
+            resolution.origins.get(event.identifiers),
         )
         for event in events
         if event.traits
     ]
 
 
-def _belongings(owned: Iterable[tuple[Incoming, int]], sources: Mapping[int, SourceTerms]) -> list[Belonging]:
+def _belongings(
+    owned: Iterable[tuple[Incoming, int]], resolution: Resolution, sources: Mapping[int, SourceTerms]
+) -> list[Belonging]:
     """Which messages name an account; those of type group say what it is like."""
     return [
         Belonging(
@@ -352,6 +365,7 @@ def _belongings(owned: Iterable[tuple[Incoming, int]], sources: Mapping[int, Sou
             event.source_id,
             sources[event.source_id].priority,
             messages.decode_object(event.properties) if event.type == "group" else None,
+            resolution.origins.get(event.identifiers),
         )
         for event, profile_id in owned
         if event.group is not None

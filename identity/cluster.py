@@ -7,12 +7,16 @@ reported.
 
 An alias message is a statement, "X was U before": it holds for whatever has X as its user id or anonymous id, now or
 later. Two user ids become one person by it, as by nothing else (docs/decisions/0003-an-alias-is-a-statement.md).
+
+Every identifier belongs to an origin, and keeps it when profiles merge: that of the message that it came with, which
+is the origin of the identifier that decides (docs/decisions/0006-a-merge-can-be-taken-back.md).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from identity.contracts import Conflict, Identifier, Sighting
+from identity.contracts import Combination, Conflict, Identifier, Sighting, Tie
 from identity.kinds import PREVIOUS, STATED_LIMIT, Kind, Period, kind_of
 
 NEW = 0  # nodes up to here are provisional: they stand for profiles that do not exist yet
@@ -33,7 +37,8 @@ class Clusters:
     `homes` says where known identifiers lead; `holdings` names, for every profile that may be linked or merged,
     the identifiers it has already; `times` says when those of them were first seen whose kind has a limit by period.
     `statements` are those of earlier alias messages about ids that may come up here: the user ids that a previous id
-    now is.
+    now is. `origins` has the origins of known identifiers that are not the profile they lead to; `never` are pairs of
+    profiles that a person has declared to be two.
     """
 
     def __init__(
@@ -43,26 +48,36 @@ class Clusters:
         holdings: Mapping[int, Iterable[Identifier]],
         statements: Mapping[str, Iterable[str]] | None = None,
         times: Mapping[Identifier, int] | None = None,
+        origins: Mapping[Identifier, int] | None = None,
+        never: Iterable[tuple[int, int]] = (),
     ) -> None:
         self._homes: dict[Identifier, int] = dict(homes)
         self._parent: dict[int, int] = {}
         self._held: dict[int, dict[str, set[str]]] = {node: _by_kind(values) for node, values in holdings.items()}
         self._times: dict[Identifier, int] = dict(times or {})
         self._statements: dict[str, set[str]] = {old: set(users) for old, users in (statements or {}).items()}
+        self._origins: dict[Identifier, int] = dict(origins or {})
+        self._became: dict[int, int] = {}  # a provisional origin -> the one that its profile turned out to have
+        self._apart: defaultdict[int, set[int]] = defaultdict(set)
+        for one, other in never:
+            self._apart[one].add(other)
+            self._apart[other].add(one)
         self._next = NEW
+        self.ties: list[Tie] = []
         self.linked: list[tuple[Identifier, int, Sighting]] = []
         self.conflicts: list[Conflict] = []
 
     def add(self, sighting: Sighting) -> int:
         """Take one message's identifiers in; returns the node that the message belongs to."""
-        named = {identifier for identifier in sighting.identifiers if identifier[0] != PREVIOUS}
-        first, *others = sorted(named, key=lambda item: (kind_of(item[0]).priority, item))
+        named = by_priority(sighting.identifiers)
+        first, *others = named
         for identifier in named:
             if kind_of(identifier[0]).periods and identifier not in self._homes:
                 self._times[identifier] = sighting.at
         node = self._home_of(first)
         if node is None:
-            node = self._link(first, self._start(first, others), sighting)
+            node, origin = self._start(first, others)
+            node = self._link(first, node, sighting, origin=origin)
         for identifier in others:
             node = self._join(identifier, first, node, sighting)
         for kind, value in sighting.identifiers:
@@ -84,19 +99,32 @@ class Clusters:
         """Every node that was absorbed, with the one that absorbed it."""
         return {node: self.root(node) for node in self._parent}
 
+    def fits(self, one: int, other: int, *, stated: bool = False) -> bool:
+        """Whether two profiles may be one, as far as limits go."""
+        return self._obstacle(one, self._held[other], merging=True, stated=stated) is None
+
+    def origin(self, identifier: Identifier) -> int:
+        """The origin of an identifier that leads somewhere; that of a new profile is its node."""
+        origin = self._origins.get(identifier)
+        if origin is None:
+            origin = self._homes[identifier]
+        while origin in self._became:
+            origin = self._became[origin]
+        return origin
+
     def _home_of(self, identifier: Identifier) -> int | None:
         node = self._homes.get(identifier)
         return None if node is None else self.root(node)
 
-    def _start(self, first: Identifier, others: list[Identifier]) -> int:
-        """Where a message goes whose best identifier is new: to the next one's profile if that has room."""
+    def _start(self, first: Identifier, others: list[Identifier]) -> tuple[int, int]:
+        """Where a message goes whose best identifier is new, and its origin: to the next one's if that has room."""
         for identifier in others:
             node = self._home_of(identifier)
             if node is not None and self._obstacle(node, {first[0]: {first[1]}}) is None:
-                return node
+                return node, self.origin(identifier)
         self._next -= 1
         self._held[self._next] = {}
-        return self._next
+        return self._next, self._next
 
     def _join(self, identifier: Identifier, first: Identifier, node: int, sighting: Sighting) -> int:
         other = self._home_of(identifier)
@@ -107,7 +135,7 @@ class Clusters:
         kind, value = identifier
         obstacle = self._obstacle(node, {kind: {value}})
         if obstacle is None:
-            return self._link(identifier, node, sighting)
+            return self._link(identifier, node, sighting, origin=self.origin(first))
         period = obstacle.period
         reason = "limit_reached" if period is None else f"limit_reached_{period.value}"
         self._conflict(reason, obstacle, (identifier, first), (node, None), sighting)
@@ -121,13 +149,20 @@ class Clusters:
         other: int,
         sighting: Sighting,
         *,
-        stated: bool = False,
+        stated: bool | None = None,
     ) -> int:
-        obstacle = self._obstacle(node, self._held[other], merging=True, stated=stated)
+        """`stated` is given where an alias message says so: whether it makes user ids one."""
+        if self._are_apart(node, other):
+            self.conflicts.append(Conflict(sighting, identifier, "never_linked", node, other, met=met))
+            return node
+        obstacle = self._obstacle(node, self._held[other], merging=True, stated=bool(stated))
         if obstacle is None:
-            return self._union(node, other)
+            return self._union(node, other, met, identifier, sighting, stated=stated is not None)
         self._conflict("merge_refused", obstacle, (identifier, met), (node, other), sighting)
         return node
+
+    def _are_apart(self, node: int, other: int) -> bool:
+        return node in self._apart and any(self.root(one) == other for one in self._apart[node])
 
     def _conflict(
         self,
@@ -172,9 +207,10 @@ class Clusters:
         most = max(limit, _densest(mine_at, period.micros), _densest(theirs_at, period.micros))
         return _densest(both_at, period.micros) > most
 
-    def _link(self, identifier: Identifier, node: int, sighting: Sighting) -> int:
+    def _link(self, identifier: Identifier, node: int, sighting: Sighting, *, origin: int) -> int:
         """Give a profile a new identifier, and heed what was stated of it; returns the node that it leads to."""
         self._homes[identifier] = node
+        self._origins[identifier] = origin
         kind, value = identifier
         self._held[node].setdefault(kind, set()).add(value)
         self.linked.append((identifier, node, sighting))
@@ -197,14 +233,30 @@ class Clusters:
             self._unite(identifier, ("user_id", user), one, other, sighting, stated=identifier[0] == "user_id")
         return self.root(node)
 
-    def _union(self, one: int, other: int) -> int:
+    def _union(
+        self, one: int, other: int, mine: Identifier, theirs: Identifier, sighting: Sighting, *, stated: bool
+    ) -> int:
         """The older profile survives: the smaller id, and any profile before a provisional one."""
         keep, give = sorted((one, other), key=lambda node: (node <= NEW, abs(node)))
+        origins = self.origin(mine), self.origin(theirs)
+        if give > NEW:
+            self.ties.append(Tie(keep, give, *origins, mine, theirs, stated=stated, sighting=sighting))
+        else:
+            newer, older = sorted(origins) if keep > NEW else (give, keep)
+            self._became[newer] = older
         self._parent[give] = keep
         held = self._held[keep]
         for kind, values in self._held.pop(give).items():
             held.setdefault(kind, set()).update(values)
+        if give in self._apart:
+            self._apart[keep] |= self._apart.pop(give)
         return keep
+
+
+def by_priority(combination: Combination) -> list[Identifier]:
+    """The identifiers of a message, the one that decides first."""
+    named = {identifier for identifier in combination if identifier[0] != PREVIOUS}
+    return sorted(named, key=lambda item: (kind_of(item[0]).priority, item))
 
 
 def _by_kind(identifiers: Iterable[Identifier]) -> dict[str, set[str]]:

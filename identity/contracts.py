@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from identity.traits import TraitState
+from identity.parts import Parts
 
 Identifier = tuple[str, str]
 """An identifier as ``(kind, normalised value)``."""
@@ -71,16 +71,35 @@ class Conflict:
     met: Identifier | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """Two existing profiles that a message makes one: `absorbed` into `survivor`, since `mine` and `theirs` met in it.
+
+    `one_origin` and `other_origin` are the origins of these two identifiers.
+    """
+
+    survivor: int
+    absorbed: int
+    one_origin: int
+    other_origin: int
+    mine: Identifier
+    theirs: Identifier
+    stated: bool
+    sighting: Sighting
+
+
 @dataclass(slots=True)
 class Resolution:
     """Where every combination of identifiers leads, and what changed on the way.
 
-    `absorbed` names the survivor of every profile that was merged away, `inherited` the traits it had.
+    `origins` names the origin of a combination where it is not the profile itself. `absorbed` names the survivor of
+    every profile that was merged away, `inherited` what its origins said.
     """
 
     profiles: dict[Combination, int] = field(default_factory=dict)
+    origins: dict[Combination, int] = field(default_factory=dict)
     absorbed: dict[int, int] = field(default_factory=dict)
-    inherited: dict[int, TraitState] = field(default_factory=dict)
+    inherited: dict[int, Parts] = field(default_factory=dict)
     created: frozenset[int] = frozenset()
 
 

@@ -14,6 +14,9 @@ class Profile(models.Model):
     id = models.BigAutoField(primary_key=True)
     traits = models.JSONField(default=dict)
     provenance = models.JSONField(default=dict)
+    parts = models.JSONField(
+        null=True, help_text="Of a merged profile, what each of its origins said: see identity.parts."
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -31,6 +34,7 @@ class Identifier(models.Model):
     kind = models.CharField(max_length=30)
     value = models.CharField(max_length=254)
     profile_id = models.BigIntegerField()
+    origin_id = models.BigIntegerField(null=True, help_text="The profile it was first recorded for, if another.")
 
     class Meta:
         db_table = "identifier"
@@ -144,6 +148,19 @@ class Constraint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.one_origin} {self.kind} {self.other_origin}"
+
+
+class Epoch(models.Model):
+    """A single row: how often a living profile has lost identifiers. What processes remember holds for one epoch."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    number = models.BigIntegerField()
+
+    class Meta:
+        db_table = "identity_epoch"
+
+    def __str__(self) -> str:
+        return str(self.number)
 
 
 class Statement(models.Model):

@@ -1,16 +1,18 @@
 """Writes of this room: whose a message is, and what it says about that person."""
 
-import json
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 
 from identity.contracts import Combination, Resolution
+from identity.parts import Part, Parts, dump, load, parts_of
 from identity.resolve import ContendedError, SightingsOf, resolve
 from identity.survivorship.history import record_news
 from identity.survivorship.policies import read_policies
-from identity.traits import TraitState, TraitUpdate, fold
+from identity.traits import TraitState, TraitUpdate, fold, load_state
 
 ATTEMPTS = 5
 
@@ -41,50 +43,95 @@ def write_traits(
     updates: Iterable[TraitUpdate], *, resolution: Resolution | None = None, now: datetime
 ) -> dict[int, set[str]]:
     """Merge traits into their profiles; returns per profile the names whose values changed."""
+    # 1. The profiles as they are; of merged ones, what each origin said. 2. What absorbed ones bring. 3. What is new.
     pending = list(updates)
     merged = resolution or Resolution()
     ids = {update.profile_id for update in pending} | set(merged.absorbed.values())
     if not ids:
         return {}
-    states = _read_states(ids)
+    held = _hold(ids)
     policies = read_policies()
-    for state in states.values():
-        state.policies = policies
+    for one in held.values():
+        one.state.policies = policies
     for absorbed_id, survivor_id in merged.absorbed.items():
-        states[survivor_id].absorb(merged.inherited[absorbed_id])
-    fold(states, pending)
-    _write_states({id_: state for id_, state in states.items() if state.touched}, now=now)
-    record_news(states.values(), now=now)
-    return {id_: state.changed for id_, state in states.items() if state.changed}
+        held[survivor_id].take(merged.inherited[absorbed_id])
+    fold({id_: one.state for id_, one in held.items()}, pending)
+    for update in pending:
+        if (parts := held[update.profile_id].parts) is not None:
+            part = _part_of(update, parts, now=now)
+            part.state.policies = policies
+            part.state.apply(update)
+    _write(held, now=now)
+    record_news((one.state for one in held.values()), now=now)
+    return {id_: one.state.changed for id_, one in held.items() if one.state.changed}
 
 
-def _read_states(ids: Collection[int]) -> dict[int, TraitState]:
+@dataclass(slots=True)
+class _Held:
+    """A profile whose traits are being written; `parts` only of one that is merged."""
+
+    id: int
+    state: TraitState
+    created_at: datetime
+    parts: Parts | None = None
+
+    def take(self, inherited: Parts) -> None:
+        """Become one with the parts of an absorbed profile."""
+        if self.parts is None:
+            self.parts = parts_of(profile_id=self.id, state=self.state, created_at=self.created_at, stored=None)
+        self.parts |= inherited
+        for part in inherited.values():
+            self.state.absorb(part.state)
+        self.state.touched = True
+
+
+def _part_of(update: TraitUpdate, parts: Parts, *, now: datetime) -> Part:
+    origin = update.origin_id or update.profile_id
+    return parts.setdefault(origin, Part(TraitState(), now.isoformat()))
+
+
+def _hold(ids: Collection[int]) -> dict[int, _Held]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, traits, provenance FROM profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, traits, provenance, created_at, parts FROM profile WHERE id = ANY(%s)"
+            " ORDER BY id FOR NO KEY UPDATE",
             [sorted(ids)],
         )
-        found = {id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()}
-    return {id_: found.get(id_) or TraitState() for id_ in ids}
+        found = {
+            id_: _Held(id_, load_state(traits, stamps), created, None if stored is None else load(stored))
+            for id_, traits, stamps, created, stored in cursor.fetchall()
+        }
+    return {id_: found.get(id_) or _Held(id_, TraitState(), _LONG_AGO) for id_ in ids}
 
 
-def _write_states(states: dict[int, TraitState], *, now: datetime) -> None:
-    if not states:
-        return
-    ids = sorted(states)
+def _write(held: dict[int, _Held], *, now: datetime) -> None:
+    plain = [id_ for id_ in sorted(held) if held[id_].state.touched and held[id_].parts is None]
+    merged = [id_ for id_ in sorted(held) if held[id_].parts is not None]
+    if plain:
+        _update(_TRAITS, [plain, *_columns(held, plain), [now] * len(plain)])
+    if merged:
+        parts = [dump(held[id_].parts or {}) for id_ in merged]
+        _update(_TRAITS_AND_PARTS, [merged, *_columns(held, merged), [now] * len(merged), parts])
+
+
+def _columns(held: dict[int, _Held], ids: Iterable[int]) -> list[list[str]]:
+    states = [held[id_].state for id_ in ids]
+    return [[state.dump_traits() for state in states], [state.dump_provenance() for state in states]]
+
+
+def _update(statement: str, values: list[Any]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now"
-            " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
-            " AS u(id, traits, provenance, now) WHERE p.id = u.id",
-            [
-                ids,
-                [_dump(states[id_].traits) for id_ in ids],
-                [_dump(states[id_].provenance) for id_ in ids],
-                [now] * len(ids),
-            ],
-        )
+        cursor.execute(statement, values)
 
 
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_TRAITS = (
+    "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now"
+    " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
+    " AS u(id, traits, provenance, now) WHERE p.id = u.id"
+)
+_TRAITS_AND_PARTS = (
+    "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now, parts = u.parts"
+    " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[], %s::jsonb[])"
+    " AS u(id, traits, provenance, now, parts) WHERE p.id = u.id"
+)

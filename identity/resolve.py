@@ -5,25 +5,28 @@ starts over (`ContendedError`). Profiles that are only written to are share-lock
 locked for update, all in id order; a merge deletes the absorbed row and so waits for everybody who still writes to it.
 
 The same people come again and again, so each process remembers where settled combinations led (`homes`). That is
-checked by the lock, which fails for a profile that was merged away or erased. Code that takes an identifier from a
-profile and leaves the profile standing must not rely on that: see `homes.py`.
+checked by the lock, which fails for a profile that was merged away or erased, and by the epoch, which has moved where
+a profile has lost identifiers and stands.
 """
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, connection
 
-from cdp.kernel.copy import copy_rows, timestamp_micros
+from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
 from identity import homes, statements
-from identity.cluster import Clusters
-from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting
+from identity.cluster import Clusters, by_priority
+from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting, Tie
 from identity.kinds import PREVIOUS, conflicts
 from identity.kinds.rules import OTHERS, current
-from identity.merge import absorb
+from identity.merging import constraints, record
+from identity.merging.move import absorb
+from identity.models import Merge
+from identity.parts import Parts
 
 SightingsOf = Callable[[Collection[Combination]], Iterable[Sighting]]
 
@@ -50,40 +53,60 @@ def resolve(
     # 1. What is remembered. 2. Where the other known identifiers lead. 3. Combinations that are settled need no more
     # than a lock; 4. the others are clustered, the earliest sighting first, by what alias messages said too. 5. What
     # came out is written.
+    if homes.is_new():
+        homes.holds()
     settled, others = homes.recall(combinations)
-    places = _look_up({identifier for combination in others for identifier in combination})
+    origins = homes.origins_of(settled)
+    places, known_origins = _look_up({identifier for combination in others for identifier in combination})
     found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
     opened = {combination for combination in others if combination not in found}
+    found_origins = _origins_of(found, known_origins) if known_origins else {}
     settled |= found
+    origins |= found_origins
     stated = _statements(opened, places)
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
     involved |= set(stated.places.values())
     updated = involved | {settled[combination] for combination in writing_traits if combination in settled}
     _lock(updated, strength="NO KEY UPDATE", settled=settled)
     _lock(set(settled.values()) - updated, strength="KEY SHARE", settled=settled)
-    homes.remember(found)
+    if not homes.holds():
+        raise ContendedError
+    homes.remember(found, found_origins)
     if not opened:
-        return Resolution(profiles=settled)
-    clusters = Clusters(
-        homes=places | stated.places, holdings=_holdings(involved), statements=stated.known, times=_times(involved)
-    )
+        return Resolution(profiles=settled, origins=origins)
     seen = list(sightings_of(opened))
     sightings = sorted(_earliest(seen).values(), key=_age)
-    nodes = {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
+    holdings, times = _holdings(involved), _times(involved)
+
+    def cluster(never: Collection[tuple[int, int]]) -> tuple[Clusters, dict[Combination, int]]:
+        clusters = Clusters(
+            homes=places | stated.places,
+            holdings=holdings,
+            statements=stated.known,
+            times=times,
+            origins=known_origins | stated.origins,
+            never=never,
+        )
+        return clusters, {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
+
+    clusters, nodes = cluster(())
+    if clusters.ties and (never := constraints.never_among(involved)):
+        clusters, nodes = cluster(never)  # seldom: only who would merge asks whether a person has forbidden it
     statements.keep(stated.made, now=now)
-    return _write(clusters, nodes, settled, seen, now=now)
+    return _write(clusters, nodes, settled, origins, seen, now=now)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stated:
     """What alias messages say of the ids at hand: earlier ones (`known`), and those among them (`made`).
 
-    `places` says where the ids that they speak of lead.
+    `places` says where the ids that they speak of lead, `origins` of which origin they are if of another.
     """
 
     known: dict[str, set[str]]
     made: set[tuple[str, str]]
     places: dict[Identifier, int]
+    origins: dict[Identifier, int]
 
 
 def _statements(combinations: Collection[Combination], places: dict[Identifier, int]) -> _Stated:
@@ -96,14 +119,16 @@ def _statements(combinations: Collection[Combination], places: dict[Identifier, 
     known = statements.about(new, making=bool(made))
     subjects = {(kind, previous) for previous, _ in made for kind in statements.KINDS}
     spoken_of = subjects | {("user_id", user) for users in known.values() for user in users}
-    leading = _look_up(spoken_of - places.keys()) | {one: places[one] for one in spoken_of & places.keys()}
-    return _Stated(known=known, made=made, places=leading)
+    leading, origins = _look_up(spoken_of - places.keys())
+    leading |= {one: places[one] for one in spoken_of & places.keys()}
+    return _Stated(known=known, made=made, places=leading, origins=origins)
 
 
 def _write(
     clusters: Clusters,
     nodes: dict[Combination, int],
     settled: dict[Combination, int],
+    origins: dict[Combination, int],
     seen: Iterable[Sighting],
     *,
     now: datetime,
@@ -115,13 +140,58 @@ def _write(
         root = clusters.root(node)
         return created.get(root, root)
 
+    def origin_of(identifier: Identifier) -> int:
+        origin = clusters.origin(identifier)
+        return created.get(origin, origin)
+
     absorbed = {node: profile_of(node) for node in clusters.merged() if node > 0}
-    _insert_identifiers([(identifier, profile_of(node), sighting) for identifier, node, sighting in clusters.linked])
-    inherited = absorb(absorbed, now=now) if absorbed else {}
+    _insert_identifiers(
+        [
+            (identifier, profile_of(node), origin_of(identifier), sighting)
+            for identifier, node, sighting in clusters.linked
+        ]
+    )
+    inherited = _merge(clusters.ties, absorbed, now=now) if absorbed else {}
     _record_conflicts(clusters.conflicts, seen, profile_of=profile_of, now=now)
     profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
+    if absorbed:
+        origins |= {c: settled[c] for c, profile in profiles.items() if profile != settled[c] and c not in origins}
     profiles |= {c: profile_of(node) for c, node in nodes.items()}
-    return Resolution(profiles=profiles, absorbed=absorbed, inherited=inherited, created=frozenset(created.values()))
+    found = {c: origin_of(by_priority(c)[0]) for c in nodes}
+    origins |= {c: origin for c, origin in found.items() if origin != profiles[c]}
+    return Resolution(
+        profiles=profiles,
+        origins=origins,
+        absorbed=absorbed,
+        inherited=inherited,
+        created=frozenset(created.values()),
+    )
+
+
+def _merge(ties: Collection[Tie], absorbed: dict[int, int], *, now: datetime) -> dict[int, Parts]:
+    moved = absorb(absorbed, now=now)
+    record.keep(
+        [
+            record.Made(
+                survivor_id=tie.survivor,
+                absorbed_id=tie.absorbed,
+                one_origin=tie.one_origin,
+                other_origin=tie.other_origin,
+                cause=Merge.Cause.ALIAS if tie.stated else Merge.Cause.IDENTIFIER,
+                evidence=record.met_in_message(tie),
+                moved=moved.counts[tie.absorbed],
+            )
+            for tie in ties
+        ],
+        now=now,
+    )
+    return moved.parts
+
+
+def _origins_of(found: Collection[Combination], origins: Mapping[Identifier, int]) -> dict[Combination, int]:
+    """Of settled combinations, the origins that are not the profile itself: those of the identifiers that decide."""
+    deciding = {c: by_priority(c)[0] for c in found if any(identifier in origins for identifier in c)}
+    return {c: origins[first] for c, first in deciding.items() if first in origins}
 
 
 def _earliest(sightings: Iterable[Sighting]) -> dict[Combination, Sighting]:
@@ -142,19 +212,28 @@ def _is_settled(combination: Combination, places: dict[Identifier, int]) -> bool
     return first is not None and all(places.get(identifier) == first for identifier in combination)
 
 
-def _look_up(identifiers: Collection[Identifier]) -> dict[Identifier, int]:
-    """One text goes out and one comes back: rows of Python objects would cost more than the search."""
+def _look_up(identifiers: Collection[Identifier]) -> tuple[dict[Identifier, int], dict[Identifier, int]]:
+    """Where they lead, and the origins that are another profile.
+
+    One text goes out and one comes back: rows of Python objects would cost more than the search.
+    """
     asked = list(identifiers)
     if not asked:
-        return {}
+        return {}, {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT string_agg(u.place || ' ' || i.profile_id, ' ')"
+            "SELECT string_agg(u.place || ' ' || i.profile_id, ' '),"
+            " string_agg(u.place || ' ' || i.origin_id, ' ') FILTER (WHERE i.origin_id IS NOT NULL)"
             f" FROM unnest({_TEXTS}, {_TEXTS}) WITH ORDINALITY AS u(kind, value, place)"
             " JOIN identifier i ON i.kind = u.kind AND i.value = u.value",
             [_texts(kind for kind, _ in asked), _texts(value for _, value in asked)],
         )
-        numbers = [int(number) for number in (cursor.fetchone()[0] or "").split()]
+        leading, origins = cursor.fetchone()
+    return _pairs(asked, leading), _pairs(asked, origins)
+
+
+def _pairs(asked: Sequence[Identifier], text: str | None) -> dict[Identifier, int]:
+    numbers = [int(number) for number in (text or "").split()]
     return {asked[place - 1]: id_ for place, id_ in zip(numbers[::2], numbers[1::2], strict=True)}
 
 
@@ -217,23 +296,27 @@ def _create_profiles(nodes: Sequence[int], *, now: datetime) -> dict[int, int]:
     return dict(zip(nodes, ids, strict=True))
 
 
-def _insert_identifiers(links: list[tuple[Identifier, int, Sighting]]) -> None:
+def _insert_identifiers(links: list[tuple[Identifier, int, int, Sighting]]) -> None:
     """From both sides. Nobody led anywhere a moment ago: a key that is taken now was taken by another worker."""
     if not links:
         return
     ways = bytearray()
-    for (kind, value), profile_id, _ in sorted(links, key=lambda link: link[0]):
-        ways += _TWO(3) + _text(kind) + _text(value) + _ID(8, profile_id)
+    for (kind, value), profile_id, origin, _ in sorted(links, key=lambda link: link[0]):
+        ways += _TWO(4) + _text(kind) + _text(value) + _ID(8, profile_id)
+        ways += NULL if origin == profile_id else _ID(8, origin)
     try:
-        copy_rows(table="identifier", columns=("kind", "value", "profile_id"), rows=ways)
+        copy_rows(table="identifier", columns=("kind", "value", "profile_id", "origin_id"), rows=ways)
     except IntegrityError:
         raise ContendedError from None
     held = bytearray()
-    for (kind, value), profile_id, sighting in sorted(links, key=lambda link: (link[1], link[0])):
-        held += _TWO(5) + _ID(8, profile_id) + _text(kind) + _text(value)
+    for (kind, value), profile_id, origin, sighting in sorted(links, key=lambda link: (link[1], link[0])):
+        held += _TWO(6) + _ID(8, profile_id) + _text(kind) + _text(value)
         held += _ID(8, sighting.at) + _ID(8, sighting.source_id)
+        held += NULL if origin == profile_id else _ID(8, origin)
     copy_rows(
-        table="profile_identifier", columns=("profile_id", "kind", "value", "first_seen_at", "source_id"), rows=held
+        table="profile_identifier",
+        columns=("profile_id", "kind", "value", "first_seen_at", "source_id", "origin_id"),
+        rows=held,
     )
 
 

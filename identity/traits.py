@@ -43,7 +43,10 @@ _KEEPS_ONE_A_SOURCE = frozenset({Rule.NEWEST, Rule.PRIORITY})
 
 @dataclass(frozen=True, slots=True)
 class TraitUpdate:
-    """Traits that one message sets, at one instant (microseconds since 2000-01-01 UTC)."""
+    """Traits that one message sets, at one instant (microseconds since 2000-01-01 UTC).
+
+    `origin_id` is the origin that it speaks for, where that is not the profile itself.
+    """
 
     profile_id: int
     at: int
@@ -51,6 +54,7 @@ class TraitUpdate:
     priority: int
     traits: dict[str, Any]
     event_id: bytes | None = None
+    origin_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +75,12 @@ class TraitState:
     touched: bool = False
     policies: Mapping[str, Policy] = field(default_factory=lambda: NO_POLICIES)
     news: list[tuple[TraitUpdate, dict[str, Any]]] = field(default_factory=list)
+
+    def dump_traits(self) -> str:
+        return _dump(self.traits)
+
+    def dump_provenance(self) -> str:
+        return _dump(self.provenance)
 
     def apply(self, update: TraitUpdate) -> None:
         news = {
@@ -153,6 +163,11 @@ class TraitState:
             self.traits[name] = value
         if differs:
             self.changed.add(name)
+
+
+def load_state(traits: str, provenance: str) -> TraitState:
+    """From the columns of a row."""
+    return TraitState(json.loads(traits), json.loads(provenance))
 
 
 def fold(states: Mapping[int, TraitState], updates: Iterable[TraitUpdate]) -> None:
@@ -276,3 +291,7 @@ class _Last:
 
     def __lt__(self, other: "_Last") -> bool:
         return self.rank > other.rank
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,8 +1,9 @@
 """The event log: which messages are new, and their rows, written by binary COPY in key order."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 
 from django.db import IntegrityError, connection
 
@@ -17,15 +18,29 @@ from ingestion.partitions import (
     hold_seen_weeks,
 )
 
-_COLUMNS = ("ts", "id", "profile_id", "name_id", "value", "properties", "context", "source_id", "received_at")
+_COLUMNS = (
+    "ts",
+    "id",
+    "profile_id",
+    "name_id",
+    "value",
+    "properties",
+    "context",
+    "source_id",
+    "received_at",
+    "origin_id",
+)
 # up to the properties' bytes: value is NULL (its length is -1), or a float8
 _HEAD = struct.Struct(">hiqi16siqiiiib").pack
 _HEAD_WITH_VALUE = struct.Struct(">hiqi16siqiiidib").pack
-_TAIL = struct.Struct(">iqiq").pack
+# the origin is NULL, or an id
+_TAIL = struct.Struct(">iqiqi").pack
+_TAIL_WITH_ORIGIN = struct.Struct(">iqiqiq").pack
 _JSON = struct.Struct(">ib").pack
 _SEEN = struct.Struct(">hiii").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
+NO_ORIGINS: Mapping[bytes, int] = MappingProxyType({})
 
 # name -> (id, index into VALUE_PROPERTIES or None); only what is committed is remembered
 _names: dict[str, tuple[int, int | None]] = {}
@@ -91,8 +106,11 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     return [event for event in fresh if event.id not in stored] if stored else fresh
 
 
-def append(events: Sequence[tuple[Incoming, int]]) -> None:
-    """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index that most reads use is."""
+def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, int] = NO_ORIGINS) -> None:
+    """Write `(event, profile id)` pairs to the log, sorted by profile and name as the index that most reads use is.
+
+    `origins` are those of events whose origin is not the profile itself, by the event's id.
+    """
     names = _names
     places = sorted(
         (profile_id, names[event.name][0], event.ts, index) for index, (event, profile_id) in enumerate(events)
@@ -105,10 +123,14 @@ def append(events: Sequence[tuple[Incoming, int]]) -> None:
         properties, context = event.properties, event.context
         size = len(properties) + 1
         if value is None:
-            head = _HEAD(9, 8, ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
+            head = _HEAD(10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
         else:
-            head = _HEAD_WITH_VALUE(9, 8, ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
-        tail = _TAIL(8, event.source_id, 8, event.received)
+            head = _HEAD_WITH_VALUE(10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
+        origin = origins.get(event.id) if origins else None
+        if origin is None:
+            tail = _TAIL(8, event.source_id, 8, event.received, -1)
+        else:
+            tail = _TAIL_WITH_ORIGIN(8, event.source_id, 8, event.received, 8, origin)
         parts += (head, properties, _JSON(len(context) + 1, 1), context, tail)
     if parts:
         copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))

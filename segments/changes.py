@@ -2,7 +2,8 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -42,6 +43,15 @@ def note_changes(changes: Iterable[ProfileChange]) -> None:
             rows += _HEAD(len(_COLUMNS)) + _profiles(profile_ids[start : start + PROFILES_A_ROW]) + kind
     if rows:
         copy_rows(table="change", columns=_COLUMNS, rows=rows)
+
+
+def note_regrouped(profile_ids: Collection[int], _now: datetime) -> None:
+    """Profiles that merged or parted: every segment is asked about them."""
+    nothing: frozenset[str] = frozenset()
+    note_changes(
+        ProfileChange(id_, events=frozenset(), traits=nothing, merged=True, created=True)
+        for id_ in sorted(profile_ids)
+    )
 
 
 def _names(events: frozenset[int]) -> bytes:

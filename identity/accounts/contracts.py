@@ -11,7 +11,8 @@ from identity.contracts import ProfileView
 class Belonging:
     """What one message says: that a person belongs to an account, and with `traits` what the account is like.
 
-    `at` is its time in microseconds since 2000-01-01 UTC; `priority` is that of its source.
+    `at` is its time in microseconds since 2000-01-01 UTC; `priority` is that of its source. `origin_id` is the origin
+    that the message is of, where that is not the profile itself.
     """
 
     group_id: str
@@ -20,6 +21,7 @@ class Belonging:
     source_id: int
     priority: int
     traits: dict[str, Any] | None
+    origin_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,15 @@ class Account(models.Model):
 
 
 class AccountMember(models.Model):
-    """A person of an account, from the first message that said so to the last. Follows the person when they merge."""
+    """A person of an account, from the first message that said so to the last. Follows the person when they merge.
 
-    pk = models.CompositePrimaryKey("profile_id", "account_id")
+    A merged profile may have several rows of one account: one for each of its origins that belongs to it.
+    """
+
+    pk = models.CompositePrimaryKey("profile_id", "account_id", "origin_id")
     profile_id = models.BigIntegerField()
     account_id = models.BigIntegerField()
+    origin_id = models.BigIntegerField(help_text="The profile it was first recorded for.")
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
 

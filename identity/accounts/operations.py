@@ -78,20 +78,21 @@ def _merge_traits(updates: list[TraitUpdate], *, now: datetime) -> None:
 
 
 def _link(belongings: Sequence[Belonging], ids: dict[str, int]) -> None:
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    spans: dict[tuple[int, int, int], tuple[int, int]] = {}
     for one in belongings:
-        key = (one.profile_id, ids[one.group_id])
+        key = (one.profile_id, ids[one.group_id], one.origin_id or one.profile_id)
         first, last = spans.get(key, (one.at, one.at))
         spans[key] = (min(first, one.at), max(last, one.at))
     rows = [(*key, *spans[key]) for key in sorted(spans)]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO account_member (profile_id, account_id, first_seen_at, last_seen_at)"
-            " SELECT u.profile_id, u.account_id, timestamptz '2000-01-01 00:00:00+00' + u.first * interval '1 us',"
+            "INSERT INTO account_member (profile_id, account_id, origin_id, first_seen_at, last_seen_at)"
+            " SELECT u.profile_id, u.account_id, u.origin_id,"
+            "   timestamptz '2000-01-01 00:00:00+00' + u.first * interval '1 us',"
             "   timestamptz '2000-01-01 00:00:00+00' + u.last * interval '1 us'"
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
-            "   AS u(profile_id, account_id, first, last)"
-            " ON CONFLICT (profile_id, account_id) DO UPDATE"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+            "   AS u(profile_id, account_id, origin_id, first, last)"
+            " ON CONFLICT (profile_id, account_id, origin_id) DO UPDATE"
             "   SET first_seen_at = least(account_member.first_seen_at, EXCLUDED.first_seen_at),"
             "     last_seen_at = greatest(account_member.last_seen_at, EXCLUDED.last_seen_at)"
             "   WHERE EXCLUDED.first_seen_at < account_member.first_seen_at"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Min, Q
 
 from identity.accounts.contracts import AccountView, Member, Membership
 from identity.accounts.models import Account, AccountMember
@@ -29,26 +29,22 @@ def count_accounts() -> int:
 
 def members(*, account_id: int, limit: int = 25, after_id: int = 0) -> list[Member]:
     """The people of an account, by their ids."""
-    found = AccountMember.objects.filter(account_id=account_id, profile_id__gt=after_id).order_by("profile_id")
-    rows = list(found[:limit])
-    profiles = get_profiles(ids=[row.profile_id for row in rows])
-    return [
-        Member(profiles[row.profile_id], row.first_seen_at, row.last_seen_at)
-        for row in rows
-        if row.profile_id in profiles
-    ]
+    found = AccountMember.objects.filter(account_id=account_id, profile_id__gt=after_id)
+    spans = found.values_list("profile_id").annotate(Min("first_seen_at"), Max("last_seen_at"))
+    rows = list(spans.order_by("profile_id")[:limit])
+    profiles = get_profiles(ids=[profile_id for profile_id, _, _ in rows])
+    return [Member(profiles[profile_id], *span) for profile_id, *span in rows if profile_id in profiles]
 
 
 def accounts_of(*, profile_id: int) -> list[Membership]:
     """The accounts of a person, the one that was named last first."""
-    found = AccountMember.objects.filter(profile_id=canonical_id(profile_id)).order_by("-last_seen_at", "account_id")
-    rows = list(found)
-    views = {view.id: view for view in _views(Account.objects.filter(pk__in=[row.account_id for row in rows]))}
-    return [
-        Membership(views[row.account_id], row.first_seen_at, row.last_seen_at)
-        for row in rows
-        if row.account_id in views
-    ]
+    found = AccountMember.objects.filter(profile_id=canonical_id(profile_id)).values_list("account_id")
+    spans = found.annotate(first=Min("first_seen_at"), last=Max("last_seen_at"))
+    rows = list(spans.order_by("-last", "account_id"))
+    views = {
+        view.id: view for view in _views(Account.objects.filter(pk__in=[account_id for account_id, _, _ in rows]))
+    }
+    return [Membership(views[account_id], *span) for account_id, *span in rows if account_id in views]
 
 
 def _views(accounts: Iterable[Account]) -> list[AccountView]:
@@ -56,7 +52,7 @@ def _views(accounts: Iterable[Account]) -> list[AccountView]:
     counts = dict(
         AccountMember.objects.filter(account_id__in=[row.pk for row in rows])
         .values_list("account_id")
-        .annotate(members=Count("profile_id"))
+        .annotate(members=Count("profile_id", distinct=True))
     )
     return [
         AccountView(

@@ -10,11 +10,13 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from cdp.kernel.copy import copy_rows, timestamp_micros
+from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
 from identity.traits import TraitState, TraitUpdate
 
-_COLUMNS = ("profile_id", "at", "event_id", "source_id", "recorded_at", "traits")
-_ROW = struct.Struct(">hiqiqi16siqiqib").pack
+_COLUMNS = ("profile_id", "at", "event_id", "source_id", "origin_id", "recorded_at", "traits")
+_HEAD = struct.Struct(">hiqiqi16siq").pack
+_TAIL = struct.Struct(">iqib").pack
+_ID = struct.Struct(">iq").pack
 DAY = timedelta(days=1)
 DELETE_BATCH = 5_000
 
@@ -29,10 +31,9 @@ def record_news(states: Iterable[TraitState], *, now: datetime) -> None:
     for update, traits in sorted(news, key=_place):
         data = json.dumps(traits, ensure_ascii=False, separators=(",", ":")).encode()
         event_id = update.event_id or uuid.uuid4().bytes
-        rows += _ROW(
-            6, 8, update.profile_id, 8, update.at, 16, event_id, 8, update.source_id, 8, recorded, len(data) + 1, 1
-        )
-        rows += data
+        rows += _HEAD(7, 8, update.profile_id, 8, update.at, 16, event_id, 8, update.source_id)
+        rows += NULL if update.origin_id is None else _ID(8, update.origin_id)
+        rows += _TAIL(8, recorded, len(data) + 1, 1) + data
     copy_rows(table="trait_history", columns=_COLUMNS, rows=rows)
 
 

@@ -21,6 +21,7 @@ class DeviceSession(models.Model):
     due = models.BigIntegerField(db_index=True)
     ended = models.BooleanField(help_text="Session Ended is in the event log.")
     source_id = models.BigIntegerField()
+    origin_id = models.BigIntegerField(null=True, help_text="The profile it was first recorded for, if another.")
     state = models.TextField(help_text="What was counted, as `ingestion.sessions.tally.Tally` in JSON.")
 
     class Meta:

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -40,9 +41,13 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Woven:
-    """What the drain has to store besides the messages, and which event names changed otherwise, by profile."""
+    """What the drain has to store besides the messages, and which event names changed otherwise, by profile.
+
+    `origins` are those of events whose origin is not the profile itself, by the event's id.
+    """
 
     started: list[Owned] = field(default_factory=list)
+    origins: dict[bytes, int] = field(default_factory=dict)
     changed: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -85,8 +90,12 @@ def weave_in(
     sources: Mapping[int, SourceTerms],
     *,
     absorbed: Mapping[int, int],
+    origins: Mapping[tuple[Identifier, ...], int] = MappingProxyType({}),
 ) -> Woven:
-    """Sort visits into sessions and give them their `session_id`. The caller holds the locks of their profiles."""
+    """Sort visits into sessions and give them their `session_id`. The caller holds the locks of their profiles.
+
+    `origins` names the origins that are not the profile itself.
+    """
     # 1. What is new of each device; merges may have brought sessions together, too. 2. What is known of it.
     # 3. The sessions as they are now. 4. The rows, 5. the events that follow from the difference.
     met = rows.met_by_merge(set(absorbed.values())) if absorbed else []
@@ -105,11 +114,31 @@ def weave_in(
         timeout = timeouts[events[0].source_id if events else held[0].source_id]
         woven = weave(held, events, profile_id=key[0], device=key[1], timeout=timeout)
         touched += [one for one in woven if one.is_touched]
+    if origins:
+        for one in touched:
+            if one.is_new:
+                one.origin = origins.get(one.members[0].identifiers)
     return _write(touched, timeouts)
 
 
-def end_due(*, now: datetime, limit: int) -> tuple[int, list[Owned]]:
-    """Look again at sessions whose time has come: how many were looked at, and the events of those that ended."""
+def join_met(profile_ids: Collection[int], *, now: datetime) -> None:
+    """Make one of the sessions of a device that a merge has brought together, outside the drain.
+
+    Raises:
+        UnpreparedError: when the log has to be prepared for the events of sessions first.
+    """
+    if rows.met_by_merge(profile_ids):
+        micros = timestamp_micros(now)
+        session = Session(0, b"", 0, micros, b"", micros, 0, False, Tally())
+        event_log.require_prepared([_started(session, received=0), _ended(session, received=0)])
+        weave_in([], {}, {}, absorbed={id_: id_ for id_ in profile_ids})
+
+
+def end_due(*, now: datetime, limit: int) -> tuple[int, list[Owned], dict[bytes, int]]:
+    """Look again at sessions whose time has come: how many were looked at, and the events of those that ended.
+
+    The third are the origins that are not the profile itself, by the event's id.
+    """
     micros = timestamp_micros(now)
     claimed = rows.claim_due(until=micros, limit=limit)
     sources = hold_sources(ids={one.source_id for one in claimed}) if claimed else {}
@@ -117,15 +146,19 @@ def end_due(*, now: datetime, limit: int) -> tuple[int, list[Owned]]:
     rows.delete(one for one in claimed if one.ended or one.source_id not in sources)
     open_ = [one for one in claimed if not one.ended and one.source_id in sources]
     ended: list[Owned] = []
+    origins: dict[bytes, int] = {}
     for one in open_:
         one.due = one.last + timeouts[one.source_id]
         if one.due <= micros:
             one.ended = True
             one.due = micros + FORGET_AFTER // timedelta(microseconds=1)
-            ended.append((_ended(one, received=micros), one.profile_id))
+            event = _ended(one, received=micros)
+            ended.append((event, one.profile_id))
+            if one.origin is not None:
+                origins[event.id] = one.origin
     event_log.require_prepared([event for event, _ in ended])
     rows.update(open_)
-    return len(claimed), ended
+    return len(claimed), ended, origins
 
 
 def _span(device: Device, events: list[Incoming], timeouts: Mapping[int, int]) -> tuple[Device, int, int]:
@@ -160,7 +193,10 @@ def _write(touched: list[Session], timeouts: Mapping[int, int]) -> Woven:
         if one.is_new:
             one.due = one.last + timeouts[one.source_id]
             new.append(one)
-            woven.started.append((_started(one, received=one.members[0].received), one.profile_id))
+            event = _started(one, received=one.members[0].received)
+            woven.started.append((event, one.profile_id))
+            if one.origin is not None:
+                woven.origins[event.id] = one.origin
             continue
         if one.was_ended:
             one.ended, one.due = False, one.last + timeouts[one.source_id]

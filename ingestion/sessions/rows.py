@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from django.db import connection
 
-from cdp.kernel.copy import copy_rows
+from cdp.kernel.copy import NULL, copy_rows
 from ingestion.sessions.tally import Tally
 from ingestion.sessions.weave import Session, id_text
 
@@ -20,8 +20,10 @@ Device = tuple[int, bytes]
 
 LONGEST_TIMEOUT = 24 * 60 * 60_000_000  # what `SessionSettings` allows
 
-_COLUMNS = ("profile_id", "device", "first", "first_id", "last", "due", "ended", "source_id", "state")
-_ROW = struct.Struct(">hiqi16siqi16siqiqibiqi").pack
+_COLUMNS = ("profile_id", "device", "first", "first_id", "last", "due", "ended", "source_id", "origin_id", "state")
+_ROW = struct.Struct(">hiqi16siqi16siqiqibiq").pack
+_ID = struct.Struct(">iq").pack
+_SIZE = struct.Struct(">i").pack
 _decode = msgspec.json.Decoder(Tally).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -36,7 +38,7 @@ def read_near(spans: Sequence[tuple[Device, int, int]]) -> dict[Device, list[Ses
     found: dict[Device, list[Session]] = {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT u.place, s.first, s.first_id::text, s.last, s.due, s.ended, s.source_id, s.state"
+            "SELECT u.place, s.first, s.first_id::text, s.last, s.due, s.ended, s.source_id, s.origin_id, s.state"
             " FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[]) WITH ORDINALITY"
             " AS u(profile_id, device, since, until, place)"
             " JOIN device_session s ON s.profile_id = u.profile_id AND s.device = u.device"
@@ -59,7 +61,7 @@ def claim_due(*, until: int, limit: int) -> list[Session]:
     """Lock the sessions that are to be looked at again; those that somebody else holds are left to them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT profile_id, device::text, first, first_id::text, last, due, ended, source_id, state"
+            "SELECT profile_id, device::text, first, first_id::text, last, due, ended, source_id, origin_id, state"
             " FROM device_session WHERE due <= %s ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED",
             [until, limit],
         )
@@ -88,10 +90,11 @@ def insert(sessions: Iterable[Session]) -> None:
     for one in sorted(sessions, key=_key):
         state = _encode(one.tally)
         rows += _ROW(
-            9, 8, one.profile_id, 16, one.device, 8, one.first, 16, one.first_id, 8, one.last, 8, one.due,
-            1, one.ended, 8, one.source_id, len(state),
+            10, 8, one.profile_id, 16, one.device, 8, one.first, 16, one.first_id, 8, one.last, 8, one.due,
+            1, one.ended, 8, one.source_id,
         )  # fmt: skip
-        rows += state
+        rows += NULL if one.origin is None else _ID(8, one.origin)
+        rows += _SIZE(len(state)) + state
     if rows:
         copy_rows(table="device_session", columns=_COLUMNS, rows=rows)
 
@@ -179,7 +182,7 @@ def relabel_events(moved: Iterable[tuple[Session, Session]]) -> list[tuple[int, 
 
 def _session(profile_id: int, device: bytes, first: int, first_id: str, *rest: Any) -> Session:
     """From the columns of a row, in the order of the table."""
-    last, due, ended, source_id, state = rest
+    last, due, ended, source_id, origin, state = rest
     return Session(
         profile_id=profile_id,
         device=device,
@@ -190,6 +193,7 @@ def _session(profile_id: int, device: bytes, first: int, first_id: str, *rest: A
         due=due,
         ended=ended,
         tally=_decode(state),
+        origin=origin,
         was_last=last,
         was_ended=ended,
     )

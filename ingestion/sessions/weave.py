@@ -17,7 +17,8 @@ from ingestion.sessions.tally import Tally
 class Session(msgspec.Struct, gc=False):
     """A session, and what is being made of it: `members` are its new events, `swallowed` the rows that went into it.
 
-    `was_last` and `was_ended` are those of its row; None where it has none yet.
+    `was_last` and `was_ended` are those of its row; None where it has none yet. `origin` is the origin that its first
+    event is of, where that is not the profile itself.
     """
 
     profile_id: int
@@ -29,6 +30,7 @@ class Session(msgspec.Struct, gc=False):
     due: int
     ended: bool
     tally: Tally
+    origin: int | None = None
     was_last: int | None = None
     was_ended: bool = False
     members: list[Incoming] = []

@@ -1,0 +1,343 @@
+"""Profiles merged by hand or by messages, and what taking a merge back restores."""
+
+from typing import Any
+
+import pytest
+
+import segments.operations
+from cdp import pipeline
+from identity import queries
+from identity.merging import operations as merging
+from identity.merging.errors import MergeRefusedError
+from identity.merging.queries import constraints_of, merges_of
+from identity.models import Merge
+from tests.factories.ingestion import NOW, identify, message, track
+from tests.integration.conftest import drain_all, rows
+from tests.integration.test_identity_flow import drain, events_of, profile_of
+
+ANN, BOB = ("user_id", "ann"), ("anonymous_id", "b-1")
+BOTH = {"userId": "ann", "anonymousId": "b-1"}
+
+
+def of_ann(event: str, **fields: Any) -> dict[str, Any]:
+    return track(event, userId="ann", **fields)
+
+
+def of_bob(event: str, **fields: Any) -> dict[str, Any]:
+    return track(event, userId=..., anonymousId="b-1", **fields)
+
+
+@pytest.fixture
+def two(accept) -> tuple[int, int]:
+    """Ann and Bob, who have something of everything."""
+    drain(
+        accept,
+        identify(userId="ann", traits={"city": "Rome", "plan": "pro"}, timestamp="2026-03-01T00:00:00Z"),
+        of_ann("A"),
+        message(type="group", event=..., userId="ann", groupId="acme"),
+    )
+    drain(
+        accept,
+        identify(userId=..., anonymousId="b-1", traits={"city": "Oslo"}, timestamp="2026-03-02T00:00:00Z"),
+        of_bob("B"),
+        message(type="group", event=..., userId=..., anonymousId="b-1", groupId="acme"),
+    )
+    return profile_of(*ANN), profile_of(*BOB)
+
+
+def merge(one: int, other: int, **fields: Any) -> Merge:
+    return merging.merge_profiles(
+        **({"one": one, "other": other, "cause": Merge.Cause.PERSON, "evidence": {}, "now": NOW} | fields)
+    )
+
+
+def undo(merge_id: int, **fields: Any) -> None:
+    merging.undo_merge(merge_id=merge_id, now=NOW, **fields)
+
+
+def picture() -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that belongs to profiles, but for the transition log, the merges and when something was written."""
+    return {
+        "profile": rows("SELECT id, traits, provenance, parts, created_at FROM profile ORDER BY id"),
+        "identifier": rows("SELECT kind, value, profile_id, origin_id FROM identifier ORDER BY 1, 2"),
+        "held": rows("SELECT * FROM profile_identifier ORDER BY 1, 2, 3"),
+        "event": rows("SELECT profile_id, origin_id, ts, id, name_id, properties::text FROM event ORDER BY id"),
+        "account": rows("SELECT profile_id, account_id, origin_id, last_seen_at FROM account_member ORDER BY 1, 2, 3"),
+        "history": rows("SELECT profile_id, origin_id, at, event_id, traits FROM trait_history ORDER BY event_id"),
+        "alias": rows("SELECT profile_id, canonical_id FROM profile_alias ORDER BY 1"),
+    }
+
+
+class TestMergeProfiles:
+    def test_moves_everything_to_the_older_one_and_says_how_much(self, two):
+        ann, bob = two
+
+        made = merge(bob, ann, evidence={"reason": "They told us."})
+
+        assert (made.survivor_id, made.absorbed_id, made.one_origin, made.other_origin) == (ann, bob, bob, ann)
+        assert made.moved == {"identifiers": 1, "traits": 1, "accounts": 1, "sessions": 0, "events": 3}
+        assert sorted(events_of(ann)) == ["A", "B", "Group", "Group", "Identify", "Identify"]
+        assert queries.get_profile(profile_id=bob).id == ann
+        assert queries.get_profile(profile_id=ann).traits == {"city": "Oslo", "plan": "pro"}
+        assert [view.evidence for view in merges_of(bob)] == [{"reason": "They told us."}]
+
+    def test_touches_every_segment_of_both(self, two):
+        rows("DELETE FROM change RETURNING 1")
+
+        merge(*two)
+
+        assert rows("SELECT profile_ids, merged FROM change") == [(list(two), True)]
+
+    def test_refuses_one_with_itself(self, two):
+        with pytest.raises(MergeRefusedError) as refused:
+            merge(two[0], two[0])
+
+        assert refused.value.code == "same_profile"
+
+    def test_refuses_a_stranger(self, two):
+        with pytest.raises(MergeRefusedError) as refused:
+            merge(two[0], 10**15)
+
+        assert refused.value.code == "not_found"
+
+    def test_refuses_two_users_unless_a_person_says_so(self, accept):
+        drain(accept, track("A", userId="u-1"), track("B", userId="u-2"))
+        pair = profile_of("user_id", "u-1"), profile_of("user_id", "u-2")
+
+        with pytest.raises(MergeRefusedError) as refused:
+            merge(*pair, cause=Merge.Cause.MATCH)
+        merge(*pair)
+
+        assert refused.value.code == "limit_reached"
+        assert queries.get_profile(profile_id=pair[0]).identifiers == {"user_id": ["u-1", "u-2"]}
+
+    def test_by_a_message_is_a_merge_with_its_evidence(self, accept, two, source):
+        drain(accept, track("Met", **BOTH, messageId="m-1"))
+
+        (made,) = merges_of(two[0])
+        assert (made.survivor_id, made.absorbed_id, made.cause) == (*two, "identifier")
+        assert made.evidence == {
+            "identifiers": [list(ANN), list(BOB)],
+            "source_id": source.pk,
+            "message_id": "m-1",
+        }
+        assert made.moved["events"] == 3
+
+    def test_by_an_alias_says_so(self, accept, two):
+        drain(accept, message(type="alias", event=..., userId="ann", previousId="b-1"))
+
+        (made,) = merges_of(two[0])
+        assert made.cause == "alias"
+        assert made.evidence["identifiers"] == [list(ANN), list(BOB)]
+
+
+class TestUndoMerge:
+    def test_restores_both_sides_to_the_letter(self, two):
+        before = picture()
+        made = merge(*two)
+
+        undo(made.pk)
+
+        assert picture() == before
+
+    def test_sends_what_came_since_to_the_right_side(self, accept, two):
+        ann, bob = two
+        made = merge(ann, bob)
+        drain(
+            accept,
+            of_ann("A2"),
+            of_bob("B2", context={"traits": {"email": "bob@example.org"}}),
+            identify(userId="ann", traits={"city": "Bern"}, timestamp="2026-03-03T00:00:00Z"),
+            identify(userId=..., anonymousId="b-1", traits={"age": 7}, timestamp="2026-03-03T00:00:00Z"),
+            message(type="group", event=..., userId=..., anonymousId="b-1", groupId="umbrella"),
+        )
+        assert queries.get_profile(profile_id=ann).traits == {"city": "Bern", "plan": "pro", "age": 7}
+
+        undo(made.pk)
+
+        assert sorted(events_of(ann)) == ["A", "A2", "Group", "Identify", "Identify"]
+        assert sorted(events_of(bob)) == ["B", "B2", "Group", "Group", "Identify", "Identify"]
+        assert queries.get_profile(profile_id=ann).traits == {"city": "Bern", "plan": "pro"}
+        assert queries.get_profile(profile_id=bob).traits == {"city": "Oslo", "age": 7}
+        assert profile_of("email", "bob@example.org") == bob
+        members = (
+            "SELECT m.profile_id, a.group_id FROM account_member m JOIN account a ON a.id = m.account_id ORDER BY 1, 2"
+        )
+        assert rows(members) == [(ann, "acme"), (bob, "acme"), (bob, "umbrella")]
+
+    def test_parts_only_what_that_merge_held_together(self, accept):
+        for n in range(4):
+            drain(accept, track(f"E{n}", userId=..., anonymousId=f"a-{n}"))
+        ids = [profile_of("anonymous_id", f"a-{n}") for n in range(4)]
+        merge(ids[3], ids[2])
+        middle = merge(ids[2], ids[1])
+        merge(ids[3], ids[0])
+
+        undo(middle.pk)
+
+        assert {n: queries.canonical_id(ids[n]) for n in range(4)} == {0: ids[0], 1: ids[1], 2: ids[0], 3: ids[0]}
+        assert sorted(events_of(ids[0])) == ["E0", "E2", "E3"]
+        assert events_of(ids[1]) == ["E1"]
+
+    def test_of_the_eldest_leaves_the_others_to_the_next(self, accept):
+        for n in range(3):
+            drain(accept, track(f"E{n}", userId=..., anonymousId=f"a-{n}"))
+        ids = [profile_of("anonymous_id", f"a-{n}") for n in range(3)]
+        first = merge(ids[0], ids[1])
+        merge(ids[2], ids[1])
+
+        undo(first.pk)
+
+        assert [queries.canonical_id(id_) for id_ in ids] == [ids[0], ids[1], ids[1]]
+        assert sorted(events_of(ids[1])) == ["E1", "E2"]
+
+    def test_keeps_the_same_message_from_merging_them_again(self, accept, two, source):
+        ann, bob = two
+        drain(accept, track("Met", **BOTH, messageId="m-1"))
+        undo(merges_of(ann)[0].id)
+
+        drain(accept, track("Met", **BOTH, messageId="m-1"), track("Met again", **BOTH))
+
+        assert (profile_of(*ANN), profile_of(*BOB)) == two
+        assert sorted(events_of(ann)) == ["A", "Group", "Identify", "Met", "Met again"]
+        assert ("anonymous_id", "b-1", "never_linked") in rows("SELECT kind, value, reason FROM identity_conflict_group")
+        assert [(one.one_profile, one.other_profile, one.kind) for one in constraints_of(bob)] == [(ann, bob, "never")]
+
+    def test_lets_them_merge_again_where_that_is_wished(self, accept, two):
+        drain(accept, track("Met", **BOTH))
+        undo(merges_of(two[0])[0].id, never_again=False)
+
+        drain(accept, track("Met again", **BOTH))
+
+        assert profile_of(*ANN) == profile_of(*BOB) == two[0]
+
+    def test_brings_back_members_and_sends_others_away(self, accept, two):
+        ann, bob = two
+        both = {"type": "event", "event": ["A", "B"], "measure": "count", "op": "gte", "value": 2}
+        one = {"type": "event", "event": "B", "measure": "count", "op": "gte", "value": 1}
+        for slug, definition in (("both", both), ("one", one)):
+            made = segments.operations.create_segment(slug=slug, name=slug, definition=definition, now=NOW)
+            segments.operations.recompute(segment_id=made.pk, now=NOW)
+        made = merge(ann, bob)
+        pipeline.evaluate(now=NOW)
+        assert members() == {("both", ann), ("one", ann)}
+
+        undo(made.pk)
+        pipeline.evaluate(now=NOW)
+
+        assert members() == {("one", bob)}
+        since = "SELECT kind, profile_id FROM transition WHERE cause = 'merge' ORDER BY id"
+        assert sorted(rows(since)[-3:]) == [("entered", bob), ("left", ann), ("left", ann)]
+
+    def test_happens_once(self, two):
+        made = merge(*two)
+        undo(made.pk)
+
+        with pytest.raises(MergeRefusedError) as refused:
+            undo(made.pk)
+
+        assert refused.value.code == "already_undone"
+
+    def test_is_refused_where_a_person_says_that_they_are_one(self, accept, two):
+        made = merge(*two)
+        drain(accept, of_bob("X", context={"traits": {"email": "x@example.org"}}), track("Y", userId="carl"))
+        carl = profile_of("user_id", "carl")
+        merging.require(one=carl, other=two[1], actor=None, now=NOW)
+        merging.require(one=carl, other=two[0], actor=None, now=NOW)
+
+        with pytest.raises(MergeRefusedError) as refused:
+            undo(made.pk)
+
+        assert refused.value.code == "must_linked"
+
+
+class TestConstraints:
+    def test_a_never_link_keeps_messages_from_merging_two(self, accept, two):
+        merging.forbid(one=two[0], other=two[1], actor=None, reason="Twins", now=NOW)
+
+        drain(accept, track("Met", **BOTH))
+
+        assert (profile_of(*ANN), profile_of(*BOB)) == two
+        assert "Met" in events_of(two[0])
+
+    def test_a_lifted_one_keeps_nobody(self, accept, two):
+        merging.forbid(one=two[0], other=two[1], actor=None, now=NOW)
+        merging.lift(one=two[1], other=two[0])
+
+        drain(accept, track("Met", **BOTH))
+
+        assert profile_of(*ANN) == profile_of(*BOB)
+
+    def test_holds_for_what_either_has_become_part_of(self, accept, two):
+        ann, bob = two
+        drain(accept, track("C", userId=..., anonymousId="c-1"))
+        carl = profile_of("anonymous_id", "c-1")
+        merging.forbid(one=ann, other=bob, actor=None, now=NOW)
+        merge(carl, bob)
+
+        drain(accept, track("Met", userId="ann", anonymousId="c-1"))
+        with pytest.raises(MergeRefusedError) as refused:
+            merge(ann, carl)
+
+        assert refused.value.code == "never_linked"
+        assert profile_of("anonymous_id", "c-1") == bob != profile_of(*ANN)
+
+    def test_a_must_link_merges_at_once(self, two):
+        merging.require(one=two[0], other=two[1], actor=None, reason="Seen both.", now=NOW)
+
+        assert profile_of(*ANN) == profile_of(*BOB)
+        assert [one.cause for one in merges_of(two[0])] == ["person"]
+
+
+class TestPreview:
+    def test_of_a_merge_says_what_would_win_and_changes_nothing(self, two):
+        before = picture()
+
+        seen = merging.preview_merge(one=two[1], other=two[0])
+
+        assert (seen.survivor.profile.id, seen.absorbed.profile.id) == two
+        assert [(one.name, one.one, one.other, one.merged) for one in seen.traits] == [
+            ("city", "Rome", "Oslo", "Oslo"),
+            ("plan", "pro", None, "pro"),
+        ]
+        assert seen.identifiers == {"user_id": ["ann"], "anonymous_id": ["b-1"]}
+        assert (seen.survivor.events, seen.absorbed.events) == (3, 3)
+        assert seen.survivor.accounts == ("acme",)
+        assert not seen.refusals
+        assert picture() == before
+
+    def test_of_a_merge_says_why_it_would_not_happen(self, two):
+        merging.forbid(one=two[0], other=two[1], actor=None, now=NOW)
+
+        assert list(merging.preview_merge(one=two[0], other=two[1]).refusals) == ["never_linked"]
+
+    def test_of_an_undo_says_what_each_side_gets(self, two):
+        ann, bob = two
+        made = merge(ann, bob)
+        before = picture()
+
+        seen = merging.preview_undo(merge_id=made.pk)
+
+        assert (seen.kept.profile.id, seen.restored.profile.id) == two
+        assert seen.kept.profile.traits == {"city": "Rome", "plan": "pro"}
+        assert seen.restored.profile.traits == {"city": "Oslo"}
+        assert seen.restored.profile.identifiers == {"anonymous_id": ["b-1"]}
+        assert (seen.kept.events, seen.restored.events) == (3, 3)
+        assert picture() == before
+
+
+def members() -> set[tuple[str, int]]:
+    return set(rows("SELECT s.slug, m.profile_id FROM membership m JOIN segments_segment s ON s.id = m.segment_id"))
+
+
+class TestWhatWorkersRemember:
+    def test_does_not_outlive_an_undo(self, accept, two):
+        made = merge(*two)
+        drain(accept, of_bob("B2"))
+        drain(accept, of_bob("B3"))
+        undo(made.pk)
+
+        accept(of_bob("B4"))
+        drain_all(NOW)
+
+        assert "B4" in events_of(two[1])
