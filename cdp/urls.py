@@ -10,6 +10,8 @@ import cdp.console.api
 import consent.api
 import identity.accounts.api
 import identity.api
+import identity.mapping.api
+import identity.survivorship.api
 import ingestion.api
 import ingestion.quality.api
 import ingestion.quarantine.api
@@ -25,6 +27,8 @@ for api in (
     ingestion.quarantine.api,
     identity.api,
     identity.accounts.api,
+    identity.mapping.api,
+    identity.survivorship.api,
     segments.api,
     activation.api,
     consent.api,
