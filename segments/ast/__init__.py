@@ -5,6 +5,7 @@ from segments.ast.errors import DefinitionError
 from segments.ast.nodes import (
     NEGATIVE,
     NUMERIC_MEASURES,
+    OF_TIME,
     All,
     Any,
     Between,
@@ -21,6 +22,8 @@ from segments.ast.nodes import (
     Path,
     Period,
     Scalar,
+    Sequence,
+    Stage,
     Step,
     Test,
     Trait,
@@ -33,6 +36,7 @@ from segments.ast.parse import parse
 __all__ = [
     "NEGATIVE",
     "NUMERIC_MEASURES",
+    "OF_TIME",
     "All",
     "Any",
     "Between",
@@ -50,6 +54,8 @@ __all__ = [
     "Path",
     "Period",
     "Scalar",
+    "Sequence",
+    "Stage",
     "Step",
     "Test",
     "Trait",
