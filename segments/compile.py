@@ -12,8 +12,22 @@ from datetime import timedelta
 from enum import Enum
 from typing import assert_never
 
-from segments.ast import NEGATIVE, NUMERIC_MEASURES, All, Any, Event, Measure, Node, Not, Op, Sequence, Test, Trait
-from segments.plan import RELATIVE, Behaviour, Clock, Followed, Measured, Plan, conditions
+from segments.ast import (
+    NEGATIVE,
+    NUMERIC_MEASURES,
+    All,
+    Any,
+    Event,
+    InSegment,
+    Measure,
+    Node,
+    Not,
+    Op,
+    Sequence,
+    Test,
+    Trait,
+)
+from segments.plan import RELATIVE, Behaviour, Clock, Followed, Measured, Plan, UnexpandedError, conditions
 from segments.predicates import COMPARISONS, path_edge, path_holds, value_edge, value_holds
 from segments.sequences import Trail
 from segments.sql import Sql, conjunction, earliest, join, sql
@@ -83,6 +97,8 @@ def compile_formula(node: Node, plan: Plan, answer: Answer) -> Sql:
             return path_holds(trait, test, TRAITS, plan.clock)
         case Event() | Sequence():
             return _behaviour_holds(plan.place(node), plan, answer)
+        case InSegment(slug):
+            raise UnexpandedError(slug)
         case _:
             assert_never(node)
 

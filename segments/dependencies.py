@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from segments.ast import Between, Condition, Event, Node, Sequence, Stage, Trait
-from segments.plan import RELATIVE, conditions, holds_when_empty
+from segments.ast import Between, Condition, Event, InSegment, Node, Sequence, Stage, Trait
+from segments.plan import RELATIVE, UnexpandedError, conditions, holds_when_empty
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def dependencies(node: Node) -> Dependencies:
 def streams_of(condition: Condition) -> tuple[Event | Stage, ...]:
     """The events that a condition reads, each kind with its tests."""
     match condition:
-        case Trait():
+        case Trait() | InSegment():
             return ()
         case Event():
             return (condition,)
@@ -49,6 +49,8 @@ def _moves(condition: Condition) -> bool:
             timed = condition.test.op in RELATIVE
         case Sequence(stages):
             timed = any(stage.absent and stage.within for stage in stages)
+        case InSegment(slug):
+            raise UnexpandedError(slug)
         case _:
             assert_never(condition)
     moving_window = condition.window is not None and not isinstance(condition.window, Between)

@@ -17,6 +17,7 @@ from segments.ast import (
     Calendar,
     Condition,
     Event,
+    InSegment,
     Last,
     Measure,
     Node,
@@ -35,6 +36,10 @@ from segments.ast.times import MICROSECOND, local_day, period_days, start_of
 # Tests whose answer for one and the same value changes as time passes.
 RELATIVE = frozenset({Op.WITHIN_LAST, Op.WITHIN_NEXT, Op.ANNIVERSARY_WITHIN})
 ZERO_WHEN_EMPTY = frozenset({Measure.COUNT, Measure.SUM, Measure.DISTINCT, Measure.DAYS})
+
+
+class UnexpandedError(Exception):
+    """A definition is planned by what the segments in it mean (`segments.references.expand`), not by their names."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def conditions(node: Node) -> Iterator[Condition]:
                 yield from conditions(part)
         case Not(of):
             yield from conditions(of)
-        case Trait() | Event() | Sequence():
+        case Trait() | Event() | Sequence() | InSegment():
             yield node
         case _:
             assert_never(node)
@@ -171,6 +176,8 @@ def holds_when_empty(node: Node) -> bool:
             return node.measure in ZERO_WHEN_EMPTY and compare(0, node.test)
         case Sequence():
             return False
+        case InSegment(slug):
+            raise UnexpandedError(slug)
         case _:
             assert_never(node)
 

@@ -9,6 +9,7 @@ from segments.ast import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Measure,
     Moment,
@@ -96,6 +97,8 @@ def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
             return " or ".join(_grouped(part) for part in of)
         case Not(Event() as event) if _plain_occurrence(event):
             return f"did not do {_events(event)}{_window(event.window)}"
+        case Not(InSegment(slug)):
+            return f"is not in the segment {slug}"
         case Not(of):
             return f"not ({phrase(of)})"
         case Trait(trait, test):
@@ -104,6 +107,8 @@ def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
             return _event(node)
         case Sequence():
             return _sequence(node)
+        case InSegment(slug):
+            return f"is in the segment {slug}"
         case _:
             assert_never(node)
 

@@ -10,6 +10,7 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Moment,
     Node,
@@ -24,7 +25,7 @@ from segments.ast.nodes import (
 )
 
 
-def dump(node: Node) -> dict[str, AnyJson]:
+def dump(node: Node) -> dict[str, AnyJson]:  # noqa: PLR0911 - one return per kind of node
     match node:
         case All(of):
             return {"type": "all", "of": [dump(part) for part in of]}
@@ -38,6 +39,8 @@ def dump(node: Node) -> dict[str, AnyJson]:
             return _dump_event(node)
         case Sequence():
             return _dump_sequence(node)
+        case InSegment(slug):
+            return {"type": "segment", "segment": slug}
         case _:
             assert_never(node)
 

@@ -226,6 +226,13 @@ class Sequence:
 
 
 @dataclass(frozen=True)
+class InSegment:
+    """Whoever another segment's definition holds for, at the same instant."""
+
+    slug: str
+
+
+@dataclass(frozen=True)
 class All:
     of: tuple["Node", ...]
 
@@ -240,5 +247,5 @@ class Not:
     of: "Node"
 
 
-Condition: TypeAlias = Trait | Event | Sequence
+Condition: TypeAlias = Trait | Event | Sequence | InSegment
 Node: TypeAlias = All | Any | Not | Condition

@@ -20,6 +20,7 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Measure,
     Moment,
@@ -41,8 +42,8 @@ from segments.ast.nodes import (
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence")
-LATER_TYPES = {"segment": "Segments inside segments", "consent": "Consent conditions"}
+NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence", "segment")
+LATER_TYPES = {"consent": "Consent conditions"}
 NUMBER_OPS = frozenset({Op.EQ, Op.NEQ, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN})
 SPAN_MEASURES = frozenset({Measure.COUNT, Measure.SUM})
 SPAN_OPS = frozenset({Op.GT, Op.GTE})
@@ -78,6 +79,9 @@ class _Parser:
                 return _trait(found, at)
             case "sequence":
                 return _sequence(found, at)
+            case "segment":
+                _check_keys(found, at, required=("type", "segment"))
+                return InSegment(_name(found["segment"], f"{at}/segment"))
             case _:
                 return _event(found, at)
 

@@ -27,7 +27,7 @@ def json_schema() -> Schema:
         "title": "Segment definition",
         "$ref": "#/$defs/node",
         "$defs": {
-            "node": {"oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence")]},
+            "node": {"oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence", "segment")]},
             "group": _object(
                 {
                     "type": {"enum": ["all", "any"]},
@@ -44,6 +44,7 @@ def json_schema() -> Schema:
             "event": _event(),
             "sequence": _sequence(),
             "step": _step(),
+            "segment": _object({"type": {"const": "segment"}, "segment": _ref("name")}, required=["type", "segment"]),
             "where": _object({"property": _ref("path"), "op": _ops(Op), "value": True}, required=["property", "op"])
             | _ref("test"),
             "test": {"allOf": [_when_op(*each) for each in _VALUES]},

@@ -85,6 +85,8 @@ class World:
         self.random = Random(seed)
         self.zone = ZONES[seed % len(ZONES)]
         self.serial = 0
+        self.segments: dict[str, dict[str, Any]] = {}
+        self.nameable: list[str] = []  # of them, those that a definition may name without leading to itself
 
     # --- People ---------------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class World:
         crowd = list(people)
         for _ in range(10):
             definition = self.definition()
-            if 0 < sum(holds(definition, person, now, self.zone) for person in crowd) < len(crowd):
+            if 0 < sum(holds(definition, person, now, self.zone, self.segments) for person in crowd) < len(crowd):
                 break
         return definition
 
@@ -161,6 +163,8 @@ class World:
             return {"type": self.random.choice(("all", "any")), "of": parts}
         if depth < 3 and kind < 0.55:
             return {"type": "not", "of": self.definition(depth + 1)}
+        if self.nameable and self.random.random() < 0.15:
+            return {"type": "segment", "segment": self.random.choice(self.nameable)}
         if kind < 0.67:
             return self.trait()
         return self.sequence() if kind < 0.8 else self.event()

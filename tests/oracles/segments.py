@@ -5,11 +5,12 @@ Shares nothing with the product: no parser, no plan, no SQL. Definitions are tak
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,10 +46,18 @@ class Person:
 class Instant:
     now: datetime
     zone: str
+    segments: Mapping[str, dict[str, Any]]
 
 
-def holds(node: dict[str, Any], person: Person, now: datetime, zone: str = "UTC") -> bool:
-    return _holds(node, person, Instant(now, zone))
+def holds(
+    node: dict[str, Any],
+    person: Person,
+    now: datetime,
+    zone: str = "UTC",
+    segments: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> bool:
+    """`segments` are the definitions that others may name, by their slugs."""
+    return _holds(node, person, Instant(now, zone, segments))
 
 
 def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
@@ -65,6 +74,8 @@ def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
             return event_holds(node, person, at)
         case "sequence":
             return sequence_holds(node, person, at)
+        case "segment":
+            return _holds(at.segments[node["segment"]], person, at)
     raise AssertionError(node)
 
 

@@ -120,7 +120,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"type": "all", "of": [FROM_GERMANY] * limits.MAX_NODES}, "too_many_nodes", f"/of/{limits.MAX_NODES - 1}"),
     ({"type": "all", "of": [FROM_GERMANY] * 10_000}, "too_many_nodes", "/of"),
     # what a later version will take
-    ({"type": "segment", "segment": "vip"}, "not_supported_yet", "/type"),
+    ({"type": "segment"}, "missing_key", "/segment"),
+    ({"type": "segment", "segment": 5}, "not_a_text", "/segment"),
     ({"type": "consent", "purpose": "ads", "state": "granted"}, "not_supported_yet", "/type"),
     # operators
     (trait("equals", 1), "unknown_operator", "/op"),
