@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import psutil
 import pyarrow as pa
@@ -39,23 +39,23 @@ BYTES_A_BYTE = {"CSV": 25, "Parquet": 100}
 Column = Sequence[str | None]
 
 
-class Table(Protocol):
+class Table:
     """A file that was read. Column names are made unique; `described` says how it was understood."""
 
+    names: list[str]
     described: str
     warnings: list[str]
 
     @property
-    def rows(self) -> int: ...
-
-    @property
-    def names(self) -> list[str]: ...
+    def rows(self) -> int:
+        raise NotImplementedError
 
     def column(self, name: str) -> list[str | None]:
         """As text; None where nothing is known."""
-        ...
+        raise NotImplementedError
 
-    def arrow(self) -> pa.Table: ...
+    def arrow(self) -> pa.Table:
+        raise NotImplementedError
 
 
 def read_table(path: Path, *, header: bool | None = None, any_size: bool = False) -> Table:
@@ -102,7 +102,7 @@ def known(text: str | None) -> str | None:
 
 # --- CSV ----------------------------------------------------------------------------------------------------
 @dataclass
-class CsvTable:
+class CsvTable(Table):
     header: list[str] | None
     """As written; None where the file names no columns."""
     names: list[str]
@@ -112,12 +112,10 @@ class CsvTable:
     encoding: str
     line_end: str
     warnings: list[str]
-    ragged: bool = False
 
-    @property
-    def described(self) -> str:
+    def __post_init__(self) -> None:
         headed = "" if self.header else ", no header"
-        return f"CSV, {DELIMITERS[self.delimiter]}, {self.encoding.upper().removesuffix('-SIG')}{headed}"
+        self.described = f"CSV, {DELIMITERS[self.delimiter]}, {self.encoding.upper().removesuffix('-SIG')}{headed}"
 
     @property
     def rows(self) -> int:
@@ -262,7 +260,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 # --- Parquet ------------------------------------------------------------------------------------------------
-class ParquetTable:
+class ParquetTable(Table):
     def __init__(self, path: Path) -> None:
         try:
             self._table = pyarrow.parquet.read_table(path)
