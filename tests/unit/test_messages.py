@@ -13,6 +13,7 @@ from cdp.kernel.copy import timestamp_micros
 from cdp.kernel.ids import message_uuid, message_uuid_bytes
 from ingestion import messages, nesting
 from ingestion.contracts import Incoming, Rejected
+from ingestion.messages import storable
 from tests.factories.ingestion import NOW, batch_body, identify, inbox_row, message
 
 RECEIVED = timestamp_micros(NOW)
@@ -619,11 +620,11 @@ class TestFuzz:
     def check(self, item: Incoming | Rejected) -> None:
         if isinstance(item, Rejected):
             assert item.code
-            assert not messages._UNSTORABLE_TEXT.search(item.message + item.message_id + item.event + item.path)
+            assert not storable._UNSTORABLE_TEXT.search(item.message + item.message_id + item.event + item.path)
             return
         assert item.identifiers
         assert item.name
         for part in (item.properties, item.context):
             assert isinstance(json.loads(part), dict)
-            assert not messages._UNSTORABLE_TEXT.search(json.dumps(json.loads(part), ensure_ascii=False))
-        assert messages._UNSTORABLE_TEXT.search(json.dumps(item.traits, ensure_ascii=False)) is None
+            assert not storable._UNSTORABLE_TEXT.search(json.dumps(json.loads(part), ensure_ascii=False))
+        assert storable._UNSTORABLE_TEXT.search(json.dumps(item.traits, ensure_ascii=False)) is None

@@ -1,0 +1,79 @@
+"""Who a message is about."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from cdp.kernel.identifiers import external_kind, normalise
+from ingestion.contracts import Identifier
+from ingestion.errors import BadMessageError
+from ingestion.messages.wire import Message
+from ingestion.said import ExternalId, Said, Text
+
+MAX_EXTERNAL_IDS = 10
+CONTACTS = ("email", "phone")
+NO_CONTACTS = (None, None)
+
+
+def identifiers_of(message: Message, traits: dict[str, Any] | None, said: Said, kind: str) -> tuple[Identifier, ...]:
+    contacts = _contacts(traits) if traits else NO_CONTACTS
+    found = spell_people(as_text(message.userId), as_text(message.anonymousId), *contacts)
+    if said.externalIds:
+        found = tuple(dict.fromkeys((*found, *_external_ids(said.externalIds))))
+    if kind == "alias":
+        found = _with_previous(message, found)
+    return found
+
+
+def renew_identifiers(identifiers: tuple[Identifier, ...], traits: dict[str, Any]) -> tuple[Identifier, ...]:
+    """Who is meant after the traits have changed. A message never loses the last that identifies."""
+    others = tuple(known for known in identifiers if known[0] not in CONTACTS)
+    return (*others, *spell_people(None, None, *_contacts(traits))) or identifiers
+
+
+def _contacts(traits: dict[str, Any]) -> tuple[str | None, ...]:
+    """The e-mail address and the telephone number among the traits of a person, which identify too."""
+    return tuple(value if isinstance(value := traits.get(kind), str) else None for kind in CONTACTS)
+
+
+def _external_ids(items: list[ExternalId]) -> Iterator[Identifier]:
+    """Ids of other systems, as far as they are spelt in a way that can identify somebody."""
+    for item in items[:MAX_EXTERNAL_IDS]:
+        kind = external_kind(item.type or "")
+        if kind is not None and item.id is not None and item.collection in {None, "users"}:
+            value = normalise(kind, str(item.id))
+            if value is not None:
+                yield kind, value
+
+
+def _with_previous(message: Message, found: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+    """Who the user of an alias message was before: see docs/decisions/0003-an-alias-is-a-statement.md."""
+    if not found or found[0][0] != "user_id":
+        raise BadMessageError("An alias message needs a userId.", code="identifier_missing", path="/userId")
+    previous = None if message.previousId is None else normalise("previous_id", str(message.previousId))
+    if previous is None:
+        raise BadMessageError(
+            "An alias message needs a previousId that can identify somebody.",
+            code="previous_id_missing",
+            path="/previousId",
+        )
+    return found if previous == found[0][1] else (*found, ("previous_id", previous))
+
+
+def as_text(sent: Text) -> str | None:
+    return sent if sent is None or type(sent) is str else str(sent)
+
+
+@functools.lru_cache(maxsize=65_536)
+def spell_people(
+    user: str | None, visitor: str | None, address: str | None, phone: str | None
+) -> tuple[Identifier, ...]:
+    """Remembered, since the same people come again and again."""
+    named = (("user_id", user), ("anonymous_id", visitor), ("email", address), ("phone", phone))
+    spelt = ((kind, normalise(kind, value)) for kind, value in named if value is not None)
+    return tuple((kind, value) for kind, value in spelt if value is not None)
+
+
+def forget_people() -> None:
+    """Read everybody's identifiers anew: how values are spelt has changed."""
+    spell_people.cache_clear()
