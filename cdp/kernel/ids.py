@@ -16,15 +16,21 @@ def message_uuid(*, source_id: int, message_id: str) -> uuid.UUID:
 
 def message_uuid_bytes(*, source_id: int, message_id: str) -> bytes:
     """`message_uuid` as its 16 bytes, for the write path."""
-    hasher = _of_source(source_id).copy()
-    hasher.update(message_id.encode("utf-8", "surrogatepass"))
-    digest = bytearray(hasher.digest())
-    digest[6] = (digest[6] & 0x0F) | 0x80
-    digest[8] = (digest[8] & 0x3F) | 0x80
-    return bytes(digest)
+    return hashed_uuid(source_hasher(source_id), message_id)
+
+
+def hashed_uuid(hasher: "hashlib.blake2b", text: str) -> bytes:
+    """The same of whatever the hasher of a source has seen, and this text."""
+    own = hasher.copy()
+    own.update(text.encode("utf-8", "surrogatepass"))
+    return (int.from_bytes(own.digest(), "big") & _RANDOM | _MARKS).to_bytes(16, "big")
+
+
+_MARKS = 0x8 << 76 | 0b10 << 62
+_RANDOM = ~(0xF << 76 | 0b11 << 62) & 2**128 - 1
 
 
 @functools.lru_cache(maxsize=1_024)
-def _of_source(source_id: int) -> "hashlib.blake2b":
+def source_hasher(source_id: int) -> "hashlib.blake2b":
     """The hash of nothing, keyed with a source: copying it is cheaper than keying anew."""
     return hashlib.blake2b(digest_size=16, key=source_id.to_bytes(8, "big"))

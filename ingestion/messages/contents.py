@@ -1,5 +1,6 @@
 """What a message says: its context, traits, properties and account."""
 
+import functools
 from typing import Any
 
 import msgspec
@@ -39,6 +40,17 @@ def said_in(context: bytes) -> Said:
         return read_said(context)
     except msgspec.DecodeError as error:
         raise wrong_type(error, inside="/context") from None
+
+
+@functools.lru_cache(maxsize=32_768)
+def read_context(mine: bytes, common: bytes, plain: bool) -> tuple[bytes, Said]:
+    """A context laid over that of its batch, and what both say. Most come again, since they tell of senders.
+
+    Raises:
+        BadMessageError: as `object_bytes` and `said_in` do; that is not remembered.
+    """
+    context = lay_over(object_bytes(mine, "/context", plain=plain), common)
+    return context, said_in(context)
 
 
 def traits_of(message: Message, said: Said, kind: str, *, plain: bool) -> dict[str, Any] | None:

@@ -6,16 +6,24 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from cdp.kernel.copy import timestamp_micros
-from cdp.kernel.ids import message_uuid_bytes
+from cdp.kernel.ids import hashed_uuid, source_hasher
 from ingestion.contracts import InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
-from ingestion.messages.contents import group_of, properties_of, said_in, shared_context, traits_of, with_integrations
+from ingestion.messages.contents import (
+    group_of,
+    properties_of,
+    read_context,
+    said_in,
+    shared_context,
+    traits_of,
+    with_integrations,
+)
 from ingestion.messages.identifiers import as_text, identifiers_of, spell_people
 from ingestion.messages.numbers import promoted_numbers
-from ingestion.messages.objects import lay_over, object_bytes
+from ingestion.messages.objects import object_bytes
 from ingestion.messages.refusals import MAX_MESSAGE_ID, MAX_NAME, made_up_id, reject_bytes, unreadable
 from ingestion.messages.storable import storable_text
-from ingestion.messages.times import event_time
+from ingestion.messages.times import clocks_agree, event_time
 from ingestion.messages.wire import Batch, Frame, Message, TypedBatch, decode_batch, decode_message, decode_typed_batch
 from ingestion.nesting import decode_shallow
 from ingestion.said import ABSENT
@@ -66,19 +74,26 @@ def _open(row: InboxRow, *, allow_future: bool) -> tuple[Frame, Sequence[Message
         except (ValueError, RecursionError):
             outline = decode_shallow(decode_batch, row.body)
         messages = outline.batch
-    plain = b"\\u" not in row.body and b"\\u" not in bytes(outline.context)
+    plain = _is_plain(row.body) and _is_plain(bytes(outline.context))
     context = shared_context(outline, plain=plain)
     frame = Frame(
         row=row,
         kind=None if row.kind == "batch" else row.kind,
+        hasher=source_hasher(row.source_id),
         received=timestamp_micros(row.received_at),
         context=context,
         said=said_in(context),
         sent_at=outline.sentAt or None,
+        clocks_agree=clocks_agree(outline.sentAt or None, row.received_at),
         plain=plain,
         allow_future=allow_future,
     )
     return frame, messages
+
+
+def _is_plain(data: bytes) -> bool:
+    """One byte is found much faster than two, and hardly anybody escapes anything."""
+    return b"\\" not in data or b"\\u" not in data
 
 
 def _outline_of_one(row: InboxRow) -> Batch:
@@ -117,8 +132,7 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
         message_id = message_id_of(message, frame.row.id, index)
     context, said = frame.context, frame.said
     if message.context is not ABSENT:
-        context = lay_over(object_bytes(message.context, "/context", plain=plain), context)
-        said = said_in(context)
+        context, said = read_context(bytes(message.context), context, plain)
     if message.integrations is not ABSENT:
         context = with_integrations(message.integrations, context, said, plain=plain)
     traits = group = None
@@ -133,7 +147,7 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
     if traits or said.externalIds or kind == "alias":
         people = identifiers_of(message, traits, said, kind)
     else:
-        people = spell_people(as_text(message.userId), as_text(message.anonymousId), None, None)
+        people = spell_people(as_text(message.userId), as_text(message.anonymousId))
     if not people:
         raise _nobody()
     return Incoming(
@@ -141,7 +155,7 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
         kind,
         name,
         message_id,
-        message_uuid_bytes(source_id=frame.row.source_id, message_id=message_id),
+        hashed_uuid(frame.hasher, message_id),
         event_time(message, frame),
         frame.received,
         people,

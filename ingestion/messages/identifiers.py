@@ -66,7 +66,7 @@ def as_text(sent: Text) -> str | None:
 
 @functools.lru_cache(maxsize=65_536)
 def spell_people(
-    user: str | None, visitor: str | None, address: str | None, phone: str | None
+    user: str | None, visitor: str | None, address: str | None = None, phone: str | None = None
 ) -> tuple[Identifier, ...]:
     """Remembered, since the same people come again and again."""
     named = (("user_id", user), ("anonymous_id", visitor), ("email", address), ("phone", phone))

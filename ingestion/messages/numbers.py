@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ingestion.messages.objects import EMPTY
 
@@ -11,6 +12,15 @@ NO_NUMBERS = (None, None, None, None)
 
 
 class _Numbers(msgspec.Struct, gc=False):
+    revenue: float | None = None
+    total: float | None = None
+    price: float | None = None
+    value: float | None = None
+
+
+class _Values(msgspec.Struct, gc=False):
+    """The same, where one of them is no number."""
+
     revenue: Any = None
     total: Any = None
     price: Any = None
@@ -18,6 +28,7 @@ class _Numbers(msgspec.Struct, gc=False):
 
 
 _decode_numbers = msgspec.json.Decoder(_Numbers).decode
+_decode_values = msgspec.json.Decoder(_Values).decode
 
 
 def promoted_numbers(properties: bytes) -> tuple[float | None, ...]:
@@ -25,18 +36,18 @@ def promoted_numbers(properties: bytes) -> tuple[float | None, ...]:
     if properties == EMPTY:
         return NO_NUMBERS
     try:
-        found = _decode_numbers(properties)
+        numbers = astuple(_decode_numbers(properties))
+    except (ValueError, RecursionError):
+        return _numbers_among_others(properties)
+    return NO_NUMBERS if numbers == NO_NUMBERS else numbers
+
+
+def _numbers_among_others(properties: bytes) -> tuple[float | None, ...]:
+    try:
+        numbers = tuple(_number(value) for value in astuple(_decode_values(properties)))
     except (ValueError, RecursionError):
         return NO_NUMBERS
-    revenue, total, price, value = found.revenue, found.total, found.price, found.value
-    if revenue is total is price is value is None:
-        return NO_NUMBERS
-    return (
-        None if revenue is None else _number(revenue),
-        None if total is None else _number(total),
-        None if price is None else _number(price),
-        None if value is None else _number(value),
-    )
+    return NO_NUMBERS if numbers == NO_NUMBERS else numbers
 
 
 def numbers_of(fields: dict[str, Any]) -> tuple[float | None, ...]:

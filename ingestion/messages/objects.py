@@ -19,7 +19,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
     return _decode_object(data)
 
 
-def object_bytes(raw: msgspec.Raw, path: str, *, plain: bool) -> bytes:
+def object_bytes(raw: msgspec.Raw | bytes, path: str, *, plain: bool) -> bytes:
     """A JSON object as bytes that jsonb can keep; `null` and absent are an empty one.
 
     `plain` says that it is known to have no escapes that jsonb refuses, as nearly all have none.
@@ -28,7 +28,7 @@ def object_bytes(raw: msgspec.Raw, path: str, *, plain: bool) -> bytes:
         return EMPTY
     data = bytes(raw)
     if data.startswith(b"{"):
-        if len(data) > 2 * MAX_DEPTH and is_too_deep(data):
+        if data.count(b"{") + data.count(b"[") > MAX_DEPTH and is_too_deep(data):
             raise BadMessageError(
                 f"{path[1:]} nests more than {MAX_DEPTH} levels.", code="nested_too_deeply", path=path
             )

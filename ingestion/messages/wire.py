@@ -1,5 +1,6 @@
 """What a request holds, as it is spelt on the wire: typed where we look, raw where we only pass on."""
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
@@ -54,11 +55,13 @@ class Frame:
     """What all messages of one row have in common."""
 
     row: InboxRow
+    hasher: "hashlib.blake2b"
     kind: str | None  # the route says it, except of a batch
     received: int
     context: bytes
     said: Said
     sent_at: str | None
+    clocks_agree: bool
     plain: bool
     allow_future: bool
 
