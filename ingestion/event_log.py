@@ -1,11 +1,12 @@
 """The event log: which messages are new, and their rows, written by binary COPY in key order."""
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from operator import itemgetter
 from types import MappingProxyType
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from cdp.kernel.copy import copy_rows
 from ingestion.contracts import Incoming
@@ -38,12 +39,16 @@ _TAIL = struct.Struct(">iqiqi").pack
 _TAIL_WITH_ORIGIN = struct.Struct(">iqiqiq").pack
 _JSON = struct.Struct(">ib").pack
 _SEEN = struct.Struct(">hiii").pack
+_NAME_ID = 2**32 - 1
+_first = itemgetter(0)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
 NO_ORIGINS: Mapping[bytes, int] = MappingProxyType({})
 
 # name -> (id, index into VALUE_PROPERTIES or None); only what is committed is remembered
 _names: dict[str, tuple[int, int | None]] = {}
+
+_repeating = False  # whether the last chunk held messages that had been received before
 
 
 class UnpreparedError(Exception):
@@ -111,21 +116,18 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
 
     `origins` are those of events whose origin is not the profile itself, by the event's id.
     """
-    names = _names
-    places = sorted(
-        (profile_id, names[event.name][0], event.ts, index) for index, (event, profile_id) in enumerate(events)
-    )
+    numbered = [(profile_id << 32 | _names[event.name][0], event) for event, profile_id in events]
+    numbered.sort(key=_first)
     parts: list[bytes] = []
-    for profile_id, name_id, ts, index in places:
-        event = events[index][0]
-        value_index = names[event.name][1]
+    for place, event in numbered:
+        value_index = _names[event.name][1]
         value = None if value_index is None else event.numbers[value_index]
         properties, context = event.properties, event.context
-        size = len(properties) + 1
+        profile_id, name_id, size = place >> 32, place & _NAME_ID, len(properties) + 1
         if value is None:
-            head = _HEAD(10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
+            head = _HEAD(10, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
         else:
-            head = _HEAD_WITH_VALUE(10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
+            head = _HEAD_WITH_VALUE(10, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
         origin = origins.get(event.id) if origins else None
         if origin is None:
             tail = _TAIL(8, event.source_id, 8, event.received, -1)
@@ -142,22 +144,44 @@ def name_id(name: str) -> int:
 
 
 def _mark_seen(ids: list[bytes], *, week: date, last: date) -> set[bytes]:
-    """Mark these (sorted) ids as received; returns those that had been before, which are few."""
+    """Mark these (sorted) ids as received; returns those that had been before.
+
+    Those are few and come together, so this week's index is looked into only while they come: else its key tells.
+    """
+    global _repeating  # noqa: PLW0603 - how this process fares
+    seen = _received(ids, (week, last) if _repeating else (last,))
+    if not _repeating:
+        try:
+            with transaction.atomic():
+                _write_seen(ids, seen, week=week)
+        except IntegrityError:
+            _repeating = True
+            seen |= _received(ids, (week,))
+        else:
+            return seen
+    _repeating = bool(seen)
+    try:
+        _write_seen(ids, seen, week=week)
+    except IntegrityError:
+        raise RepeatedError from None
+    return seen
+
+
+def _received(ids: Sequence[bytes], weeks: Sequence[date]) -> set[bytes]:
+    """One walk through each week's index: `= ANY` of sorted ids costs three quarters of a probe for each."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.id::text FROM unnest(%s::uuid[]) AS a(id), LATERAL"
-            " (SELECT FROM seen_message s WHERE s.week IN (%s, %s) AND s.id = a.id LIMIT 1) AS found",
-            [_array(id_.hex() for id_ in ids), week, last],
+            "SELECT id::text FROM seen_message WHERE week = ANY(%s) AND id = ANY(%s::uuid[])",
+            [list(weeks), _array(id_.hex() for id_ in ids)],
         )
-        seen = {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+        return {bytes.fromhex(text.replace("-", "")) for (text,) in cursor.fetchall()}
+
+
+def _write_seen(ids: Sequence[bytes], seen: Collection[bytes], *, week: date) -> None:
     new = [id_ for id_ in ids if id_ not in seen] if seen else ids
+    head = _SEEN(2, 4, (week - _EPOCH.date()).days, 16)
     if new:
-        head = _SEEN(2, 4, (week - _EPOCH.date()).days, 16)
-        try:
-            copy_rows(table="seen_message", columns=("week", "id"), rows=b"".join([head + id_ for id_ in new]))
-        except IntegrityError:
-            raise RepeatedError from None
-    return seen
+        copy_rows(table="seen_message", columns=("week", "id"), rows=b"".join([head + id_ for id_ in new]))
 
 
 def _already_stored(events: Sequence[Incoming]) -> set[bytes]:

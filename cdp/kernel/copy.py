@@ -15,6 +15,8 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + b"\0\0\0\0" + b"\0\0\0\0"
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
 
+_AT_ONCE = 1024 * 1024  # bytes handed to the driver; with its own 8 KiB, chunks of 3,000 events cost twice its time
+
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -32,4 +34,4 @@ def copy_rows(*, table: str, columns: Iterable[str], rows: bytes | bytearray, us
     statement = f'COPY "{table}" ({names}) FROM STDIN (FORMAT binary)'
     with connection.cursor() as cursor, connection.wrap_database_errors:
         raw: Any = cursor
-        raw.copy_expert(statement, BytesIO(b"".join((HEADER, rows, TRAILER))))
+        raw.copy_expert(statement, BytesIO(b"".join((HEADER, rows, TRAILER))), _AT_ONCE)
