@@ -2,7 +2,7 @@
 
 What it finds becomes the key `enriched` of the message's context, and the address there is cut to what the source
 keeps. Both are appended to the bytes that came, which are otherwise left alone: of a key that comes twice, jsonb and
-every reader here keep the last (as in `messages._context`). Everything is remembered per user agent, per address and
+every reader here keep the last (as in `messages.lay_over`). Everything is remembered per user agent, per address and
 per way of coming, so that most messages cost one typed decoding and three look-ups.
 """
 
