@@ -7,6 +7,7 @@
     evaluate(changes)       the segments those changes can touch, for those profiles
     end_sessions()          the visits in which nothing has happened for long enough
     wake(due)               the same evaluation where only time has passed
+    match_changed()         who changed is compared with those alike; a person is asked, or match_due() merges them
     replay()                messages of the quarantine, mended, through the same drain
     plan(transitions)       one delivery per subscription that consent allows
     deliver(deliveries)     ask consent again, send, record the attempt, schedule the next
@@ -26,6 +27,9 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 import activation.operations
 import consent.queries
 import identity.accounts.operations
+import identity.candidates.operations
+import identity.candidates.queue
+import identity.candidates.turn
 import identity.kinds.stage
 import identity.operations
 import ingestion.ledger
@@ -59,6 +63,7 @@ CHUNK_DELIVERIES = 500
 CHUNK_REPLAYED = 500
 ATTEMPTS = 5
 NOTHING: frozenset[Any] = frozenset()
+CONTACTS = frozenset({"email", "phone"})
 
 # What one message can bring about: PostgreSQL or a decoder cannot take it, or code of ours did not think of it. Losing
 # the database, a deadlock or another worker is nobody's message, and is tried again.
@@ -124,6 +129,16 @@ def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
         span = segments.operations.wake_due(now=now, limit=limit)
         activation.operations.plan(span, now=now)
     return span
+
+
+def match_changed(*, now: datetime) -> bool:
+    """Compare profiles that changed with those that look alike; false where none waits, or another worker is at it."""
+    return identity.candidates.turn.match_changes(now=now).claimed > 0
+
+
+def match_due(*, now: datetime) -> bool:
+    """Merge the next two that matching is sure of, where a person has switched that on; false where none waits."""
+    return identity.candidates.operations.merge_due(now=now)
 
 
 def end_sessions(*, now: datetime, limit: int = CHUNK_SESSIONS) -> int:
@@ -251,6 +266,7 @@ def _store(
     )
     identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
     note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
+    identity.candidates.queue.note_changed(_to_match(resolution, changed_traits))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
     inbox.remove([row.id for row in rows])
@@ -396,6 +412,18 @@ def _changes(
         )
         for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created)
     ]
+
+
+def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:
+    """Who may now look like somebody else: visitors of whom nothing is known do not."""
+    changed = {*changed_traits, *resolution.absorbed, *resolution.absorbed.values()}
+    if not resolution.created:
+        return changed
+    return changed | {
+        profile_id
+        for combination, profile_id in resolution.profiles.items()
+        if profile_id in resolution.created and any(kind in CONTACTS for kind, _ in combination)
+    }
 
 
 def _without(stored: Iterable[Incoming], events: Iterable[Incoming]) -> list[Incoming]:

@@ -15,6 +15,7 @@ from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
+from identity.candidates import jobs as matching_jobs
 from identity.survivorship import disputes, history, runs
 from ingestion import partitions
 from ingestion.models import Source
@@ -127,6 +128,25 @@ def replay() -> None:
     _until_done(_replay_batch, "cdp.replay", queue="ingest")
 
 
+@shared_task(name="cdp.match", queue="match")
+def match() -> None:
+    """Profiles that changed are compared with their like, and what is sure enough is merged."""
+    awake("cdp.match")
+    _until_done(_match_changes, "cdp.match", queue="match")
+
+
+@shared_task(name="cdp.match_runs", queue="match")
+def match_runs() -> None:
+    """Long jobs of matching, one after the other."""
+    while matching_jobs.work(clock=timezone.now):
+        nudge("cdp.evaluate", queue="evaluate")
+
+
+@shared_task(name="cdp.match_schedule", queue="match")
+def match_schedule() -> None:
+    matching_jobs.ask_due(now=timezone.now())
+
+
 @shared_task(name="cdp.flush_refusals")
 def flush_refusals() -> None:
     refusals.flush(now=timezone.now())
@@ -191,7 +211,16 @@ def _drain_chunk() -> int:
     rows = pipeline.drain(now=timezone.now()).rows
     if rows:
         nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.match", queue="match")
     return rows
+
+
+def _match_changes() -> bool:
+    """Merging comes first: what was merged is to be compared as one."""
+    merged = pipeline.match_due(now=timezone.now())
+    if merged:
+        nudge("cdp.evaluate", queue="evaluate")
+    return merged or pipeline.match_changed(now=timezone.now())
 
 
 def _replay_batch() -> bool:

@@ -10,14 +10,14 @@ import cdp.console.api
 import consent.api
 import identity.accounts.api
 import identity.api
-import identity.mapping.api
-import identity.survivorship.api
+import identity.candidates.api
 import ingestion.api
 import ingestion.quality.api
 import ingestion.quarantine.api
 import segments.api
 from cdp.console.dictionary_api import DictionaryView
 from cdp.kernel.screens import requires
+from identity.candidates.api import MatchingSettingsView
 from ingestion.live.api import LiveView
 
 router = SimpleRouter()
@@ -27,8 +27,7 @@ for api in (
     ingestion.quarantine.api,
     identity.api,
     identity.accounts.api,
-    identity.mapping.api,
-    identity.survivorship.api,
+    identity.candidates.api,
     segments.api,
     activation.api,
     consent.api,
@@ -44,11 +43,13 @@ urlpatterns = [
     path("alerts/", include("activation.alerting.screens")),
     path("traits/", include("identity.survivorship.screens")),
     path("segments/", include("segments.urls")),
+    path("identity/matching/", include("identity.candidates.screens")),
     path("", include("activation.urls")),
     path("", include("ingestion.urls")),
     path("api/v1/", include("ingestion.plans.api")),
     path("api/v1/", include("ingestion.quality.api")),
     path("api/v1/sources/<slug:slug>/live/", LiveView.as_view(), name="source-live"),
+    path("api/v1/matching-settings/", MatchingSettingsView.as_view(), name="matching-settings"),
     path("api/v1/", include(router.urls)),
     path("api/v1/dictionary/", DictionaryView.as_view(), name="api-dictionary"),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="api-schema"),

@@ -9,12 +9,11 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from ingestion.models import EventName
-from segments.ast import Node
-from segments.dependencies import streams_of
+from segments.ast import Event, Node
+from segments.compile import Dictionary, EventNameEntry
 from segments.errors import QueryTooSlowError
 from segments.plan import Plan, conditions, make_plan
 from segments.sql import Sql
-from segments.streams import Dictionary, EventNameEntry
 
 QUERY_CANCELED = "57014"
 
@@ -29,8 +28,8 @@ def load_dictionary(*nodes: Node) -> Dictionary:
         name
         for node in nodes
         for condition in conditions(node)
-        for stream in streams_of(condition)
-        for name in stream.events
+        if isinstance(condition, Event)
+        for name in condition.events
     }
     rows = EventName.objects.filter(name__in=names).values_list("name", "id", "value_property")
     return {name: EventNameEntry(id_, value_property) for name, id_, value_property in rows}

@@ -113,7 +113,6 @@ class MatchRun(models.Model):
         FULL = "full", "Full pass"
         ESTIMATE = "estimate", "Estimate a model"
         PREVIEW = "preview", "Preview a model"
-        RESCORE = "rescore", "Score again"
         ACCEPT = "accept", "Accept many"
         UNDO = "undo", "Take many back"
 
@@ -148,6 +147,10 @@ class MatchRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk} ({self.state})"
+
+    @property
+    def colour(self) -> str:
+        return {"waiting": "azure", "running": "azure", "done": "green", "failed": "red"}[self.state]
 
 
 class MatchKey(models.Model):
@@ -260,18 +263,13 @@ class Label(models.Model):
 class MatchWarning(models.Model):
     """Data that would make a mega-profile or slow everything down, and was kept from doing so."""
 
-    class Code(models.TextChoices):
-        SHARED_VALUE = "shared_value", "Too many share this value"
-        PLACEHOLDER = "placeholder", "Looks like a placeholder"
-        LARGE_GROUP = "large_group", "Very many profiles look like one person"
-        EMPTY_COLUMN = "empty_column", "Hardly anybody has this"
-
     id = models.BigAutoField(primary_key=True)
-    code = models.CharField(max_length=20, choices=Code.choices)
-    field = models.CharField(max_length=200)
-    digest = models.CharField(max_length=32, help_text="Of the value, which is not kept in clear here.")
-    value = models.CharField(max_length=80, help_text="Masked.")
+    code = models.CharField(max_length=40)
+    field = models.CharField(max_length=200, blank=True)
+    digest = models.CharField(max_length=32, blank=True, help_text="Of the value, which is not kept in clear here.")
+    value = models.CharField(max_length=80, blank=True, help_text="Masked; empty where the field itself is meant.")
     profiles = models.BigIntegerField()
+    message = models.CharField(max_length=300, default="")
     advice = models.CharField(max_length=300)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()

@@ -30,7 +30,7 @@ class TestPrograms:
 
         served = {queue for word in commands.split() if word.startswith("--queues=") for queue in word[9:].split(",")}
 
-        assert served == {"ingest", "evaluate", "deliver", "default"}
+        assert served == {"ingest", "evaluate", "deliver", "default", "match"}
 
     def test_own_servers_replace_the_embedded_ones(self):
         sections = parsed(own_database=True, own_redis=True).sections()
@@ -44,7 +44,7 @@ class TestPrograms:
         assert "program:simulate" in parsed(demo=True)
 
     def test_workers_stop_together(self):
-        assert parsed()["group:workers"]["programs"] == "worker-ingest,worker,worker-deliver"
+        assert parsed()["group:workers"]["programs"] == "worker-ingest,worker,worker-match,worker-deliver"
 
     def test_commands_survive_expansion(self):
         """As supervisord reads them: ENV_ names are filled in, the rest is split like a shell would."""

@@ -68,6 +68,7 @@ PROGRAMS = (
     Program("receiver", f"{PYTHON} manage.py demo_receiver", priority=35, demo=True),
     celery_worker("worker-ingest", "ingest", "--pool=prefork --concurrency=3", environment=KEEP_MEMORY),
     celery_worker("worker", "evaluate,default", "--pool=prefork --concurrency=2"),
+    celery_worker("worker-match", "match", "--pool=prefork --concurrency=2"),
     celery_worker("worker-deliver", "deliver", "--pool=threads --concurrency=16"),
     Program("beat", f"{CELERY} beat --loglevel=WARNING --pidfile= --schedule={HOME}/beat/schedule", priority=50),
     Program("simulate", f"{PYTHON} manage.py simulate", priority=60, demo=True),

@@ -1,0 +1,62 @@
+"""What crosses the border of this room."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from identity.matching.contracts import ColumnType, Record
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A column of the records: which traits (dotted paths) and identifiers fill it, and what it says of a person."""
+
+    column: str
+    type: ColumnType
+    traits: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+
+Fields = Sequence[Field]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a deployment knows of one profile, as far as matching reads it."""
+
+    traits: dict[str, Any]
+    identifiers: dict[str, list[str]]
+
+
+@dataclass(slots=True)
+class Refreshed:
+    """Profiles by their leading ids: `records` of those that exist, `gone` those that do not any more.
+
+    `changed` are those whose records are not what they were.
+    """
+
+    records: dict[int, Record] = field(default_factory=dict)
+    people: dict[int, Person] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two profiles that were compared; `one` is the smaller id."""
+
+    one: int
+    other: int
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What one turn of the queue did."""
+
+    claimed: int = 0
+    compared: int = 0
+    waiting: int = 0
+    due: int = 0

@@ -1,0 +1,61 @@
+"""The settings and the model that matching goes by right now."""
+
+import functools
+from dataclasses import dataclass
+
+import msgspec
+
+from identity import matching
+from identity.candidates.contracts import Field
+from identity.candidates.fields import dump_fields, live_fields, types_of
+from identity.candidates.models import MatchingSettings, MatchModel
+
+ESTIMATE_FROM = 2_000
+"""Fewer profiles than this hold too few pairs of the same person to estimate weights from: the shipped ones serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    settings: MatchingSettings
+    model_id: int | None
+    fields: list[Field]
+    model: matching.Model
+    scorer: matching.Scorer
+
+
+def load_settings() -> MatchingSettings:
+    found, _ = MatchingSettings.objects.get_or_create(pk=1)
+    return found
+
+
+def load_live() -> Live:
+    """The live version; without one, the weights that are shipped, over the fields as they are."""
+    settings = load_settings()
+    row = MatchModel.objects.filter(state=MatchModel.State.LIVE).first()
+    return live_by(settings, row)
+
+
+def live_by(settings: MatchingSettings, row: MatchModel | None) -> Live:
+    """Matching as it would be under a version, live or not: a version keeps the fields it was estimated for."""
+    if row is None:
+        fields = live_fields(settings)
+        text = msgspec.json.encode(dump_fields(fields))
+        model, scorer = _shipped(text)
+        return Live(settings, None, fields, model, scorer)
+    fields = msgspec.convert(row.summary["fields"], list[Field])
+    model, scorer = _of_version(row.pk)
+    return Live(settings, row.pk, fields, model, scorer)
+
+
+@functools.lru_cache(maxsize=4)
+def _shipped(fields: bytes) -> tuple[matching.Model, matching.Scorer]:
+    model = matching.default_model(types_of(msgspec.json.decode(fields, type=list[Field])))
+    return model, matching.Scorer(model)
+
+
+@functools.lru_cache(maxsize=4)
+def _of_version(model_id: int) -> tuple[matching.Model, matching.Scorer]:
+    """A version never changes, so that a process keeps it."""
+    row = MatchModel.objects.get(pk=model_id)
+    model = msgspec.convert(row.parameters, matching.Model)
+    return model, matching.Scorer(model)

@@ -1,0 +1,124 @@
+"""Whom a profile is compared with: those who share a blocking key, as long as not too many do.
+
+A block that is larger than `BLOCK_CAP` is one that says little: a common surname, a city, a phone that everybody is
+given. It only counts together with a second one of its kind, and only its first `PREFIX` profiles are looked at. So
+no value that many share makes anything slow; what that misses is the full pass's to find.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from identity.candidates.contracts import Fields
+from identity.candidates.records import IDENTIFYING
+from identity.matching.contracts import ColumnType, Record
+
+BLOCK_CAP = 100
+PREFIX = 500
+MAX_COMPARED = 150
+SHARED_BY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKey:
+    """The key of one identifying value: how many hold it says whether it still identifies anybody."""
+
+    column: str
+    value: str
+    key: int
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """Per asking profile, whom to compare it with; `shared` are keys that more than `SHARED_BY` profiles have."""
+
+    of: dict[int, list[int]] = field(default_factory=dict)
+    shared: dict[int, int] = field(default_factory=dict)
+
+
+def value_keys(record: Record, fields: Fields) -> list[ValueKey]:
+    """Keys of the e-mails, phones and numbers of a record, for counting who else has them."""
+    return [
+        ValueKey(field.column, value, _digest(f"{field.type} {plain}"))
+        for field in fields
+        if field.type in IDENTIFYING
+        for value in record.get(field.column, ())
+        if (plain := _plain(value, field.type))
+    ]
+
+
+def find_neighbours(keys: Mapping[int, Collection[int]]) -> Neighbours:
+    """Those who share enough with each asker, most shared keys first, at most `MAX_COMPARED` of them."""
+    blocks = _blocks({key for held in keys.values() for key in held})
+    large = {key for key, members in blocks.items() if len(members) > BLOCK_CAP}
+    found = Neighbours(shared={key: len(members) for key, members in blocks.items() if len(members) > SHARED_BY})
+    second = _in_two_large({asker: large.intersection(held) for asker, held in keys.items()})
+    for asker, held in keys.items():
+        hits: Counter[int] = Counter()
+        for key in held:
+            if key not in large:
+                hits.update(blocks.get(key, ()))
+        for member, shared in second.get(asker, ()):
+            hits[member] += shared
+        hits.pop(asker, None)
+        found.of[asker] = [member for member, _ in hits.most_common(MAX_COMPARED)]
+    return found
+
+
+def count_holders(keys: Iterable[int]) -> dict[int, int]:
+    """How many profiles have each key, exactly; for those few that a person is told about."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT u.key, (SELECT count(*) FROM match_key k WHERE k.key = u.key) FROM unnest(%s::bigint[]) AS u(key)",
+            [list(keys)],
+        )
+        return dict(cursor.fetchall())
+
+
+def _blocks(keys: Collection[int]) -> dict[int, list[int]]:
+    """Who has each key, cut off where it is known to be too large. Texts come back: cheaper than rows of numbers."""
+    if not keys:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT u.key, array_to_string(ARRAY("
+            "   SELECT k.profile_id FROM match_key k WHERE k.key = u.key ORDER BY k.profile_id LIMIT %s), ' ')"
+            " FROM unnest(%s::bigint[]) AS u(key)",
+            [BLOCK_CAP + 1, sorted(keys)],
+        )
+        return {key: [int(id_) for id_ in members.split()] for key, members in cursor.fetchall() if members}
+
+
+def _in_two_large(large: Mapping[int, Collection[int]]) -> dict[int, list[tuple[int, int]]]:
+    """Per asker, those who share two or more of its large blocks, with how many."""
+    asked = [(asker, key) for asker, keys in large.items() if len(keys) > 1 for key in sorted(keys)]
+    if not asked:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT u.asker, string_agg(u.profile_id || ' ' || u.shared, ' ' ORDER BY u.shared DESC, u.profile_id)"
+            " FROM (SELECT a.asker, m.profile_id, count(*) AS shared,"
+            "     row_number() OVER (PARTITION BY a.asker ORDER BY count(*) DESC, m.profile_id) AS place"
+            "   FROM unnest(%s::bigint[], %s::bigint[]) AS a(asker, key) CROSS JOIN LATERAL"
+            "   (SELECT k.profile_id FROM match_key k WHERE k.key = a.key ORDER BY k.profile_id LIMIT %s) AS m"
+            "   GROUP BY 1, 2 HAVING count(*) > 1) AS u WHERE u.place <= %s GROUP BY 1",
+            [[asker for asker, _ in asked], [key for _, key in asked], PREFIX, MAX_COMPARED],
+        )
+        found = {}
+        for asker, text in cursor.fetchall():
+            numbers = [int(number) for number in text.split()]
+            found[asker] = list(zip(numbers[::2], numbers[1::2], strict=True))
+        return found
+
+
+def _plain(value: str, type_: ColumnType) -> str:
+    if type_ is ColumnType.PHONE:
+        return "".join(filter(str.isdigit, value))[-9:]
+    return "".join(value.lower().split())
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,82 @@
+"""The queue of profiles to match again: appended to by whoever changes one, taken by one matcher at a time.
+
+One at a time, since two that are compared with what is stored do not see each other: a pair of new profiles in two
+hands at once would be missed until the next full pass.
+"""
+
+import struct
+from collections.abc import Collection
+
+from django.db import connection
+
+from cdp.kernel.copy import copy_rows
+
+PROFILES_A_ROW = 200
+LOCK = 0x6D61_7463  # "matc"; any number that no other advisory lock of ours uses
+
+_HEAD = struct.Struct(">hiiiiii").pack
+_CELL = struct.Struct(">iq").pack
+_INT8 = 20
+
+
+def note_changed(profile_ids: Collection[int]) -> None:
+    """Append to the queue, in the transaction that made the changes: 200 profiles a row, none if there are none."""
+    ids = sorted(profile_ids)
+    rows = bytearray()
+    for start in range(0, len(ids), PROFILES_A_ROW):
+        part = ids[start : start + PROFILES_A_ROW]
+        rows += _HEAD(1, 20 + 12 * len(part), 1, 0, _INT8, len(part), 1)
+        for profile_id in part:
+            rows += _CELL(8, profile_id)
+    if rows:
+        copy_rows(table="match_change", columns=("profile_ids",), rows=rows)
+
+
+def is_alone() -> bool:
+    """Whether this transaction is the one that may match; true for one at a time, until its transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def wait_to_be_alone() -> None:
+    """Have the same, after whoever has it now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def claim(*, limit: int) -> set[int]:
+    """Take the oldest rows that together name about `limit` profiles."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, profile_ids FROM match_change ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [limit],
+        )
+        taken: list[int] = []
+        found: set[int] = set()
+        for id_, profile_ids in cursor.fetchall():
+            if taken and len(found) + len(profile_ids) > limit:
+                break
+            taken.append(id_)
+            found.update(profile_ids)
+        cursor.execute("DELETE FROM match_change WHERE id = ANY(%s::bigint[])", [taken])
+    return found
+
+
+def length() -> int:
+    """How many profiles wait; one that waits twice counts twice."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(sum(cardinality(profile_ids)), 0) FROM match_change")
+        return int(cursor.fetchone()[0])
+
+
+def visible() -> list[int]:
+    """The rows that a full pass beginning now will have seen to; others may be committed at any moment."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM match_change ORDER BY id")
+        return [id_ for (id_,) in cursor.fetchall()]
+
+
+def drop(ids: Collection[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM match_change WHERE id = ANY(%s::bigint[])", [list(ids)])

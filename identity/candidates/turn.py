@@ -1,0 +1,98 @@
+"""One turn of the queue: changed profiles are compared with their blocks, and what looks alike becomes a candidate.
+
+1. the changed are claimed, and their records and keys brought up to date;
+2. whoever shares enough keys is looked up, and compared;
+3. candidates are written, refreshed and closed; what may be merged is marked, and merged in transactions of its own.
+
+All but the merging is one transaction: of a killed worker's turn, nothing has happened.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from django.db import transaction
+
+from identity.candidates import queue, warnings
+from identity.candidates.contracts import Matched, Pair
+from identity.candidates.live import Live, load_live
+from identity.candidates.lookup import ValueKey, find_neighbours, value_keys
+from identity.candidates.reconcile import reconcile
+from identity.candidates.store import load_records, refresh_records, sync_keys
+from identity.matching.contracts import Record
+
+CHUNK = 200
+
+
+def match_changes(*, now: datetime, limit: int = CHUNK) -> Matched:
+    """Match the profiles that changed; nothing claimed: all zeros, also where another matcher is at it."""
+    with transaction.atomic():
+        if not queue.is_alone():
+            return Matched()
+        ids = queue.claim(limit=limit)
+        return match_profiles(ids, live=load_live(), now=now) if ids else Matched()
+
+
+def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matched:
+    """Compare these profiles with everybody, inside the caller's transaction."""
+    refreshed = refresh_records(ids, fields=live.fields)
+    changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
+    identifying = {id_: value_keys(record, live.fields) for id_, record in changed.items()}
+    keys = keys_of(changed, identifying, live)
+    sync_keys(keys, gone=refreshed.gone)
+    neighbours = find_neighbours(keys)
+    shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
+    warnings.note_shared({one for held in shared.values() for one in held}, now=now)
+    records = load_records({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())
+    records |= {id_: without(record, shared[id_]) for id_, record in changed.items()}
+    pairs, compared = _score(neighbours.of, records, live)
+    found = reconcile(
+        pairs,
+        touched=changed.keys() | refreshed.gone,
+        records=records,
+        people=refreshed.people,
+        live=live,
+        now=now,
+    )
+    return Matched(claimed=len(ids), compared=compared, waiting=found.waiting, due=found.due)
+
+
+def keys_of(
+    records: Mapping[int, Record], identifying: Mapping[int, Collection[ValueKey]], live: Live
+) -> dict[int, set[int]]:
+    """All keys of these profiles: those that the model blocks by, and those of identifying values."""
+    blocking = live.scorer.keys(list(records.values())) if records else []
+    return {
+        id_: {*found, *(one.key for one in identifying[id_])} for id_, found in zip(records, blocking, strict=True)
+    }
+
+
+def without(record: Record, shared: Collection[ValueKey]) -> Record:
+    """The record without values that so many share that they say nothing of anybody."""
+    if not shared:
+        return record
+    gone = {(one.column, one.value) for one in shared}
+    return {
+        column: kept
+        for column, values in record.items()
+        if (kept := [value for value in values if (column, value) not in gone])
+    }
+
+
+def _score(
+    neighbours: Mapping[int, Collection[int]], records: Mapping[int, Record], live: Live
+) -> tuple[list[Pair], int]:
+    """The pairs above the review threshold, each once; and how many were compared."""
+    found: dict[tuple[int, int], Pair] = {}
+    compared = 0
+    for asker, near in neighbours.items():
+        others = [id_ for id_ in near if id_ in records]
+        if not others:
+            continue
+        compared += len(others)
+        scores = live.scorer.score(records[asker], [records[id_] for id_ in others])
+        chances = live.model.probability(scores)
+        for other, score, probability in zip(others, scores.tolist(), chances.tolist(), strict=True):
+            if probability >= live.settings.review_above:
+                key = (min(asker, other), max(asker, other))
+                found[key] = Pair(*key, score, probability)
+    return list(found.values()), compared
