@@ -7,12 +7,13 @@ EMBEDDED := $(PY) -m cdp.kernel.embedded
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 JOBS ?= 2
+WORLDS ?= 2000
 SPREAD := --dist=loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up stop test lint format bench lock clean runtime dev
+.PHONY: help demo up stop test oracle lint format bench lock clean runtime dev
 
 help: ## List these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +34,9 @@ test: dev lint ## Lint, then run every test, the browser's included
 	else \
 		$(PY) -m pytest -n $(JOBS) $(SPREAD) -m "not browser" $(PYTEST_ARGS) && sh .ci/no-browser; \
 	fi
+
+oracle: dev ## Hold segment evaluation against a slow oracle in WORLDS random worlds (default 2000)
+	CDP_ORACLE_WORLDS=$(WORLDS) $(PY) -m pytest -n $(JOBS) -q tests/integration/test_segment_oracle.py $(PYTEST_ARGS)
 
 lint: dev ## Check style, types, layers, templates and migrations
 	$(PY) -m ruff check

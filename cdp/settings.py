@@ -264,6 +264,7 @@ SPECTACULAR_SETTINGS = {
         "ConsentRecordState": "consent.models.ConsentRecord.State",
         "DictionaryKind": "ingestion.dictionary.models.DictionaryEntry.Kind",
         "StandardRuleKind": "ingestion.standardise.api.KIND_NAMES",
+        "TraitRule": "identity.survivorship.models.RULES",
         "PolicyRunState": "identity.survivorship.models.PolicyRun.State",
         "PolicyRunKind": "identity.survivorship.models.PolicyRun.Kind",
         "TransitionKind": "segments.models.Transition.Kind",

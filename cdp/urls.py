@@ -11,6 +11,8 @@ import consent.api
 import identity.accounts.api
 import identity.api
 import identity.candidates.api
+import identity.mapping.api
+import identity.survivorship.api
 import ingestion.api
 import ingestion.quality.api
 import ingestion.quarantine.api
@@ -27,6 +29,8 @@ for api in (
     ingestion.quarantine.api,
     identity.api,
     identity.accounts.api,
+    identity.mapping.api,
+    identity.survivorship.api,
     identity.candidates.api,
     segments.api,
     activation.api,

@@ -19,6 +19,7 @@ from identity import queries
 from identity.accounts import queries as account_queries
 from identity.accounts.api import MembershipSerializer
 from identity.contracts import ProfileView
+from identity.view_api import OneViewMixin
 from identity.viewing import mask_profile, mask_profiles
 from ingestion.dictionary.viewing import mask_event, masker_for
 
@@ -69,7 +70,7 @@ def _page(name: str, child: serializers.BaseSerializer[Any]) -> Any:
     return inline_serializer(name, fields)
 
 
-class ProfileViewSet(viewsets.ViewSet):
+class ProfileViewSet(OneViewMixin, viewsets.ViewSet):
     """Profiles. The id of a profile that was merged into another leads to the other.
 
     Personal data is in clear for tokens that carry `pii:read`, masked for others.

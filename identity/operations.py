@@ -49,7 +49,7 @@ def write_traits(
     ids = {update.profile_id for update in pending} | set(merged.absorbed.values())
     if not ids:
         return {}
-    held = _hold(ids)
+    held = hold_traits(ids)
     policies = read_policies()
     for one in held.values():
         one.state.policies = policies
@@ -61,13 +61,13 @@ def write_traits(
             part = _part_of(update, parts, now=now)
             part.state.policies = policies
             part.state.apply(update)
-    _write(held, now=now)
+    write_held(held, now=now)
     record_news((one.state for one in held.values()), now=now)
     return {id_: one.state.changed for id_, one in held.items() if one.state.changed}
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """A profile whose traits are being written; `parts` only of one that is merged."""
 
     id: int
@@ -90,21 +90,23 @@ def _part_of(update: TraitUpdate, parts: Parts, *, now: datetime) -> Part:
     return parts.setdefault(origin, Part(TraitState(), now.isoformat()))
 
 
-def _hold(ids: Collection[int]) -> dict[int, _Held]:
+def hold_traits(ids: Collection[int], *, lock: bool = True) -> dict[int, Held]:
+    """What is known of these profiles, locked for writing; empty for those that are gone."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, traits, provenance, created_at, parts FROM profile WHERE id = ANY(%s)"
-            " ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, traits, provenance, created_at, parts FROM profile WHERE id = ANY(%s) ORDER BY id"
+            + (" FOR NO KEY UPDATE" if lock else ""),
             [sorted(ids)],
         )
         found = {
-            id_: _Held(id_, load_state(traits, stamps), created, None if stored is None else load(stored))
+            id_: Held(id_, load_state(traits, stamps), created, None if stored is None else load(stored))
             for id_, traits, stamps, created, stored in cursor.fetchall()
         }
-    return {id_: found.get(id_) or _Held(id_, TraitState(), _LONG_AGO) for id_ in ids}
+    return {id_: found.get(id_) or Held(id_, TraitState(), _LONG_AGO) for id_ in ids}
 
 
-def _write(held: dict[int, _Held], *, now: datetime) -> None:
+def write_held(held: dict[int, Held], *, now: datetime) -> None:
+    """Write those whose traits were touched, and those that are merged."""
     plain = [id_ for id_ in sorted(held) if held[id_].state.touched and held[id_].parts is None]
     merged = [id_ for id_ in sorted(held) if held[id_].parts is not None]
     if plain:
@@ -114,7 +116,7 @@ def _write(held: dict[int, _Held], *, now: datetime) -> None:
         _update(_TRAITS_AND_PARTS, [merged, *_columns(held, merged), [now] * len(merged), parts])
 
 
-def _columns(held: dict[int, _Held], ids: Iterable[int]) -> list[list[str]]:
+def _columns(held: dict[int, Held], ids: Iterable[int]) -> list[list[str]]:
     states = [held[id_].state for id_ in ids]
     return [[state.dump_traits() for state in states], [state.dump_provenance() for state in states]]
 

@@ -30,6 +30,7 @@ from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.models import Segment
+from segments.references import expand
 from segments.sentence import sentence
 
 EXAMPLE = {
@@ -248,6 +249,7 @@ class SegmentViewSet(
         definition = _definition_of(request)
         try:
             node = parse(definition)
+            expand(node)
         except DefinitionError as error:
             return Response({"valid": False, "error": error.as_dict()})
         return Response({"valid": True, "sentence": sentence(node)})

@@ -1,9 +1,10 @@
 """What a definition reads: which changes can touch it, and whether time alone can."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
-from segments.ast import Between, Event, Node, Trait
-from segments.plan import RELATIVE, conditions, holds_when_empty
+from segments.ast import Between, Condition, Event, InSegment, Node, Sequence, Stage, Trait
+from segments.plan import RELATIVE, UnexpandedError, conditions, holds_when_empty
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,39 @@ class Dependencies:
 def dependencies(node: Node) -> Dependencies:
     found = list(conditions(node))
     return Dependencies(
-        events=frozenset(name for part in found if isinstance(part, Event) for name in part.events),
+        events=frozenset(name for part in found for stream in streams_of(part) for name in stream.events),
         traits=frozenset(part.trait.root for part in found if isinstance(part, Trait)),
         time=any(_moves(part) for part in found),
         empty=holds_when_empty(node),
     )
 
 
-def _moves(condition: Trait | Event) -> bool:
+def streams_of(condition: Condition) -> tuple[Event | Stage, ...]:
+    """The events that a condition reads, each kind with its tests."""
+    match condition:
+        case Trait() | InSegment():
+            return ()
+        case Event():
+            return (condition,)
+        case Sequence(stages):
+            return stages
+        case _:
+            assert_never(condition)
+
+
+def _moves(condition: Condition) -> bool:
     """Whether the answer can change although nothing new arrives (other than a future event coming due)."""
-    if isinstance(condition, Trait):
-        return condition.test.op in RELATIVE
+    match condition:
+        case Trait(_, test):
+            return test.op in RELATIVE
+        case Event():
+            timed = condition.test.op in RELATIVE
+        case Sequence(stages):
+            timed = any(stage.absent and stage.within for stage in stages)
+        case InSegment(slug):
+            raise UnexpandedError(slug)
+        case _:
+            assert_never(condition)
     moving_window = condition.window is not None and not isinstance(condition.window, Between)
-    return moving_window or any(test.op in RELATIVE for test in (condition.test, *(w.test for w in condition.where)))
+    relative = any(where.test.op in RELATIVE for stream in streams_of(condition) for where in stream.where)
+    return timed or moving_window or relative

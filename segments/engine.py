@@ -9,11 +9,12 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from ingestion.models import EventName
-from segments.ast import Event, Node
-from segments.compile import Dictionary, EventNameEntry
+from segments.ast import Node
+from segments.dependencies import streams_of
 from segments.errors import QueryTooSlowError
 from segments.plan import Plan, conditions, make_plan
 from segments.sql import Sql
+from segments.streams import Dictionary, EventNameEntry
 
 QUERY_CANCELED = "57014"
 
@@ -28,8 +29,8 @@ def load_dictionary(*nodes: Node) -> Dictionary:
         name
         for node in nodes
         for condition in conditions(node)
-        if isinstance(condition, Event)
-        for name in condition.events
+        for stream in streams_of(condition)
+        for name in stream.events
     }
     rows = EventName.objects.filter(name__in=names).values_list("name", "id", "value_property")
     return {name: EventNameEntry(id_, value_property) for name, id_, value_property in rows}

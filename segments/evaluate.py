@@ -27,6 +27,7 @@ from segments.compile import compile_state, compile_state_of
 from segments.contracts import TransitionSpan
 from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, run
 from segments.models import Dependency, Segment, Transition
+from segments.references import expand
 from segments.sql import Sql, sql
 
 RECOMPUTE_SECONDS = 900
@@ -105,7 +106,7 @@ ORDER BY e.profile_id
 
 
 def _recompute(segment: Segment, now: datetime) -> tuple[int, int]:
-    node = parse(segment.definition)
+    node = expand(parse(segment.definition), own=segment.slug)
     state = compile_state(plan_at(node, now=now), load_dictionary(node))
     values = {"segment": segment.pk, "version": segment.version, "now": now}
     with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
@@ -301,7 +302,7 @@ def _evaluate(segments: Sequence[Segment], causes: Causes, now: datetime) -> Tra
 
 def _states_of(segment: Segment, profile_ids: list[int], now: datetime) -> dict[int, State]:
     try:
-        node = parse(segment.definition)
+        node = expand(parse(segment.definition), own=segment.slug)
         query = compile_state_of(plan_at(node, now=now), load_dictionary(node), profile_ids)
         return {profile_id: (holds, due) for profile_id, holds, due in fetch(query)}
     except Exception as error:

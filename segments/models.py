@@ -55,6 +55,7 @@ class Dependency(models.Model):
     class Kind(models.TextChoices):
         EVENT = "event", "Event name"
         TRAIT = "trait", "Trait"
+        SEGMENT = "segment", "Another segment"
         EMPTY = "empty", "Holds for a profile without data"
 
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="dependencies")

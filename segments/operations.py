@@ -15,6 +15,7 @@ from segments.dependencies import dependencies
 from segments.errors import SegmentError, SegmentInUseError, SegmentNotFoundError, SlugTakenError
 from segments.evaluate import evaluate_changes, recompute, wake_due
 from segments.models import Dependency, Segment, SegmentVersion
+from segments.references import expand, hold_references, named_in, users_of
 
 __all__ = [
     "create_segment",
@@ -41,6 +42,7 @@ def create_segment(
     name = _checked(name, "name", most=MAX_NAME)
     slug = _checked_slug(slug) if slug else _free_slug(name)
     with transaction.atomic():
+        _check_references(node, slug)
         try:
             with transaction.atomic():
                 segment = Segment.objects.create(
@@ -71,11 +73,15 @@ def update_segment(
     """Change what is given. A definition that means something else becomes the next version and is computed."""
     node = None if definition is None else parse(definition)
     with transaction.atomic():
+        if node is not None:
+            hold_references()
         segment = _lock(segment_id)
         if name is not None:
             segment.name = _checked(name, "name", most=MAX_NAME)
         if description is not None:
             segment.description = _checked(description, "description", most=MAX_DESCRIPTION, empty=True)
+        if node is not None:
+            _check_references(node, segment.slug)
         means_else = node is not None and node != _stored_node(segment)
         if node is not None:
             segment.definition = definition
@@ -85,13 +91,18 @@ def update_segment(
         segment.save(update_fields=["name", "description", "definition", "version", "updated_at"])
         if node is not None and means_else:
             _publish(segment, node, user, now)
+            _publish_users(segment)
     return segment
 
 
 def delete_segment(*, segment_id: int) -> None:
-    """Remove a segment with its members and history; refused while a destination listens to it."""
+    """Remove a segment with its members and history; refused while a destination or a segment reads it."""
     with transaction.atomic():
+        hold_references()
         segment = _lock(segment_id)
+        if users := users_of(segment.slug):
+            names = ", ".join(f"“{user.name}”" for user in users[:3]) + (" and others" if len(users) > 3 else "")
+            raise SegmentInUseError(f"“{segment.name}” is still named in {names}. Change those first.")
         try:
             segment.delete()
         except ProtectedError as error:
@@ -106,6 +117,12 @@ def request_recompute(*, segment_id: int) -> None:
     with transaction.atomic():
         segment = _lock(segment_id)
         _send_recompute(segment)
+
+
+def _check_references(node: Node, slug: str) -> None:
+    if named_in(node):
+        hold_references()
+        expand(node, own=slug)
 
 
 def _stored_node(segment: Segment) -> Node | None:
@@ -124,10 +141,20 @@ def _publish(segment: Segment, node: Node, user: User | None, now: datetime) -> 
     _send_recompute(segment)
 
 
+def _publish_users(segment: Segment) -> None:
+    """Who names this segment means something else now too."""
+    for user in users_of(segment.slug):
+        node = _stored_node(user)
+        if node is not None:
+            _index(_lock(user.pk), node)
+            _send_recompute(user)
+
+
 def _index(segment: Segment, node: Node) -> None:
-    """Note what the definition reads."""
-    reads = dependencies(node)
-    rows = [(Dependency.Kind.EVENT, name) for name in reads.events]
+    """Note what the definition reads, itself and through the segments that it names."""
+    reads = dependencies(expand(node, own=segment.slug))
+    rows = [(Dependency.Kind.SEGMENT, slug) for slug in named_in(node)]
+    rows += [(Dependency.Kind.EVENT, name) for name in reads.events]
     rows += [(Dependency.Kind.TRAIT, name) for name in reads.traits]
     rows += [(Dependency.Kind.EMPTY, "")] if reads.empty else []
     Dependency.objects.filter(segment=segment).delete()

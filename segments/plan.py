@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from segments.ast import (
     NEGATIVE,
@@ -15,13 +15,17 @@ from segments.ast import (
     Any,
     Between,
     Calendar,
+    Condition,
     Event,
+    InSegment,
     Last,
     Measure,
     Node,
     Not,
     Op,
     Path,
+    Sequence,
+    Stage,
     Test,
     Trait,
     Where,
@@ -32,6 +36,10 @@ from segments.ast.times import MICROSECOND, local_day, period_days, start_of
 # Tests whose answer for one and the same value changes as time passes.
 RELATIVE = frozenset({Op.WITHIN_LAST, Op.WITHIN_NEXT, Op.ANNIVERSARY_WITHIN})
 ZERO_WHEN_EMPTY = frozenset({Measure.COUNT, Measure.SUM, Measure.DISTINCT, Measure.DAYS})
+
+
+class UnexpandedError(Exception):
+    """A definition is planned by what the segments in it mean (`segments.references.expand`), not by their names."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Measured:
     of: Path | None
     test: Test
     extent: Extent
+    span: timedelta | None = None
 
     @property
     def holds_when_empty(self) -> bool:
@@ -73,35 +82,60 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """Another condition: these stages one after the other, the first of them within `extent`."""
+
+    stages: tuple[Stage, ...]
+    extent: Extent
+
+    holds_when_empty: ClassVar[bool] = False
+
+
+Behaviour: TypeAlias = Measured | Followed
+
+
+@dataclass(frozen=True)
 class Plan:
     root: Node
     clock: Clock
-    measured: tuple[Measured, ...]
-    places: Mapping[Event, int]
+    behaviours: tuple[Behaviour, ...]
+    places: Mapping[Event | Sequence, int]
 
-    def place(self, condition: Event) -> int:
+    def place(self, condition: Event | Sequence) -> int:
         return self.places[condition]
 
 
 def make_plan(root: Node, *, now: datetime, zone: str) -> Plan:
     """Resolve the windows of a definition at `now`; equal conditions are measured once."""
     clock = Clock(now, zone)
-    events = list(dict.fromkeys(condition for condition in conditions(root) if isinstance(condition, Event)))
-    measured = tuple(
-        Measured(event.events, event.where, event.measure, event.of, event.test, extent_of(event.window, clock))
-        for event in events
+    found = list(dict.fromkeys(one for one in conditions(root) if isinstance(one, Event | Sequence)))
+    behaviours = tuple(_behaviour(condition, clock) for condition in found)
+    return Plan(root, clock, behaviours, {condition: place for place, condition in enumerate(found)})
+
+
+def _behaviour(condition: Event | Sequence, clock: Clock) -> Behaviour:
+    extent = extent_of(condition.window, clock)
+    if isinstance(condition, Sequence):
+        return Followed(condition.stages, extent)
+    return Measured(
+        names=condition.events,
+        where=condition.where,
+        measure=condition.measure,
+        of=condition.of,
+        test=condition.test,
+        extent=extent,
+        span=condition.span.delta if condition.span else None,
     )
-    return Plan(root, clock, measured, {event: place for place, event in enumerate(events)})
 
 
-def conditions(node: Node) -> Iterator[Trait | Event]:
+def conditions(node: Node) -> Iterator[Condition]:
     match node:
         case All(of) | Any(of):
             for part in of:
                 yield from conditions(part)
         case Not(of):
             yield from conditions(of)
-        case Trait() | Event():
+        case Trait() | Event() | Sequence() | InSegment():
             yield node
         case _:
             assert_never(node)
@@ -140,6 +174,10 @@ def holds_when_empty(node: Node) -> bool:
             return test.op in NEGATIVE
         case Event():
             return node.measure in ZERO_WHEN_EMPTY and compare(0, node.test)
+        case Sequence():
+            return False
+        case InSegment(slug):
+            raise UnexpandedError(slug)
         case _:
             assert_never(node)
 

@@ -28,6 +28,7 @@ from segments.contracts import (
 from segments.engine import fetch, limited_population, load_dictionary, plan_at
 from segments.errors import SegmentNotFoundError
 from segments.models import Membership, Segment, Transition
+from segments.references import expand
 from segments.sentence import phrase, sentence
 from segments.sql import sql
 
@@ -57,6 +58,7 @@ SELECT (SELECT count(*) FROM matching), ARRAY(SELECT profile_id FROM matching LI
 
 
 def _count(node: Node, as_of: datetime, sample: int) -> tuple[int, tuple[int, ...]]:
+    node = expand(node)
     members = compile_members(plan_at(node, now=as_of), load_dictionary(node))
     ((count, ids),) = fetch(sql(_COUNT, members=members, sample=sample))
     return count, tuple(ids)
@@ -66,8 +68,10 @@ def _breakdown(node: Node, as_of: datetime) -> tuple[int, tuple[Part, ...]]:
     """How many each top-level condition leaves, alone and after those before it."""
     parts = node.of if isinstance(node, AllOf | AnyOf) else (node,)
     group = AnyOf if isinstance(node, AnyOf) else AllOf
-    together = tuple(group(parts[: place + 1]) for place in range(len(parts)))
-    query = compile_breakdown(plan_at(node, now=as_of), load_dictionary(node), (*parts, *together))
+    expanded = tuple(expand(part) for part in parts)
+    together = tuple(group(expanded[: place + 1]) for place in range(len(parts)))
+    whole = group(expanded)
+    query = compile_breakdown(plan_at(whole, now=as_of), load_dictionary(whole), (*expanded, *together))
     ((total, *counts),) = fetch(query)
     rows = zip(parts, counts[: len(parts)], counts[len(parts) :], strict=True)
     return total, tuple(Part(phrase(part), alone, cumulative) for part, alone, cumulative in rows)

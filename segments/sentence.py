@@ -9,6 +9,7 @@ from segments.ast import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Measure,
     Moment,
@@ -17,6 +18,8 @@ from segments.ast import (
     Op,
     Period,
     Scalar,
+    Sequence,
+    Stage,
     Test,
     Trait,
     Where,
@@ -74,6 +77,8 @@ COUNTED = {
     Op.LTE: "at most",
     Op.BETWEEN: "between",
 }
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_NO_QUOTES = str.maketrans("", "", "“”")
 _LISTED = 5
 _OFTEN = {1: "once", 2: "twice"}
 
@@ -84,7 +89,7 @@ def sentence(node: Node) -> str:
     return text[:1].upper() + text[1:]
 
 
-def phrase(node: Node) -> str:
+def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
     match node:
         case All(of):
             return " and ".join(_grouped(part) for part in of)
@@ -92,12 +97,18 @@ def phrase(node: Node) -> str:
             return " or ".join(_grouped(part) for part in of)
         case Not(Event() as event) if _plain_occurrence(event):
             return f"did not do {_events(event)}{_window(event.window)}"
+        case Not(InSegment(slug)):
+            return f"is not in the segment {slug}"
         case Not(of):
             return f"not ({phrase(of)})"
         case Trait(trait, test):
             return f"{_path(trait.text)} {_test(test)}"
         case Event():
             return _event(node)
+        case Sequence():
+            return _sequence(node)
+        case InSegment(slug):
+            return f"is in the segment {slug}"
         case _:
             assert_never(node)
 
@@ -108,7 +119,8 @@ def _grouped(node: Node) -> str:
 
 
 def _event(event: Event) -> str:
-    window = _window(event.window)
+    within = f" within {_length(event.span)}" if event.span else ""
+    window = within + _window(event.window)
     if event.measure is Measure.COUNT:
         return f"{_count(event)}{window}"
     if event.measure is Measure.DAYS:
@@ -124,6 +136,17 @@ def _count(event: Event) -> str:
     if (test.op, test.value) in {(Op.EQ, 0), (Op.LT, 1), (Op.LTE, 0)}:
         return f"did not do {events}"
     return f"did {events} {_times(test)}"
+
+
+def _sequence(node: Sequence) -> str:
+    first, *others = node.stages
+    return f"did {_events(first)}{_window(node.window)}{''.join(map(_then, others))}"
+
+
+def _then(stage: Stage) -> str:
+    what = f", then not {_events(stage)}" if stage.absent else f", then {_events(stage)}"
+    same = f" with the same {_path(stage.same.text)}" if stage.same else ""
+    return what + same + (f" within {_length(stage.within)}" if stage.within else "")
 
 
 def _plain_occurrence(event: Event) -> bool:
@@ -143,13 +166,26 @@ def _amount(test: Test, noun: str = "time") -> str:
     return f"{COUNTED[test.op]} {_value(test)} {noun}{'' if test.value == 1 else 's'}"
 
 
-def _events(event: Event) -> str:
+def _events(event: Event | Stage) -> str:
     names = " or ".join(event.events[:_LISTED]) + _more(len(event.events) - _LISTED)
     return names + (f" where {' and '.join(map(_where, event.where))}" if event.where else "")
 
 
 def _where(where: Where) -> str:
+    if where.property.of_time == "weekday":
+        return f"the day of the week {_test(_named_days(where.test)).translate(_NO_QUOTES)}"
+    if where.property.of_time == "hour":
+        return f"the hour of the day {_test(where.test)}"
     return f"{_path(where.property.text)} {_test(where.test)}"
+
+
+def _named_days(test: Test) -> Test:
+    """Monday for 1, where every number is a day; else the test as it is."""
+    values = test.value if isinstance(test.value, tuple) else (test.value,)
+    names = tuple(WEEKDAYS[value - 1] for value in values if isinstance(value, int) and 1 <= value <= len(WEEKDAYS))
+    if len(names) != len(values):
+        return test
+    return Test(test.op, names if isinstance(test.value, tuple) else names[0])
 
 
 def _test(test: Test) -> str:
@@ -168,7 +204,7 @@ def _value(test: Test) -> str:
                 return " and ".join(map(_scalar, values))
             return ", ".join(map(_scalar, values[:_LISTED])) + _more(len(values) - _LISTED)
         case Duration() as duration:
-            return _length(duration, test.op)
+            return _length(duration) if test.op is Op.ANNIVERSARY_WITHIN else _duration(duration)
         case Moment(text):
             return text
         case str() | int() | float() as value:
@@ -191,9 +227,8 @@ def _scalar(value: Scalar) -> str:
             assert_never(value)
 
 
-def _length(duration: Duration, op: Op) -> str:
-    one = duration.amount == 1 and op is Op.ANNIVERSARY_WITHIN
-    return f"1 {UNITS[duration.unit]}" if one else _duration(duration)
+def _length(duration: Duration) -> str:
+    return f"1 {UNITS[duration.unit]}" if duration.amount == 1 else _duration(duration)
 
 
 def _duration(duration: Duration) -> str:

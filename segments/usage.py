@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from segments.ast import DefinitionError, parse
-from segments.ast.nodes import Event
+from segments.ast import Condition, DefinitionError, Event, Stage, Trait, parse
+from segments.dependencies import streams_of
 from segments.models import Segment
 from segments.plan import conditions
 
@@ -19,13 +19,20 @@ def read_usage() -> dict[Key, list[tuple[str, str]]]:
         except DefinitionError:
             continue
         for part in conditions(node):
-            for key in _keys(part) if isinstance(part, Event) else [("trait", "", part.trait.text)]:
+            for key in _keys(part):
                 found[key].add((slug, name))
     return {key: sorted(segments, key=lambda pair: pair[1]) for key, segments in found.items()}
 
 
-def _keys(part: Event) -> list[Key]:
-    paths = [test.property.text for test in part.where] + ([part.of.text] if part.of else [])
+def _keys(condition: Condition) -> list[Key]:
+    if isinstance(condition, Trait):
+        return [("trait", "", condition.trait.text)]
+    return [key for stream in streams_of(condition) for key in _keys_of(stream)]
+
+
+def _keys_of(stream: Event | Stage) -> list[Key]:
+    taken = stream.of if isinstance(stream, Event) else stream.same
+    paths = [test.property.text for test in stream.where] + ([taken.text] if taken else [])
     return [
-        key for name in part.events for key in [("event", "", name), *(("property", name, path) for path in paths)]
+        key for name in stream.events for key in [("event", "", name), *(("property", name, path) for path in paths)]
     ]

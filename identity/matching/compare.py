@@ -311,12 +311,13 @@ Frequencies = Mapping[str, Floats]
 """By comparison: the share of people with each value, by the value's code in this table."""
 
 
-def count_frequencies(comparisons: Sequence[Comparison], table: Table) -> dict[str, Floats]:
+def count_frequencies(comparisons: Sequence[Comparison], table: Table, *, among: int = 1) -> dict[str, Floats]:
+    """Shares of records with each value. Of fewer than `among` records, as if there were so many."""
     found = {}
     for comparison in comparisons:
         feature = counted(comparison, table)
         if feature is not None:
-            found[comparison.name] = feature.counts / max(1, feature.counts.sum())
+            found[comparison.name] = feature.counts / max(among, feature.counts.sum())
     return found
 
 

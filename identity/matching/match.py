@@ -29,6 +29,8 @@ SURE = 6.0
 """Log2 odds from which two records count as one person where people are counted."""
 HOPELESS = -8.0
 """Log2 odds below which a pair joins no clusters."""
+SMALL_WORLD = 1000
+"""People among whom a table too small to estimate from is taken to be a part."""
 MOST_FREQUENCIES = 5000
 """Values of a field whose frequency a model holds."""
 COVERAGE_SAMPLE = 5000
@@ -166,9 +168,13 @@ class _Run:
             frequencies = (
                 frequencies_of_model(weights.comparisons, table, self.given)
                 if self.given
-                else count_frequencies(weights.comparisons, table)
+                else count_frequencies(weights.comparisons, table, among=self._world())
             )
         return Judge(table, weights, frequencies), model
+
+    def _world(self) -> int:
+        """What two of six records share is not common in the world: few records say nothing of frequencies."""
+        return SMALL_WORLD if self.table.records < self.settings.fewest else 1
 
     def _record_pairs(self, blocking: Blocking) -> Pairs:
         if self.table.single:

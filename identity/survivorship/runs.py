@@ -9,15 +9,16 @@ source: in the history of traits and in the identify events that are still in th
 
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from identity.operations import Held, hold_traits, write_held
 from identity.survivorship.models import PolicyRun
-from identity.traits import Policy, Rule, Statement, TraitState
+from identity.traits import Policy, Rule, Statement
 
 BATCH = 2_000
 EXAMPLES = 10
@@ -48,22 +49,21 @@ def waiting_runs(*, idle_since: datetime) -> list[int]:
 def _step(run: PolicyRun, *, now: datetime) -> Step:
     # 1. The next profiles, of which many lack the trait. 2. Those for which the policy may matter. 3. Choose again.
     rule = Rule(run.rule)
+    looks_back = rule not in {Rule.NEWEST, Rule.PRIORITY}
     passed = _next_profiles(run)
     holders = [id_ for id_, has_trait, _ in passed if has_trait]
-    several = [id_ for id_, _, is_said_otherwise in passed if is_said_otherwise]
-    ids = several if rule in {Rule.NEWEST, Rule.PRIORITY} else holders
-    states = _read_states(ids, lock=run.kind == PolicyRun.Kind.APPLY)
-    earlier = {} if rule in {Rule.NEWEST, Rule.PRIORITY} else _said_before(ids, trait=run.trait)
+    ids = holders if looks_back else [id_ for id_, _, is_said_otherwise in passed if is_said_otherwise]
+    held = hold_traits(ids, lock=run.kind == PolicyRun.Kind.APPLY) if ids else {}
+    earlier = _said_before(ids, trait=run.trait) if looks_back else {}
     step = Step(more=len(passed) == BATCH)
-    for id_, state in sorted(states.items()):
-        before = state.traits.get(run.trait)
-        state.policies = {run.trait: Policy(rule, tuple(run.sources))}
-        state.decide(run.trait, earlier.get(id_, ()))
-        if state.changed:
-            step.changed[id_] = state.changed
-            _note_example(run, id_, before, state.traits.get(run.trait))
+    for id_, one in sorted(held.items()):
+        before = one.state.traits.get(run.trait)
+        _decide(one, run.trait, Policy(rule, tuple(run.sources)), earlier.get(id_, {}))
+        if one.state.changed:
+            step.changed[id_] = one.state.changed
+            _note_example(run, id_, before, one.state.traits.get(run.trait))
     if run.kind == PolicyRun.Kind.APPLY:
-        write_states({id_: state for id_, state in states.items() if state.touched}, now=now)
+        write_held({id_: one for id_, one in held.items() if _is_touched(one)}, now=now)
     run.after_id = passed[-1][0] if passed else run.until_id
     run.looked_at += len(holders)
     run.differing += len(step.changed)
@@ -72,6 +72,19 @@ def _step(run: PolicyRun, *, now: datetime) -> Step:
         run.state = PolicyRun.State.DONE
     run.save()
     return step if run.kind == PolicyRun.Kind.APPLY else Step(more=step.more)
+
+
+def _decide(held: Held, trait: str, policy: Policy, earlier: Mapping[int, list[Statement]]) -> None:
+    """Choose for the profile, and for each origin of a merged one from what that origin said."""
+    held.state.policies = {trait: policy}
+    held.state.decide(trait, [one for said in earlier.values() for one in said])
+    for origin, part in (held.parts or {}).items():
+        part.state.policies = {trait: policy}
+        part.state.decide(trait, earlier.get(origin, ()))
+
+
+def _is_touched(held: Held) -> bool:
+    return held.state.touched or any(part.state.touched for part in (held.parts or {}).values())
 
 
 def _note_example(run: PolicyRun, profile_id: int, before: Any, after: Any) -> None:
@@ -90,59 +103,27 @@ def _next_profiles(run: PolicyRun) -> list[tuple[int, bool, bool]]:
         return list(cursor.fetchall())
 
 
-def _read_states(ids: Collection[int], *, lock: bool) -> dict[int, TraitState]:
-    if not ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, traits, provenance FROM profile WHERE id = ANY(%s) ORDER BY id"
-            + (" FOR NO KEY UPDATE" if lock else ""),
-            [sorted(ids)],
-        )
-        return {id_: TraitState(json.loads(traits), json.loads(stamps)) for id_, traits, stamps in cursor.fetchall()}
-
-
-def write_states(states: dict[int, TraitState], *, now: datetime) -> None:
-    if not states:
-        return
-    ids = sorted(states)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now"
-            " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
-            " AS u(id, traits, provenance, now) WHERE p.id = u.id",
-            [
-                ids,
-                [_dump(states[id_].traits) for id_ in ids],
-                [_dump(states[id_].provenance) for id_ in ids],
-                [now] * len(ids),
-            ],
-        )
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 _SAID_BEFORE = """
-    SELECT s.profile_id, (extract(epoch FROM s.at) * 1000000)::bigint - 946684800000000, s.source_id,
+    SELECT s.profile_id, coalesce(s.origin_id, s.profile_id),
+        (extract(epoch FROM s.at) * 1000000)::bigint - 946684800000000, s.source_id,
         coalesce(o.priority, 100), s.value
     FROM (
-        SELECT h.profile_id, h.at, h.source_id, h.traits -> %(trait)s AS value FROM trait_history h
+        SELECT h.profile_id, h.origin_id, h.at, h.source_id, h.traits -> %(trait)s AS value FROM trait_history h
         WHERE h.profile_id = ANY(%(ids)s) AND h.traits ? %(trait)s
         UNION ALL
-        SELECT e.profile_id, e.ts, e.source_id, e.properties -> %(trait)s FROM event e
+        SELECT e.profile_id, e.origin_id, e.ts, e.source_id, e.properties -> %(trait)s FROM event e
         WHERE e.profile_id = ANY(%(ids)s) AND e.name_id = ANY(SELECT id FROM event_name WHERE type = 'identify')
             AND e.properties ? %(trait)s
     ) AS s LEFT JOIN ingestion_source o ON o.id = s.source_id
 """
 
 
-def _said_before(ids: Collection[int], *, trait: str) -> dict[int, list[Statement]]:
-    found: defaultdict[int, list[Statement]] = defaultdict(list)
+def _said_before(ids: Collection[int], *, trait: str) -> dict[int, dict[int, list[Statement]]]:
+    """By profile and origin."""
+    found: defaultdict[int, defaultdict[int, list[Statement]]] = defaultdict(lambda: defaultdict(list))
     if ids:
         with connection.cursor() as cursor:
             cursor.execute(_SAID_BEFORE, {"trait": trait, "ids": sorted(ids)})
-            for profile_id, at, source_id, priority, value in cursor.fetchall():
-                found[profile_id].append((at, source_id, priority, json.loads(value)))
-    return found
+            for profile_id, origin, at, source_id, priority, value in cursor.fetchall():
+                found[profile_id][origin].append((at, source_id, priority, json.loads(value)))
+    return {profile_id: dict(by_origin) for profile_id, by_origin in found.items()}

@@ -10,10 +10,13 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Moment,
     Node,
     Not,
+    Sequence,
+    Stage,
     Test,
     Trait,
     Value,
@@ -22,7 +25,7 @@ from segments.ast.nodes import (
 )
 
 
-def dump(node: Node) -> dict[str, AnyJson]:
+def dump(node: Node) -> dict[str, AnyJson]:  # noqa: PLR0911 - one return per kind of node
     match node:
         case All(of):
             return {"type": "all", "of": [dump(part) for part in of]}
@@ -34,21 +37,50 @@ def dump(node: Node) -> dict[str, AnyJson]:
             return {"type": "trait", "trait": trait.text, **_dump_test(test)}
         case Event():
             return _dump_event(node)
+        case Sequence():
+            return _dump_sequence(node)
+        case InSegment(slug):
+            return {"type": "segment", "segment": slug}
         case _:
             assert_never(node)
 
 
 def _dump_event(node: Event) -> dict[str, AnyJson]:
-    dumped: dict[str, AnyJson] = {"type": "event"}
-    dumped["event"] = node.events[0] if len(node.events) == 1 else list(node.events)
-    if node.where:
-        dumped["where"] = [_dump_where(where) for where in node.where]
+    dumped: dict[str, AnyJson] = {"type": "event", **_dump_stream(node)}
     dumped["measure"] = node.measure.value
     if node.of:
         dumped["of"] = node.of.text
     dumped.update(_dump_test(node.test))
     if node.window:
         dumped["window"] = _dump_window(node.window)
+    if node.span:
+        dumped["span"] = node.span.text
+    return dumped
+
+
+def _dump_sequence(node: Sequence) -> dict[str, AnyJson]:
+    dumped: dict[str, AnyJson] = {"type": "sequence", "steps": [_dump_stage(stage) for stage in node.stages]}
+    if node.window:
+        dumped["window"] = _dump_window(node.window)
+    return dumped
+
+
+def _dump_stage(stage: Stage) -> dict[str, AnyJson]:
+    dumped = _dump_stream(stage)
+    if stage.within:
+        dumped["within"] = stage.within.text
+    if stage.absent:
+        dumped["absent"] = True
+    if stage.same:
+        dumped["same"] = stage.same.text
+    return dumped
+
+
+def _dump_stream(events: Event | Stage) -> dict[str, AnyJson]:
+    """Which events are meant."""
+    dumped: dict[str, AnyJson] = {"event": events.events[0] if len(events.events) == 1 else list(events.events)}
+    if events.where:
+        dumped["where"] = [_dump_where(where) for where in events.where]
     return dumped
 
 

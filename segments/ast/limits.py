@@ -6,6 +6,7 @@ MAX_DEPTH = 12  # groups inside groups
 MAX_NODES = 100  # groups and conditions together
 MAX_WHERE = 20  # property tests of one event condition
 MAX_EVENT_NAMES = 50  # names in one event condition
+MAX_STEPS = 10  # steps of one sequence
 MAX_LIST = 1_000  # values of `in` and `not_in`
 MAX_TEXT = 1_000  # characters of a value
 MAX_NAME = 200  # characters of an event name, a trait or a property path

@@ -126,6 +126,12 @@ class Path:
         return not any(step.each for step in self.steps)
 
     @property
+    def of_time(self) -> str | None:
+        """`event.hour` and `event.weekday` are no properties: they tell when an event happened."""
+        keys = tuple(step.key for step in self.steps)
+        return keys[1] if self.single and len(keys) == 2 and keys[0] == "event" and keys[1] in OF_TIME else None
+
+    @property
     def inside_context(self) -> "Path | None":
         """The rest of an event's path that leads into the context; None where it leads into the properties."""
         leads = len(self.steps) > 1 and self.steps[0] == CONTEXT
@@ -133,6 +139,8 @@ class Path:
 
 
 CONTEXT = Step("context")
+OF_TIME = ("hour", "weekday")
+"""Of an event's instant in the deployment's time zone: 0 to 23; 1 for Monday to 7 for Sunday."""
 
 
 Value: TypeAlias = Scalar | tuple[Scalar, ...] | Moment | Duration | None
@@ -192,6 +200,36 @@ class Event:
     of: Path | None
     test: Test
     window: Window | None = None
+    span: Duration | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a sequence: an event that has to follow, or with `absent` one that must not.
+
+    `same` ties it to the step before by a property that is equal in both.
+    """
+
+    events: tuple[str, ...]
+    where: tuple[Where, ...] = ()
+    within: Duration | None = None
+    absent: bool = False
+    same: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Steps that happened one after the other; the first of them in the window."""
+
+    stages: tuple[Stage, ...]
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class InSegment:
+    """Whoever another segment's definition holds for, at the same instant."""
+
+    slug: str
 
 
 @dataclass(frozen=True)
@@ -209,5 +247,5 @@ class Not:
     of: "Node"
 
 
-Condition: TypeAlias = Trait | Event
+Condition: TypeAlias = Trait | Event | Sequence | InSegment
 Node: TypeAlias = All | Any | Not | Condition

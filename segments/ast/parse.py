@@ -20,6 +20,7 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    InSegment,
     Last,
     Measure,
     Moment,
@@ -29,6 +30,8 @@ from segments.ast.nodes import (
     Path,
     Period,
     Scalar,
+    Sequence,
+    Stage,
     Step,
     Test,
     Trait,
@@ -39,9 +42,11 @@ from segments.ast.nodes import (
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-NODE_TYPES = ("all", "any", "not", "trait", "event")
-LATER_TYPES = {"sequence": "Sequences", "segment": "Segments inside segments", "consent": "Consent conditions"}
+NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence", "segment")
+LATER_TYPES = {"consent": "Consent conditions"}
 NUMBER_OPS = frozenset({Op.EQ, Op.NEQ, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN})
+SPAN_MEASURES = frozenset({Measure.COUNT, Measure.SUM})
+SPAN_OPS = frozenset({Op.GT, Op.GTE})
 FIRST_LAST_OPS = frozenset(Op) - {Op.EXISTS, Op.NOT_EXISTS}
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -72,6 +77,11 @@ class _Parser:
                 return Not(self.node(found["of"], at=f"{at}/of", depth=depth + 1))
             case "trait":
                 return _trait(found, at)
+            case "sequence":
+                return _sequence(found, at)
+            case "segment":
+                _check_keys(found, at, required=("type", "segment"))
+                return InSegment(_name(found["segment"], f"{at}/segment"))
             case _:
                 return _event(found, at)
 
@@ -114,23 +124,78 @@ def _trait(found: Mapping[str, AnyJson], at: str) -> Trait:
 
 
 def _event(found: Mapping[str, AnyJson], at: str) -> Event:
-    if "span" in found:
-        raise DefinitionError("`span` is not supported yet.", code="not_supported_yet", path=f"{at}/span")
     _check_keys(
         found,
         at,
         required=("type", "event"),
-        optional=("where", "measure", "of", "op", "value", "window"),
+        optional=("where", "measure", "of", "op", "value", "window", "span"),
     )
     measure = _choice(Measure, found.get("measure", "count"), f"{at}/measure", what="measure", code="unknown_measure")
+    test = _measure_test(found, measure, at)
     return Event(
         events=_event_names(found["event"], f"{at}/event"),
         where=_wheres(found.get("where", []), f"{at}/where"),
         measure=measure,
         of=_of(found, measure, at),
-        test=_measure_test(found, measure, at),
-        window=_window(found["window"], f"{at}/window") if found.get("window") is not None else None,
+        test=test,
+        window=_optional_window(found, at),
+        span=_span(found["span"], measure, test, at) if found.get("span") is not None else None,
     )
+
+
+def _span(raw: object, measure: Measure, test: Test, at: str) -> Duration:
+    """Of a count or sum, "at least" or "more than": for less, a stretch without any event would be the answer."""
+    span = _duration(raw, f"{at}/span")
+    if measure not in SPAN_MEASURES:
+        message = f"`span` goes with count and sum, not with {measure}."
+        raise DefinitionError(message, code="span_not_allowed", path=f"{at}/span")
+    if test.op not in SPAN_OPS:
+        message = f"With `span` the operator is one of {', '.join(sorted(SPAN_OPS))}."
+        raise DefinitionError(message, code="operator_not_allowed", path=f"{at}/op")
+    return span
+
+
+def _sequence(found: Mapping[str, AnyJson], at: str) -> Sequence:
+    _check_keys(found, at, required=("type", "steps"), optional=("window",))
+    raw = _list(found["steps"], f"{at}/steps", most=limits.MAX_STEPS, code="too_many_steps")
+    if len(raw) < 2:
+        raise DefinitionError("A sequence has two steps at least.", code="too_few_steps", path=f"{at}/steps")
+    stages = tuple(_stage(step, f"{at}/steps/{place}", first=not place) for place, step in enumerate(raw))
+    return Sequence(stages, _optional_window(found, at))
+
+
+def _stage(raw: object, at: str, *, first: bool) -> Stage:
+    found = _object(raw, at)
+    _check_keys(found, at, required=("event",), optional=("where", "within", "absent", "same"))
+    for key in ("within", "absent", "same"):
+        if first and found.get(key):
+            message = f"The first step has nothing before it, so it takes no `{key}`."
+            raise DefinitionError(message, code="not_in_the_first_step", path=f"{at}/{key}")
+    return Stage(
+        events=_event_names(found["event"], f"{at}/event"),
+        where=_wheres(found.get("where", []), f"{at}/where"),
+        within=_duration(found["within"], f"{at}/within") if found.get("within") is not None else None,
+        absent=_boolean(found.get("absent", False), f"{at}/absent"),
+        same=_same(found["same"], f"{at}/same") if found.get("same") is not None else None,
+    )
+
+
+def _boolean(raw: object, at: str) -> bool:
+    if not isinstance(raw, bool):
+        raise _wrong_value(raw, at, "true or false")
+    return raw
+
+
+def _same(raw: object, at: str) -> Path:
+    path = _path(raw, at)
+    if not path.single:
+        message = "The same value is one value, so its path cannot go through a list."
+        raise DefinitionError(message, code="invalid_path", path=at)
+    return path
+
+
+def _optional_window(found: Mapping[str, AnyJson], at: str) -> Window | None:
+    return _window(found["window"], f"{at}/window") if found.get("window") is not None else None
 
 
 def _event_names(raw: object, at: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from segments.ast import limits, times
 from segments.ast.nodes import NUMERIC_MEASURES, Measure, Op, Period
-from segments.ast.parse import FIRST_LAST_OPS, NUMBER_OPS
+from segments.ast.parse import FIRST_LAST_OPS, NUMBER_OPS, SPAN_MEASURES, SPAN_OPS
 
 SCALAR_OPS = (Op.EQ, Op.NEQ)
 LIST_OPS = (Op.IN, Op.NOT_IN)
@@ -27,7 +27,7 @@ def json_schema() -> Schema:
         "title": "Segment definition",
         "$ref": "#/$defs/node",
         "$defs": {
-            "node": {"oneOf": [_ref(name) for name in ("group", "not", "trait", "event")]},
+            "node": {"oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence", "segment")]},
             "group": _object(
                 {
                     "type": {"enum": ["all", "any"]},
@@ -42,6 +42,9 @@ def json_schema() -> Schema:
             )
             | _ref("test"),
             "event": _event(),
+            "sequence": _sequence(),
+            "step": _step(),
+            "segment": _object({"type": {"const": "segment"}, "segment": _ref("name")}, required=["type", "segment"]),
             "where": _object({"property": _ref("path"), "op": _ops(Op), "value": True}, required=["property", "op"])
             | _ref("test"),
             "test": {"allOf": [_when_op(*each) for each in _VALUES]},
@@ -65,28 +68,46 @@ def json_schema() -> Schema:
 def _event() -> Schema:
     properties = {
         "type": {"const": "event"},
-        "event": {
-            "oneOf": [
-                _ref("name"),
-                {"type": "array", "minItems": 1, "maxItems": limits.MAX_EVENT_NAMES, "items": _ref("name")},
-            ]
-        },
-        "where": {"type": "array", "maxItems": limits.MAX_WHERE, "items": _ref("where")},
+        **_STREAM,
         "measure": {"enum": [measure.value for measure in Measure], "default": "count"},
         "of": {"oneOf": [_ref("path"), {"type": "null"}]},
         "op": _ops(Op),
         "value": True,
-        "window": {"oneOf": [_ref("window"), {"type": "null"}]},
+        "window": _or_null(_ref("window")),
+        "span": _or_null(_ref("duration")),
     }
     numeric = sorted(measure.value for measure in NUMERIC_MEASURES)
     first_or_last = {"properties": {"op": _ops(FIRST_LAST_OPS)}, **_ref("test")}
     number_or_range = {"oneOf": [_ref("number"), {"type": "array"}]}
     number = {"properties": {"op": _ops(NUMBER_OPS), "value": number_or_range}, **_ref("test")}
+    spanned = {"properties": {"measure": {"enum": sorted(SPAN_MEASURES)}, "op": _ops(SPAN_OPS)}}
     return _object(properties, required=["type", "event"]) | {
         "if": {"properties": {"measure": {"enum": numeric}}},
         "then": number,
         "else": first_or_last,
+        "allOf": [{"if": {"properties": {"span": {"type": "string"}}, "required": ["span"]}, "then": spanned}],
     }
+
+
+def _sequence() -> Schema:
+    steps = {"type": "array", "minItems": 2, "maxItems": limits.MAX_STEPS, "items": _ref("step")}
+    first = {"properties": {"within": {"type": "null"}, "absent": {"const": False}, "same": {"type": "null"}}}
+    properties = {
+        "type": {"const": "sequence"},
+        "steps": steps | {"prefixItems": [_ref("step") | first]},
+        "window": _or_null(_ref("window")),
+    }
+    return _object(properties, required=["type", "steps"])
+
+
+def _step() -> Schema:
+    properties = {
+        **_STREAM,
+        "within": _or_null(_ref("duration")),
+        "absent": {"type": "boolean", "default": False},
+        "same": _or_null(_ref("path")),
+    }
+    return _object(properties, required=["event"])
 
 
 _VALUES: tuple[tuple[tuple[Op, ...], Schema | None], ...] = (
@@ -123,6 +144,10 @@ def _calendar() -> Schema:
     return _object({"calendar": {"enum": [p.value for p in Period]}, "tz": zone}, required=["calendar"])
 
 
+def _or_null(schema: Schema) -> Schema:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
 def _object(properties: Schema, *, required: list[str] | None = None) -> Schema:
     return {
         "type": "object",
@@ -138,3 +163,15 @@ def _ops(ops: Any) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
+
+
+# Which events are meant.
+_STREAM: Schema = {
+    "event": {
+        "oneOf": [
+            _ref("name"),
+            {"type": "array", "minItems": 1, "maxItems": limits.MAX_EVENT_NAMES, "items": _ref("name")},
+        ]
+    },
+    "where": {"type": "array", "maxItems": limits.MAX_WHERE, "items": _ref("where")},
+}

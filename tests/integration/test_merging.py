@@ -200,7 +200,8 @@ class TestUndoMerge:
 
         assert (profile_of(*ANN), profile_of(*BOB)) == two
         assert sorted(events_of(ann)) == ["A", "Group", "Identify", "Met", "Met again"]
-        assert ("anonymous_id", "b-1", "never_linked") in rows("SELECT kind, value, reason FROM identity_conflict_group")
+        conflicts = rows("SELECT kind, value, reason FROM identity_conflict_group")
+        assert ("anonymous_id", "b-1", "never_linked") in conflicts
         assert [(one.one_profile, one.other_profile, one.kind) for one in constraints_of(bob)] == [(ann, bob, "never")]
 
     def test_lets_them_merge_again_where_that_is_wished(self, accept, two):

@@ -8,6 +8,8 @@ from django.test import Client
 
 from cdp import pipeline
 from identity import queries as identities
+from identity.merging.operations import undo_merge
+from identity.models import Merge
 from identity.survivorship import disputes, operations, queries, runs
 from identity.survivorship.errors import PolicyError
 from identity.survivorship.models import PolicyRun, TraitPolicy
@@ -137,6 +139,20 @@ class TestPolicies:
         run = change("oldest")
 
         assert (run.looked_at, run.differing) == (5, 5)
+
+    def test_hold_for_each_side_when_a_merge_is_taken_back(self, accept: Any, say: Say, source: Source):
+        say("u-1", 1, city="Rome")
+        say("u-1", 2, city="Lyon")
+        accept(identify(userId=None, anonymousId="a-1", traits={"city": "Oslo"}, timestamp="2026-01-01T10:00:00Z"))
+        drain_all(NOW)
+        accept(identify(userId="u-1", anonymousId="a-1", timestamp="2026-02-09T10:00:00Z"))
+        drain_all(NOW)
+        change("oldest")
+        merged = value("u-1", "city")
+
+        undo_merge(merge_id=Merge.objects.get().pk, now=NOW)
+
+        assert (merged, value("u-1", "city")) == ("Oslo", "Rome")
 
     @pytest.mark.parametrize(
         ("fields", "code", "path"),

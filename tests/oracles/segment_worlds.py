@@ -85,6 +85,8 @@ class World:
         self.random = Random(seed)
         self.zone = ZONES[seed % len(ZONES)]
         self.serial = 0
+        self.segments: dict[str, dict[str, Any]] = {}
+        self.nameable: list[str] = []  # of them, those that a definition may name without leading to itself
 
     # --- People ---------------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class World:
         crowd = list(people)
         for _ in range(10):
             definition = self.definition()
-            if 0 < sum(holds(definition, person, now, self.zone) for person in crowd) < len(crowd):
+            if 0 < sum(holds(definition, person, now, self.zone, self.segments) for person in crowd) < len(crowd):
                 break
         return definition
 
@@ -161,7 +163,11 @@ class World:
             return {"type": self.random.choice(("all", "any")), "of": parts}
         if depth < 3 and kind < 0.55:
             return {"type": "not", "of": self.definition(depth + 1)}
-        return self.trait() if kind < 0.7 else self.event()
+        if self.nameable and self.random.random() < 0.15:
+            return {"type": "segment", "segment": self.random.choice(self.nameable)}
+        if kind < 0.67:
+            return self.trait()
+        return self.sequence() if kind < 0.8 else self.event()
 
     def trait(self) -> dict[str, Any]:
         path = self.random.choice((*PATHS, "when", "when"))
@@ -175,6 +181,11 @@ class World:
         if self.random.random() < 0.35:
             paths = self.random.sample((*PATHS, "when", "when"), self.random.choice((1, 1, 2)))
             node["where"] = [{"property": self.somewhere(path), **self.test(path)} for path in paths]
+        if self.random.random() < 0.1:
+            low, high = sorted(self.random.choices(range(24), k=2))
+            hours = {"property": "event.hour", "op": "between", "value": [low, high]}
+            days = {"property": "event.weekday", "op": "in", "value": [6, 7]}
+            node["where"] = [self.random.choice((hours, days)), *node.get("where", [])]
         if measure in {"first", "last"}:
             node["of"] = self.somewhere(self.random.choice(SINGLE_PATHS))
             node |= self.test(node["of"], without=("exists", "not_exists"))
@@ -186,7 +197,32 @@ class World:
             node |= self.number_test(measure)
         if self.random.random() < 0.75:
             node["window"] = self.window()
+        if measure in {"count", "sum"} and node["op"] in {"gt", "gte"} and self.random.random() < 0.4:
+            node["span"] = self.random.choice(DURATIONS)
         return node
+
+    def sequence(self) -> dict[str, Any]:
+        """Often of the same few events, so that they can be more than one step."""
+        steps = [self.step(first=not place) for place in range(self.random.choice((2, 2, 3, 3, 4)))]
+        node: dict[str, Any] = {"type": "sequence", "steps": steps}
+        if self.random.random() < 0.5:
+            node["window"] = self.window()
+        return node
+
+    def step(self, *, first: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {"event": self.event_names()}
+        if self.random.random() < 0.2:
+            path = self.random.choice((*PATHS, "when"))
+            found["where"] = [{"property": self.somewhere(path), **self.test(path)}]
+        if first:
+            return found
+        if self.random.random() < 0.4:
+            found["absent"] = True
+        if self.random.random() < 0.5:
+            found["within"] = self.random.choice(DURATIONS)
+        if self.random.random() < 0.3:
+            found["same"] = self.random.choice(("color", "flag", "context.flag", "revenue", "event.weekday"))
+        return found
 
     def somewhere(self, path: str) -> str:
         """In the event's properties, or now and then in its context."""

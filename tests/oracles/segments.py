@@ -5,11 +5,12 @@ Shares nothing with the product: no parser, no plan, no SQL. Definitions are tak
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,10 @@ class Happening:
     properties: dict[str, Any]
     context: dict[str, Any] = field(default_factory=dict)
 
-    def values_at(self, path: str) -> list[Any]:
+    def values_at(self, path: str, zone: str) -> list[Any]:
+        if path in {"event.hour", "event.weekday"}:
+            local = self.ts.astimezone(ZoneInfo(zone))
+            return [local.hour if path == "event.hour" else local.isoweekday()]
         if path.startswith("context."):
             return values_at(path.removeprefix("context."), self.context)
         return values_at(path, self.properties)
@@ -42,10 +46,18 @@ class Person:
 class Instant:
     now: datetime
     zone: str
+    segments: Mapping[str, dict[str, Any]]
 
 
-def holds(node: dict[str, Any], person: Person, now: datetime, zone: str = "UTC") -> bool:
-    return _holds(node, person, Instant(now, zone))
+def holds(
+    node: dict[str, Any],
+    person: Person,
+    now: datetime,
+    zone: str = "UTC",
+    segments: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> bool:
+    """`segments` are the definitions that others may name, by their slugs."""
+    return _holds(node, person, Instant(now, zone, segments))
 
 
 def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
@@ -60,6 +72,10 @@ def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
             return passes_any(values_at(node["trait"], person.traits), node["op"], node.get("value"), at)
         case "event":
             return event_holds(node, person, at)
+        case "sequence":
+            return sequence_holds(node, person, at)
+        case "segment":
+            return _holds(at.segments[node["segment"]], person, at)
     raise AssertionError(node)
 
 
@@ -228,25 +244,94 @@ def local_day(at: Instant) -> date:
 
 
 def event_holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
-    names = node["event"] if isinstance(node["event"], list) else [node["event"]]
     in_window = window(node.get("window"), at)
-    counted = [
+    counted = [event for event in chosen(node, person, at) if in_window(event.ts)]
+    measure, op, wanted = node.get("measure", "count"), node.get("op", "gte"), node.get("value", 1)
+    if measure in {"first", "last"}:
+        values = [value for event in counted for value in event.values_at(node["of"], at.zone)]
+        return bool(values) and passes_any([values[0 if measure == "first" else -1]], op, node.get("value"), at)
+    if node.get("span"):
+        return any(
+            compares(measured(measure, stretch, node.get("of"), at) or Fraction(0), op, wanted)
+            for stretch in stretches(counted, duration(node["span"]))
+        )
+    number = measured(measure, counted, node.get("of"), at)
+    return number is not None and compares(number, op, wanted)
+
+
+def chosen(node: dict[str, Any], person: Person, at: Instant) -> list[Happening]:
+    """The events of these names that pass these tests, up to now."""
+    names = node["event"] if isinstance(node["event"], list) else [node["event"]]
+    return [
         event
         for event in sorted(person.events, key=lambda event: (event.ts, event.id))
         if event.name in names
         and event.ts <= at.now
-        and in_window(event.ts)
         and all(
-            passes_any(event.values_at(where["property"]), where["op"], where.get("value"), at)
-            for where in node.get("where", [])
+            passes_any(event.values_at(where["property"], at.zone), where["op"], where.get("value"), at)
+            for where in node.get("where") or []
         )
     ]
-    measure, op, wanted = node.get("measure", "count"), node.get("op", "gte"), node.get("value", 1)
-    if measure in {"first", "last"}:
-        values = [value for event in counted for value in event.values_at(node["of"])]
-        return bool(values) and passes_any([values[0 if measure == "first" else -1]], op, node.get("value"), at)
-    number = measured(measure, counted, node.get("of"), at)
-    return number is not None and compares(number, op, wanted)
+
+
+def stretches(events: list[Happening], length: timedelta) -> list[list[Happening]]:
+    """The events of every stretch of that length: it changes only where an event comes in or goes out."""
+    moments = sorted({moment for event in events for moment in (event.ts, event.ts - length)})
+    instant_after = [moment + timedelta(microseconds=1) for moment in moments]
+    found = [[event for event in events if start <= event.ts <= start + length] for start in moments]
+    # just after an instant, measured in time that is finer than a microsecond
+    found += [[event for event in events if start <= event.ts < start + length] for start in instant_after]
+    return [*found, []]
+
+
+def sequence_holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
+    """Every way to choose the events is tried."""
+    steps = node["steps"]
+    in_window = window(node.get("window"), at)
+    return any(
+        rest_holds(steps[1:], event, [], person, at) for event in chosen(steps[0], person, at) if in_window(event.ts)
+    )
+
+
+def rest_holds(
+    steps: list[dict[str, Any]], last: Happening, avoided: list[dict[str, Any]], person: Person, at: Instant
+) -> bool:
+    """Whether the other steps can follow `last`; `avoided` are absent steps seen since it."""
+    if not steps:
+        return all(stays_away(step, last, None, person, at) for step in avoided)
+    step, others = steps[0], steps[1:]
+    if step.get("absent"):
+        return rest_holds(others, last, [*avoided, step], person, at)
+    return any(
+        all(stays_away(each, last, event, person, at) for each in avoided)
+        and rest_holds(others, event, [], person, at)
+        for event in followers(step, last, person, at)
+    )
+
+
+def followers(step: dict[str, Any], last: Happening, person: Person, at: Instant) -> list[Happening]:
+    return [
+        event
+        for event in chosen(step, person, at)
+        if event.ts > last.ts
+        and (not step.get("within") or event.ts <= last.ts + duration(step["within"]))
+        and (not step.get("same") or same_value(step["same"], last, event, at))
+    ]
+
+
+def same_value(path: str, one: Happening, other: Happening, at: Instant) -> bool:
+    mine, theirs = one.values_at(path, at.zone), other.values_at(path, at.zone)
+    return bool(mine) and bool(theirs) and canonical(mine[0]) == canonical(theirs[0])
+
+
+def stays_away(
+    step: dict[str, Any], last: Happening, following: Happening | None, person: Person, at: Instant
+) -> bool:
+    """Absent between two steps, or at the end: until its time has run out."""
+    came = followers(step, last, person, at)
+    if following is not None:
+        return not any(event.ts < following.ts for event in came)
+    return not came and (not step.get("within") or last.ts + duration(step["within"]) <= at.now)
 
 
 def measured(measure: str, events: list[Happening], of: str | None, at: Instant) -> Fraction | None:
@@ -254,7 +339,7 @@ def measured(measure: str, events: list[Happening], of: str | None, at: Instant)
         return Fraction(len(events))
     if measure == "days":
         return Fraction(len({event.ts.astimezone(ZoneInfo(at.zone)).date() for event in events}))
-    values = [value for event in events for value in event.values_at(of or "")]
+    values = [value for event in events for value in event.values_at(of or "", at.zone)]
     if measure == "distinct":
         return Fraction(len({canonical(value) for value in values}))
     numbers = [exact(value) for value in values if is_number(value) and abs(exact(value)) <= LARGEST]

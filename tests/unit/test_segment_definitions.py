@@ -93,6 +93,13 @@ def event(**more: Any) -> dict[str, Any]:
     return ORDER | more
 
 
+STEP = {"event": "Product Added"}
+
+
+def sequence(*steps: Any) -> dict[str, Any]:
+    return {"type": "sequence", "steps": [STEP, *steps]}
+
+
 REFUSED: list[tuple[Any, str, str]] = [
     # the shape of nodes
     (None, "not_an_object", ""),
@@ -113,10 +120,9 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"type": "all", "of": [FROM_GERMANY] * limits.MAX_NODES}, "too_many_nodes", f"/of/{limits.MAX_NODES - 1}"),
     ({"type": "all", "of": [FROM_GERMANY] * 10_000}, "too_many_nodes", "/of"),
     # what a later version will take
-    ({"type": "sequence", "steps": []}, "not_supported_yet", "/type"),
-    ({"type": "segment", "segment": "vip"}, "not_supported_yet", "/type"),
+    ({"type": "segment"}, "missing_key", "/segment"),
+    ({"type": "segment", "segment": 5}, "not_a_text", "/segment"),
     ({"type": "consent", "purpose": "ads", "state": "granted"}, "not_supported_yet", "/type"),
-    (event(span="1h"), "not_supported_yet", "/span"),
     # operators
     (trait("equals", 1), "unknown_operator", "/op"),
     (trait(["eq"], 1), "not_a_text", "/op"),  # type: ignore[arg-type]
@@ -195,6 +201,30 @@ REFUSED: list[tuple[Any, str, str]] = [
     (event(where=[{"op": "exists"}]), "missing_key", "/where/0/property"),
     (event(where=[{"property": "a", "op": "gt", "value": "x"}]), "wrong_value_type", "/where/0/value"),
     (event(where=[{"property": "a", "op": "exists"}] * 21), "too_many_values", "/where"),
+    # stretches and sequences
+    (event(span="1"), "invalid_duration", "/span"),
+    (event(span=60), "wrong_value_type", "/span"),
+    (event(span="1h", measure="days", op="gte", value=2), "span_not_allowed", "/span"),
+    (event(span="1h", op="lt", value=3), "operator_not_allowed", "/op"),
+    ({"type": "sequence"}, "missing_key", "/steps"),
+    ({"type": "sequence", "steps": []}, "too_few_steps", "/steps"),
+    (sequence(), "too_few_steps", "/steps"),
+    (sequence(*[STEP] * limits.MAX_STEPS), "too_many_steps", "/steps"),
+    (sequence("A"), "not_an_object", "/steps/1"),
+    (sequence({}), "missing_key", "/steps/1/event"),
+    (sequence({"event": []}), "empty", "/steps/1/event"),
+    (sequence(STEP | {"with": "1h"}), "unknown_key", "/steps/1/with"),
+    (sequence(STEP | {"within": "soon"}), "invalid_duration", "/steps/1/within"),
+    (sequence(STEP | {"absent": "yes"}), "wrong_value_type", "/steps/1/absent"),
+    (sequence(STEP | {"same": "products[].sku"}), "invalid_path", "/steps/1/same"),
+    (
+        sequence(STEP | {"where": [{"property": "a", "op": "gt", "value": "x"}]}),
+        "wrong_value_type",
+        "/steps/1/where/0/value",
+    ),
+    ({"type": "sequence", "steps": [STEP | {"absent": True}, STEP]}, "not_in_the_first_step", "/steps/0/absent"),
+    ({"type": "sequence", "steps": [STEP | {"within": "1h"}, STEP]}, "not_in_the_first_step", "/steps/0/within"),
+    ({"type": "sequence", "steps": [STEP, STEP], "window": "1d"}, "not_an_object", "/window"),
     # windows
     (event(window="30d"), "not_an_object", "/window"),
     (event(window={}), "invalid_window", "/window"),
@@ -215,7 +245,7 @@ REFUSED: list[tuple[Any, str, str]] = [
 SHAPE = {
     "not_an_object", "not_a_list", "not_a_text", "unknown_type", "unknown_key", "unknown_operator", "unknown_measure",
     "unknown_period", "operator_not_allowed", "wrong_value_type", "value_not_allowed", "not_supported_yet",
-    "empty_group", "too_long",
+    "empty_group", "too_long", "too_few_steps", "too_many_steps", "not_in_the_first_step", "span_not_allowed",
 }  # fmt: skip
 
 

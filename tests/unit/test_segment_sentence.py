@@ -13,6 +13,29 @@ from tests.oracles.segment_worlds import World
 ORDER = {"type": "event", "event": "Order Completed"}
 GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
 SENTENCES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"type": "event", "event": "Product Viewed", "op": "gte", "value": 3, "span": "1h", "window": {"last": "7d"}},
+        "Did Product Viewed at least 3 times within 1 hour in the last 7 days",
+    ),
+    (
+        {
+            "type": "sequence",
+            "steps": [
+                {"event": "Product Added"},
+                {"event": "Order Completed", "absent": True, "within": "30m", "same": "cart_id"},
+            ],
+            "window": {"last": "1d"},
+        },
+        "Did Product Added in the last day, then not Order Completed with the same cart_id within 30 minutes",
+    ),
+    (
+        ORDER | {"where": [{"property": "event.weekday", "op": "in", "value": [6, 7]}]},
+        "Did Order Completed where the day of the week is one of Saturday, Sunday",
+    ),
+    (
+        ORDER | {"where": [{"property": "event.hour", "op": "gte", "value": 18}]},
+        "Did Order Completed where the hour of the day is at least 18",
+    ),
     (GERMAN, "Country is “DE”"),
     (ORDER, "Did Order Completed"),
     (ORDER | {"window": {"last": "1d"}}, "Did Order Completed in the last day"),

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from cdp.kernel.access.models import ApiToken, User
+from cdp.kernel.access.models import ApiToken, AuditEntry, User
 from cdp.kernel.access.roles import Role, Scope
 
 if TYPE_CHECKING:  # Django's own classes take no type arguments at run time
@@ -112,3 +112,14 @@ class ApiTokenAdmin(ScopedAdmin):
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         revoked = tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
         self.message_user(request, f"Revoked {revoked} of {tokens.count()} tokens.")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ScopedAdmin):
+    """What people and tokens took out: read, never changed."""
+
+    read_scope = Scope.CONSENT_READ
+    list_display = ("at", "actor", "action", "details")
+    list_filter = ("action", "at")
+    search_fields = ("actor",)
+    fields = readonly_fields = ("at", "actor", "action", "details")

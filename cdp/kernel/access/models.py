@@ -58,3 +58,22 @@ class ApiToken(models.Model):
 
     def may(self, scope: Scope | str) -> bool:
         return Scope.ADMIN.value in self.scopes or Scope(scope).value in self.scopes
+
+
+class AuditEntry(models.Model):
+    """Something that somebody did and that others may have to answer for: who, when, what, and on what terms."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200, help_text="A person's user name, or `token NAME`.")
+    action = models.CharField(max_length=60)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "access_audit"
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["action", "-id"], name="access_audit_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action}"
