@@ -143,6 +143,7 @@ CELERY_BEAT_SCHEDULE = {
     "replay": {"task": "cdp.replay", "schedule": 5.0, "options": {"expires": 5.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
     "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
+    "run_kinds": {"task": "cdp.run_kinds_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
     "watch_quality": {"task": "cdp.watch_quality", "schedule": 60.0, "options": {"expires": 60.0}},
     "deliver_alerts": {"task": "cdp.deliver_alerts", "schedule": 10.0, "options": {"expires": 10.0}},
     "score_quality": {"task": "cdp.score_quality", "schedule": 300.0, "options": {"expires": 300.0}},

@@ -16,6 +16,7 @@ from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from identity.candidates import jobs as matching_jobs
+from identity.kinds import run as kind_runs
 from identity.survivorship import disputes, history, runs
 from ingestion import partitions
 from ingestion.models import Source
@@ -121,6 +122,20 @@ def continue_disputes() -> None:
     _until_done(lambda: disputes.take_step(now=timezone.now()), "cdp.continue_disputes", queue="default")
 
 
+@shared_task(name="cdp.run_kinds")
+def run_kinds(run_id: int) -> None:
+    """Try or carry out a change of an identifier kind; after a turn, leave the worker to others and come again."""
+    if kind_runs.continue_run(run_id=run_id, clock=timezone.now):
+        current_app.send_task("cdp.run_kinds", args=(run_id,))
+
+
+@shared_task(name="cdp.run_kinds_waiting")
+def run_kinds_waiting() -> None:
+    """Runs whose nudge or worker was lost."""
+    for run_id in kind_runs.waiting_runs(idle_since=timezone.now() - TRIAL_IDLE):
+        run_kinds(run_id)
+
+
 @shared_task(name="cdp.replay", queue="ingest")
 def replay() -> None:
     """What was asked for of the quarantine; where a worker was killed, the next one goes on from its last batch."""
@@ -162,6 +177,7 @@ def maintain() -> None:
     violations.forget_old(now=now, days=settings.INGESTION_VIOLATION_DAYS)
     quarantine.drop_expired(now=now)
     trial.forget_old(now=now)
+    kind_runs.forget_old(now=now)
     drops.drop_expired(now=now)
     history.drop_expired(now=now)
 

@@ -11,6 +11,7 @@ import consent.api
 import identity.accounts.api
 import identity.api
 import identity.candidates.api
+import identity.kinds.api
 import identity.mapping.api
 import identity.survivorship.api
 import ingestion.api
@@ -32,6 +33,7 @@ for api in (
     identity.mapping.api,
     identity.survivorship.api,
     identity.candidates.api,
+    identity.kinds.api,
     segments.api,
     activation.api,
     consent.api,
@@ -46,6 +48,7 @@ urlpatterns = [
     path("sources/", include("ingestion.screens")),
     path("alerts/", include("activation.alerting.screens")),
     path("traits/", include("identity.survivorship.screens")),
+    path("identifiers/", include("identity.kinds.screens")),
     path("segments/", include("segments.urls")),
     path("identity/matching/", include("identity.candidates.screens")),
     path("", include("activation.urls")),

@@ -144,7 +144,7 @@ class ConflictDay(models.Model):
 class KindRun(models.Model):
     """A change of a kind tried on the stored identifiers, or carried out on them: how far it is, what it found.
 
-    Workers take it on batch by batch with the row locked; `cursor` is the last value that was looked at.
+    Workers take it on batch by batch with the row locked; `cursor` is the last kind and value that was looked at.
     """
 
     class Mode(models.TextChoices):
@@ -163,7 +163,7 @@ class KindRun(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
     error = models.CharField(max_length=500, blank=True)
     after = models.CharField(max_length=20, blank=True, help_text="The transaction that must have ended before.")
-    cursor = models.CharField(max_length=254, blank=True)
+    cursor = models.CharField(max_length=300, blank=True)
     total = models.BigIntegerField()
     looked_at = models.BigIntegerField(default=0)
     respelt = models.BigIntegerField(default=0)
@@ -186,13 +186,17 @@ class KindRun(models.Model):
     def __str__(self) -> str:
         return f"{self.mode} {self.kind}"
 
+    @property
+    def percent(self) -> int:
+        return 100 if self.state == self.State.DONE else min(99, self.looked_at * 100 // max(self.total, 1))
+
 
 class KindRunValue(models.Model):
     """What a dry run has to remember from batch to batch: where a new spelling would lead, who would lose a value."""
 
     pk = models.CompositePrimaryKey("run_id", "value", "lost")
     run = models.ForeignKey(KindRun, on_delete=models.CASCADE, related_name="values", db_index=False)
-    value = models.CharField(max_length=254)
+    value = models.CharField(max_length=300, help_text="With its kind before it.")
     lost = models.BooleanField()
     profile_id = models.BigIntegerField()
 

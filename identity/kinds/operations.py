@@ -6,15 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 import ingestion.operations
 from cdp.kernel.identifiers import RESERVED_KINDS, external_kind
 from cdp.kernel.tasks import send_on_commit
 from identity.kinds import queries, rules
-from identity.kinds.errors import KindError
-from identity.kinds.models import IdentifierKind, KindRun
+from identity.kinds.errors import ConflictError, KindError
+from identity.kinds.models import ConflictGroup, IdentifierKind, KindRun
 from identity.kinds.normalisers import FIXED, NORMALISERS, REGIONS
 from identity.kinds.rules import DEFAULTS, MAX_BLOCKED, MAX_PATTERN, MAX_PATTERNS, MOST, OTHERS, KindSettings
+from identity.kinds.words import TROUBLES
+from identity.merging.operations import merge_profiles
+from identity.models import Merge
 
 STEP = 10  # between priorities, when they are given out anew
 MAX_LENGTH = 254
@@ -108,6 +112,48 @@ def block_value(*, kind: str, value: str, actor: Any = None, now: datetime) -> K
     if value.casefold() in {known.casefold() for known in settings.blocked}:
         return None
     return save_kind(settings=replace(settings, blocked=(*settings.blocked, value)), actor=actor, now=now)
+
+
+def dismiss_conflict(*, group: ConflictGroup, actor: Any = None, now: datetime) -> None:
+    """Say that a conflict is as it should be. It goes on to be counted, and is not shown as open any more."""
+    _decide(ConflictGroup.objects.filter(pk=group.pk), ConflictGroup.State.DISMISSED, actor=actor, now=now)
+
+
+def reopen_conflict(*, group: ConflictGroup, now: datetime) -> None:
+    _decide(ConflictGroup.objects.filter(pk=group.pk), ConflictGroup.State.OPEN, actor=None, now=now)
+
+
+@transaction.atomic
+def block_conflict(*, group: ConflictGroup, actor: Any = None, now: datetime) -> KindRun | None:
+    """Block the value that a conflict is about: everything that is open of it is settled by that.
+
+    Raises:
+        KindError: where as many values are blocked already as may be.
+    """
+    run = block_value(kind=group.kind, value=group.value, actor=actor, now=now)
+    rows = ConflictGroup.objects.filter(kind=group.kind, value=group.value, reason__in=TROUBLES)
+    _decide(rows, ConflictGroup.State.BLOCKED, actor=actor, now=now)
+    return run
+
+
+def merge_conflict(*, group: ConflictGroup, one: int, other: int, actor: Any = None, now: datetime) -> Merge:
+    """Merge two profiles of a conflict after all, on a person's word.
+
+    Raises:
+        ConflictError: where the two are not among the samples of the conflict.
+        MergeRefusedError: where even a person may not merge them.
+    """
+    if not group.samples.filter(profile_id=one, other_id=other).exists():
+        raise ConflictError("These profiles are not of this conflict.", code="not_of_conflict", path="/profile")
+    evidence = {"conflict": group.pk, "kind": group.kind, "value": group.value}
+    merge = merge_profiles(one=one, other=other, cause=Merge.Cause.PERSON, evidence=evidence, actor=actor, now=now)
+    _decide(ConflictGroup.objects.filter(pk=group.pk), ConflictGroup.State.MERGED, actor=actor, now=now)
+    return merge
+
+
+def _decide(rows: QuerySet[ConflictGroup], state: ConflictGroup.State, *, actor: Any, now: datetime) -> None:
+    decided_at = None if state == ConflictGroup.State.OPEN else now
+    rows.update(state=state, decided_at=decided_at, decided_by=actor)
 
 
 def changes_spelling(before: KindSettings, after: KindSettings) -> bool:
