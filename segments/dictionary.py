@@ -9,9 +9,14 @@ from identity import queries as identity
 from ingestion import queries as ingestion
 from ingestion.dictionary.masking import CLEAR, Masker
 from ingestion.dictionary.queries import descriptions
+from segments.models import Segment
 
 FREQUENCY_WINDOW = timedelta(days=30)
 MOST = 100
+OF_TIME = (
+    {"value": "event.hour", "type": "number", "description": "The hour of the day, 0 to 23"},
+    {"value": "event.weekday", "type": "number", "description": "The day of the week, 1 for Monday to 7 for Sunday"},
+)
 
 
 def suggest(
@@ -21,7 +26,7 @@ def suggest(
 
     Events, properties and traits come with the `description` that the data dictionary has. Values that the person
     may not see are left out: a masked one would match nobody. None where `kind` is none of events, properties,
-    traits, values.
+    traits, segments, values.
     """
     match kind:
         case "events":
@@ -29,13 +34,20 @@ def suggest(
         case "properties":
             found = _merged(one for event in events for one in ingestion.property_names(event=event, limit=MOST))
             found.sort(key=lambda entry: entry["value"].startswith(ingestion.CONTEXT))
-            return _described(found, "property", events)
+            return [*_described(found, "property", events), *OF_TIME]
         case "traits":
             return _described(_merged(identity.trait_names(limit=MOST)), "trait", [""])
+        case "segments":
+            return _segments()
         case "values":
             return [] if _is_hidden(events, name, masker) else _values(events, name)
         case _:
             return None
+
+
+def _segments() -> list[dict[str, Any]]:
+    rows = Segment.objects.order_by("name").values_list("slug", "name", "member_count")[:MOST]
+    return [{"value": slug, "count": count, "description": name} for slug, name, count in rows]
 
 
 def _values(events: Sequence[str], name: str) -> list[dict[str, Any]]:

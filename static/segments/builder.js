@@ -1,4 +1,4 @@
-import { conditionFields, newEvent, newTrait } from "./condition.js";
+import { conditionFields, newEvent, newSegment, newSequence, newTrait } from "./condition.js";
 import * as tree from "./definition.js";
 import { h, icon, select } from "./dom.js";
 import { History } from "./history.js";
@@ -128,11 +128,9 @@ export class SegmentBuilder extends HTMLElement {
   }
 
   #add(groupUid, node) {
-    const field = node.kind === "group" ? null : node.json.type;
     const target = node.kind === "group" ? node.children[0] : node;
-    this.#commit(tree.append(this.#root, groupUid, node), {
-      focus: { uid: target.uid, field: field ?? target.json.type },
-    });
+    const field = target.json.type === "sequence" ? "steps/0/event" : target.json.type;
+    this.#commit(tree.append(this.#root, groupUid, node), { focus: { uid: target.uid, field } });
   }
 
   undo() {
@@ -299,6 +297,8 @@ export class SegmentBuilder extends HTMLElement {
     return h("div", { class: "adders" },
       button("bolt", "Something they did", () => tree.condition(newEvent())),
       button("user", "Something about them", () => tree.condition(newTrait())),
+      button("route", "Things in order", () => tree.condition(newSequence())),
+      button("chart-pie-2", "A segment", () => tree.condition(newSegment())),
       depth < 4 ? button("folder-plus", "Group", () => tree.group(node.mode === "any" ? "all" : "any", [tree.condition(newEvent())])) : null);
   }
 
@@ -309,7 +309,7 @@ export class SegmentBuilder extends HTMLElement {
       typeOf: (question, name) => this.#typeOf(question, name),
       edit: (json, key, focus) => this.#edit(node.uid, draft, json, key, focus),
     };
-    const kind = { event: "bolt", trait: "user" }[draft?.type] ?? "code";
+    const kind = { event: "bolt", trait: "user", sequence: "route", segment: "chart-pie-2" }[draft?.type] ?? "code";
     return h("div", { class: `condition kind-${kind}`, "data-uid": node.uid },
       h("span", { class: "condition-icon" }, icon(kind)),
       h("div", { class: "condition-body" }, conditionFields(draft, context), problemOf(node)),

@@ -13,12 +13,18 @@ import { matching, suggestInput } from "./suggest.js";
 export function conditionFields(json, context) {
   if (json?.type === "trait") return traitFields(json, context);
   if (json?.type === "event") return eventFields(json, context);
+  if (json?.type === "sequence" && Array.isArray(json.steps)) return sequenceFields(json, context);
+  if (json?.type === "segment") return segmentFields(json, context);
   return rawFields(json);
 }
 
 export const newEvent = () => ({
   type: "event", event: "", measure: "count", op: "gte", value: 1, window: { last: "30d" },
 });
+export const newSequence = () => ({
+  type: "sequence", steps: [{ event: "" }, { event: "", absent: true, within: "30m" }], window: { last: "7d" },
+});
+export const newSegment = () => ({ type: "segment", segment: "" });
 export const newTrait = () => ({ type: "trait", trait: "", op: "eq", value: "" });
 
 const word = (text) => h("span", { class: "word" }, text);
@@ -234,6 +240,7 @@ function doneSelect(json, undone, context) {
 }
 
 function eventNames(json, context) {
+  const prefix = context.prefix ?? "";
   const names = namesOf(json);
   const renamed = (index, value) => {
     if (!Array.isArray(json.event)) return { ...json, event: value };
@@ -246,16 +253,16 @@ function eventNames(json, context) {
   const inputs = names.flatMap((name, index) => [
     index > 0 ? word("or") : null,
     suggestInput({
-      value: name, label: "Event", placeholder: "choose an event", name: index ? `event/${index}` : "event",
+      value: name, label: "Event", placeholder: "choose an event", name: index ? `${prefix}event/${index}` : `${prefix}event`,
       ask: async (text) => matching(await context.dictionary.ask({ of: "events" }), text),
-      onpick: (value) => context.edit(renamed(index, value), `event/${index}`),
+      onpick: (value) => context.edit(renamed(index, value), `${prefix}event/${index}`),
       oncommit: (value) => context.edit(renamed(index, value)),
     }),
     names.length > 1 ? iconButton("x", `Remove ${name || "this event"}`, () => context.edit(dropped(index))) : null,
   ]);
   const another = h("button", {
     type: "button", class: "btn btn-sm btn-ghost-secondary", "aria-label": "Or another event", title: "Or another event",
-    onclick: () => context.edit({ ...json, event: [...namesOf(json), ""] }, null, `event/${namesOf(json).length}`),
+    onclick: () => context.edit({ ...json, event: [...namesOf(json), ""] }, null, `${prefix}event/${namesOf(json).length}`),
   }, "or…");
   return [...inputs, another];
 }
@@ -347,8 +354,16 @@ function windowFields(json, context) {
   return [choice, ...(inputs ? inputs() : [])];
 }
 
+const SPANNED = (json) =>
+  ["count", "sum"].includes(json.measure ?? "count") && ["gte", "gt"].includes(json.op ?? "gte") && !hasNotDone(json);
+
 function spanLine(json, context) {
-  if (json.span === undefined) return [];
+  if (json.span === undefined) {
+    if (!SPANNED(json)) return [];
+    const add = () => context.edit({ ...json, span: "1h" }, null, "span");
+    const label = "all within some hour, day …";
+    return [line(h("button", { type: "button", class: "btn btn-sm btn-ghost-secondary", onclick: add }, icon("arrows-horizontal"), label))];
+  }
   return [
     line(
       word("all within some stretch of"),
@@ -358,13 +373,85 @@ function spanLine(json, context) {
   ];
 }
 
+// --- What they did in order -----------------------------------------------------------------------------------
+
+function sequenceFields(json, context) {
+  const steps = json.steps.map((_, index) => stepLines(json, index, context));
+  const another = h("button", {
+    type: "button", class: "btn btn-sm btn-ghost-secondary add-step",
+    onclick: () => context.edit({ ...json, steps: [...json.steps, { event: "" }] }, null, `steps/${json.steps.length}/event`),
+  }, icon("plus"), "and then…");
+  return [h("ol", { class: "sequence" }, steps), line(another)];
+}
+
+/** One step with fields of its own: it edits the sequence, and its fields are named by their place in it. */
+function stepLines(json, index, context) {
+  const prefix = `steps/${index}/`;
+  const step = json.steps[index];
+  const inStep = {
+    ...context,
+    prefix,
+    edit: (next, key, focus) =>
+      context.edit({ ...json, steps: json.steps.map((old, at) => (at === index ? next : old)) }, key && `${prefix}${key}`, focus),
+  };
+  const drop = () => context.edit({ ...json, steps: json.steps.filter((_old, at) => at !== index) });
+  const remove = index && json.steps.length > 2 ? iconButton("trash", "Remove this step", drop) : null;
+  const opening = index ? [stepSelect(step, prefix, inStep)] : [word("First did")];
+  const rest = index ? [...withinFields(step, prefix, inStep), ...sameFields(step, json, prefix, inStep)] : windowFields(json, context);
+  return h("li", { class: "step" }, h("div", {}, line(...opening, ...eventNames(step, inStep), ...rest), whereLines(step, inStep)), remove);
+}
+
+function stepSelect(step, prefix, context) {
+  const onchange = (event) => {
+    context.edit(event.target.value === "not" ? { ...step, absent: true } : without(step, "absent"));
+  };
+  const options = [["did", "then did"], ["not", "then did not"]];
+  return select(options, step.absent ? "not" : "did", { "aria-label": "Then", "data-field": `${prefix}absent`, onchange });
+}
+
+function withinFields(step, prefix, context) {
+  if (step.within === undefined) return [offer("within…", () => context.edit({ ...step, within: "1h" }, null, `${prefix}within`))];
+  return [
+    word("within"),
+    ...durationInputs(step.within, `${prefix}within`, (within, key) => context.edit({ ...step, within }, key)),
+    iconButton("x", "Remove the time limit", () => context.edit(without(step, "within"))),
+  ];
+}
+
+/** A property that is equal in this step and in the one before, such as the cart. */
+function sameFields(step, json, prefix, context) {
+  if (step.same === undefined) return [offer("with the same…", () => context.edit({ ...step, same: "" }, null, `${prefix}same`))];
+  const property = suggestInput({
+    value: step.same, label: "The same", placeholder: "choose a property", name: `${prefix}same`,
+    ask: async (text) => matching(await context.dictionary.ask({ of: "properties", event: json.steps.flatMap(namesOf) }), text),
+    onpick: (same) => context.edit({ ...step, same }, `${prefix}same`),
+    oncommit: (same) => context.edit({ ...step, same }),
+  });
+  return [word("with the same"), property, iconButton("x", "Remove what is the same", () => context.edit(without(step, "same")))];
+}
+
+const offer = (label, onclick) => h("button", { type: "button", class: "btn btn-sm btn-ghost-secondary", onclick }, label);
+
+// --- Which other segment they are in ----------------------------------------------------------------------------
+
+function segmentFields(json, context) {
+  const name = suggestInput({
+    value: json.segment, label: "Segment", placeholder: "choose a segment", name: "segment",
+    ask: async (text) => matching(await context.dictionary.ask({ of: "segments" }), text),
+    onpick: (segment) => context.edit({ ...json, segment }, "segment"),
+    oncommit: (segment) => context.edit({ ...json, segment }),
+  });
+  return [line(word("Are in the segment"), name)];
+}
+
 function whereLines(json, context) {
+  const place = context.prefix ?? "";
   const filters = () => json.where ?? [];
   const put = (list, key, focus) => context.edit(list.length ? { ...json, where: list } : without(json, "where"), key, focus);
   const lines = filters().map((_, index) => {
-    const prefix = `where/${index}/`;
+    const prefix = `${place}where/${index}/`;
     const filter = json.where[index];
-    const set = (next, key) => put(filters().map((old, place) => (place === index ? next : old)), key);
+    const set = (next, key) => put(filters().map((old, at) => (at === index ? next : old)), key);
     const property = suggestInput({
       value: filter.property, label: "Property", placeholder: "choose a property", name: `${prefix}property`,
       ask: async (text) => matching(await context.dictionary.ask({ of: "properties", event: namesOf(json) }), text),
@@ -376,12 +463,12 @@ function whereLines(json, context) {
       values: (text) => valuesOf(json, filter.property, context, text),
       set, prefix,
     });
-    const drop = iconButton("x", "Remove this filter", () => put(filters().filter((_old, place) => place !== index)));
+    const drop = iconButton("x", "Remove this filter", () => put(filters().filter((_old, at) => at !== index)));
     return h("div", { class: "phrase filter" }, word(index ? "and" : "only where"), property, ...fields, drop);
   });
   const add = h("button", {
     type: "button", class: "btn btn-sm btn-ghost-secondary add-filter",
-    onclick: () => put([...filters(), { property: "", op: "eq", value: "" }], null, `where/${filters().length}/property`),
+    onclick: () => put([...filters(), { property: "", op: "eq", value: "" }], null, `${place}where/${filters().length}/property`),
   }, icon("filter-plus"), filters().length ? "and where…" : "only where…");
   return [...lines, h("div", { class: "phrase filter" }, add)];
 }

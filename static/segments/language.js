@@ -117,20 +117,35 @@ export function emptyValue(shape, type, old) {
 /** What is still to be filled in: the fields of a condition that have no value yet. */
 export function gaps(json) {
   if (json?.type === "trait") return [...(json.trait ? [] : ["trait"]), ...valueGap(json)];
+  if (json?.type === "segment") return json.segment ? [] : ["segment"];
+  if (json?.type === "sequence") return [...stepGaps(json.steps ?? []), ...windowGaps(json)];
   if (json?.type !== "event") return [];
-  const found = [];
+  const of = MEASURES_OF.includes(json.measure) && !json.of ? ["of"] : [];
+  const span = json.span === "" ? ["span"] : [];
+  return [...streamGaps(json), ...of, ...valueGap(json), ...span, ...windowGaps(json)];
+}
+
+function stepGaps(steps) {
+  return steps.flatMap((step, index) => {
+    const open = ["within", "same"].filter((name) => step[name] === "");
+    return [...streamGaps(step), ...open].map((name) => `steps/${index}/${name}`);
+  });
+}
+
+/** What is missing of the events that are meant, and of their filters. */
+function streamGaps(json) {
   const names = Array.isArray(json.event) ? json.event : [json.event];
-  if (names.length === 0 || names.some((name) => !name)) found.push("event");
-  if (MEASURES_OF.includes(json.measure) && !json.of) found.push("of");
-  found.push(...valueGap(json));
+  const found = names.length === 0 || names.some((name) => !name) ? ["event"] : [];
   for (const [index, filter] of (json.where ?? []).entries()) {
     if (!filter.property) found.push(`where/${index}/property`);
     found.push(...valueGap(filter).map((name) => `where/${index}/${name}`));
   }
-  const window = json.window ?? {};
-  if ("after" in window && !window.after) found.push("window/after");
-  if ("before" in window && !window.before) found.push("window/before");
   return found;
+}
+
+function windowGaps(json) {
+  const window = json.window ?? {};
+  return ["after", "before"].filter((name) => name in window && !window[name]).map((name) => `window/${name}`);
 }
 
 function valueGap(json) {

@@ -134,6 +134,46 @@ class TestBuildByClicking:
         expect(page.locator("#feed")).to_contain_text("Anna entered")
         assert Segment.objects.get().definition == LAPSED
 
+    def test_says_what_happened_in_order_and_what_did_not(self, builder, screenshot):
+        page = builder
+        page.get_by_role("button", name="Things in order").click()
+        steps = conditions(page).last.get_by_role("listitem")
+        choose(page, steps.nth(0).get_by_role("combobox", name="Event"), "order", "Order Completed")
+        steps.nth(0).get_by_label("When").select_option("at any time")
+        choose(page, steps.nth(1).get_by_role("combobox", name="Event"), "order", "Order Completed")
+        steps.nth(1).get_by_label("How long").fill("10")
+        steps.nth(1).get_by_role("button", name="with the same…").click()
+        choose(page, steps.nth(1).get_by_role("combobox", name="The same"), "rev", "revenue")
+        expect(page.locator("[data-part=sentence]")).to_contain_text(
+            "Did Order Completed, then not Order Completed with the same revenue within 10 minutes"
+        )
+        expect(page.locator('#preview[data-state="counted"]')).to_be_visible()
+        page.get_by_role("button", name="and then…").click()
+        choose(page, steps.nth(2).get_by_role("combobox", name="Event"), "order", "Order Completed")
+        screenshot(page, "sequence")
+        steps.nth(2).get_by_label("Remove this step").click()
+
+        not_again = {"event": "Order Completed", "absent": True, "within": "10m", "same": "revenue"}
+        expect(steps).to_have_count(2)
+        assert definition(page)["of"] == [{"type": "sequence", "steps": [{"event": "Order Completed"}, not_again]}]
+
+    def test_asks_for_a_stretch_and_for_members_of_another_segment(self, builder, screenshot):
+        create_segment(
+            slug="buyers", name="Buyers", definition={"type": "event", "event": "Order Completed"}, now=timezone.now()
+        )
+        page = builder
+        often = add_event(page)
+        choose(page, often.get_by_role("combobox", name="Event"), "order", "Order Completed")
+        often.get_by_role("button", name="all within some hour").click()
+        page.get_by_role("button", name="A segment").click()
+        choose(page, conditions(page).last.get_by_role("combobox", name="Segment"), "buy", "buyers")
+
+        expect(page.locator("[data-part=sentence]")).to_contain_text("within 1 hour")
+        expect(page.locator("[data-part=sentence]")).to_contain_text("is in the segment buyers")
+        screenshot(page, "span-segment")
+        assert definition(page)["of"][0]["span"] == "1h"
+        assert definition(page)["of"][1] == {"type": "segment", "segment": "buyers"}
+
     def test_takes_values_from_the_data_and_keeps_their_types(self, builder):
         page = builder
         page.get_by_role("button", name="Something about them").click()
