@@ -15,6 +15,7 @@ from rest_framework.routers import BaseRouter
 import ingestion.queries
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
+from cdp.kernel.errors import TributaryError
 from identity import queries
 from identity.accounts import queries as account_queries
 from identity.accounts.api import MembershipSerializer
@@ -22,6 +23,13 @@ from identity.contracts import ProfileView
 from identity.view_api import OneViewMixin
 from identity.viewing import mask_profile, mask_profiles
 from ingestion.dictionary.viewing import mask_event, masker_for
+
+
+class SearchTooSlowError(TributaryError):
+    """A search by name that would look at too many profiles."""
+
+    code = "search_too_slow"
+    http_status = 503
 
 
 class ProfileSerializer(serializers.Serializer[ProfileView]):
@@ -96,7 +104,10 @@ class ProfileViewSet(OneViewMixin, viewsets.ViewSet):
         """Profiles, newest first; with `search`, those that an identifier, a name or an id means."""
         query = _validated(ProfileQuery, request)
         size = query["page_size"]
-        found = queries.search(text=query["search"], limit=size + 1, before_id=query.get("cursor"))
+        people = queries.find_people(text=query["search"], limit=size + 1, before_id=query.get("cursor"))
+        if not people.complete and not people.profiles:
+            raise SearchTooSlowError("Looking through all names takes too long: search by an identifier.")
+        found = people.profiles
         page = page_of(request, found, size=size, cursor_of=lambda view: str(view.id))
         shown: Any = mask_profiles(page["results"], masker_for(request.user))
         return Response(page | {"results": ProfileSerializer(shown, many=True).data})

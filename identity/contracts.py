@@ -43,6 +43,14 @@ class ProfileView:
         return f"Anonymous {anonymous[0][:8]}" if anonymous else f"Profile {self.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPeople:
+    """What a search found; `complete` is false where looking through the names would have taken too long."""
+
+    profiles: list[ProfileView]
+    complete: bool = True
+
+
 class Sighting(msgspec.Struct, frozen=True, gc=False):
     """Identifiers that met in one message, in the order that the message named them."""
 

@@ -1,17 +1,20 @@
 """Reads of this room. Ids of absorbed profiles are followed to the profile that absorbed them."""
 
+import functools
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from psycopg2 import errors
 
-from identity.contracts import ProfileView, Suggestion
+from identity.contracts import FoundPeople, ProfileView, Suggestion
 from identity.kinds import kind_of
 from identity.kinds.rules import fresh
 from identity.models import Identifier, Profile, ProfileAlias, ProfileIdentifier
 
 SAMPLE_PROFILES = 5_000
+SEARCH_MS = 2_000
 
 
 def canonical_id(profile_id: int) -> int:
@@ -39,18 +42,56 @@ def lookup(*, kind: str, value: str) -> int | None:
 
 
 def search(*, text: str, limit: int = 25, before_id: int | None = None) -> list[ProfileView]:
+    """Profiles that a person may mean by `text`, as `find_people` has them; what was found in time."""
+    return find_people(text=text, limit=limit, before_id=before_id).profiles
+
+
+def find_people(*, text: str, limit: int = 25, before_id: int | None = None) -> FoundPeople:
     """Profiles that a person may mean by `text`: by identifier (whole or its beginning), by id, or by name.
 
-    Newest first; `before_id` continues after the last one shown. An empty text lists everybody.
+    Newest first; `before_id` continues after the last one shown. An empty text lists everybody. Names are looked for
+    by a scan that ends after `SEARCH_MS`: then only those are found whom an identifier tells.
     """
     wanted = text.strip()
-    statement, values = _search_sql(wanted) if wanted else ("SELECT p.id FROM profile p WHERE true", {})
-    paged = f"{statement} AND (%(before)s::bigint IS NULL OR p.id < %(before)s) ORDER BY p.id DESC LIMIT %(limit)s"
-    with connection.cursor() as cursor:
-        cursor.execute(paged, {**values, "before": before_id, "limit": limit})
-        ids = [id_ for (id_,) in cursor.fetchall()]
+    page = {"before": before_id, "limit": limit}
+    if not wanted:
+        return FoundPeople(_in_order(_ids(_EVERYBODY, page)))
+    values = _search_values(wanted) | page
+    statements = [_by_identifier(), _BY_NAME] if _may_be_a_name(wanted) else [_by_identifier()]
+    found = [_ids_in_time(statement, values) for statement in statements]
+    ids = {id_ for ids in found for id_ in ids or ()}
+    return FoundPeople(_in_order(sorted(ids, reverse=True)[:limit]), complete=None not in found)
+
+
+def _in_order(ids: Sequence[int]) -> list[ProfileView]:
     found = get_profiles(ids=ids)
     return [found[id_] for id_ in ids if id_ in found]
+
+
+def _ids(statement: str, values: dict[str, Any]) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [id_ for (id_,) in cursor.fetchall()]
+
+
+def _ids_in_time(statement: str, values: dict[str, Any]) -> list[int] | None:
+    """None where it would have taken too long."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(SEARCH_MS)])
+            found = _ids(statement, values)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', '0', true)")
+            return found
+    except OperationalError as error:
+        if not isinstance(error.__cause__, errors.QueryCanceled):
+            raise
+        return None
+
+
+def _may_be_a_name(text: str) -> bool:
+    return "@" not in text and any(character.isalpha() for character in text)
 
 
 def count_profiles() -> int:
@@ -115,26 +156,56 @@ def _by_priority(kinds: dict[str, list[str]]) -> dict[str, list[str]]:
 _NAMES = "lower(concat_ws(' ', p.traits->>'name', p.traits->>'firstName', p.traits->>'lastName'))"
 
 
-def _search_sql(text: str) -> tuple[str, dict[str, Any]]:
-    """Identifiers and ids by index; names by a scan, which a person's search over the browser can afford."""
+_PAGE = " AND (%(before)s::bigint IS NULL OR p.id < %(before)s) ORDER BY p.id DESC LIMIT %(limit)s"
+_EVERYBODY = f"SELECT p.id FROM profile p WHERE true{_PAGE}"
+_BY_NAME = f"SELECT p.id FROM profile p WHERE {_NAMES} LIKE %(name)s{_PAGE}"
+# A kind after the other: the key of identifiers begins with it. %(…)s are bound, {…} says in which order texts stand.
+_BY_IDENTIFIER = (
+    "SELECT p.id FROM (SELECT DISTINCT id FROM ("
+    " SELECT i.profile_id AS id FROM identifier i WHERE i.kind = ANY(%(kinds)s) AND i.value = ANY(%(spellings)s)"
+    " UNION ALL SELECT i.profile_id FROM unnest(%(kinds)s::text[]) AS k(kind),"
+    "   unnest(%(begins)s::text[], %(ends)s::text[]) AS b(begin, until), identifier i"
+    "   WHERE i.kind = k.kind AND i.value{order} >= b.begin AND i.value{order} < b.until"
+    " UNION ALL SELECT p.id FROM profile p WHERE p.id = %(id)s"
+    " UNION ALL SELECT a.canonical_id FROM profile_alias a WHERE a.profile_id = %(id)s"
+    f") AS met) AS p WHERE true{_PAGE}"
+)
+
+
+def known_kinds() -> list[str]:
+    """The kinds of identifiers that there are, the deciding ones first; one step of an index for each."""
+    found: list[str] = []
+    with connection.cursor() as cursor:
+        while True:
+            last = found[-1] if found else ""
+            cursor.execute("SELECT kind FROM identifier WHERE kind > %s ORDER BY kind LIMIT 1", [last])
+            row = cursor.fetchone()
+            if row is None:
+                return sorted(found, key=lambda kind: (kind_of(kind).priority, kind))
+            found.append(row[0])
+
+
+@functools.cache
+def _by_identifier() -> str:
+    """Where the database sorts texts by their codes, as the embedded one does, the key's index finds beginnings."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 'a' < 'B'")
+        by_code = not cursor.fetchone()[0]
+    return _BY_IDENTIFIER.replace("{order}", "" if by_code else ' COLLATE "C"')
+
+
+def _search_values(text: str) -> dict[str, Any]:
     rules = fresh()
     spellings = {spelt for kind in rules.settings if (spelt := rules.spell(kind, text))} | {text}
-    values = {
+    begins = sorted({text, text.lower()})
+    return {
         "spellings": sorted(spellings),
-        "begin": text,
-        "end": text + "\U0010ffff",
+        "kinds": known_kinds(),
+        "begins": begins,
+        "ends": [begin + "\U0010ffff" for begin in begins],
         "name": f"%{_escape(text.lower())}%",
         "id": int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None,
     }
-    statement = (
-        "SELECT p.id FROM profile p WHERE (p.id = %(id)s"
-        f" OR {_NAMES} LIKE %(name)s"
-        " OR p.id IN (SELECT i.profile_id FROM identifier i WHERE i.value = ANY(%(spellings)s)"
-        '   OR (i.value COLLATE "C" >= %(begin)s AND i.value COLLATE "C" < %(end)s)'
-        '   OR (i.value COLLATE "C" >= lower(%(begin)s) AND i.value COLLATE "C" < lower(%(end)s)))'
-        " OR p.id = (SELECT a.canonical_id FROM profile_alias a WHERE a.profile_id = %(id)s))"
-    )
-    return statement, values
 
 
 def _escape(text: str) -> str:

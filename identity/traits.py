@@ -186,6 +186,12 @@ def newest_of_each_source(statements: Iterable[Statement]) -> list[Statement]:
     return sorted(newest.values(), key=_age, reverse=True)
 
 
+def is_disputed(statements: Iterable[Statement]) -> bool:
+    """Whether the sources' newest words, deletions aside, are not all the same."""
+    values = [one[3] for one in newest_of_each_source(statements) if one[3] is not None]
+    return any(not same_value(values[0], other) for other in values[1:])
+
+
 def same_value(one: Any, other: Any) -> bool:
     """As JSON tells values apart: true is not 1."""
     return _rank(one) == _rank(other)

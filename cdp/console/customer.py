@@ -1,7 +1,8 @@
 """What the page of one profile shows, gathered from every room."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from consent.contracts import Choice, Decision, State
@@ -12,13 +13,13 @@ from identity.accounts.contracts import AccountView
 from identity.contracts import ProfileView
 from identity.kinds.queries import other_spellings
 from identity.models import ProfileIdentifier
+from identity.survivorship.queries import Past, Said, TraitView, moment
+from identity.traits import Statement, TraitState, is_disputed
 from ingestion.contracts import TimelineEvent
 from ingestion.models import Source
 from ingestion.sessions.operations import ENDED, STARTED
 from ingestion.sessions.queries import told_of
 from ingestion.sessions.words import origin_text, session_text
-
-_TRAIT_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 IDENTIFIER_ICONS = {
     "user_id": "id",
@@ -60,6 +61,31 @@ class Trait:
     name: str
     value: Any
     at: datetime | None
+    source: str
+    disputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SaidLine:
+    """What a source says, with its name."""
+
+    said: Said
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraitLine:
+    """A trait of a profile's page; `anchor` is where it stands there."""
+
+    view: TraitView
+    source: str
+    said: list[SaidLine]
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastLine:
+    past: Past
     source: str
 
 
@@ -120,16 +146,41 @@ def source_names() -> dict[int, str]:
 
 def list_traits(*, profile: ProfileView | AccountView, sources: dict[int, str]) -> list[Trait]:
     """Every trait with the time and source that set it, by name."""
+    state = TraitState(profile.traits, profile.provenance)
+    return [_trait(name, value, state.statements(name), sources) for name, value in sorted(profile.traits.items())]
+
+
+def _trait(name: str, value: Any, statements: list[Statement], sources: dict[int, str]) -> Trait:
+    if not statements:
+        return Trait(name=name, value=value, at=None, source="")
+    at, source_id, _, _ = statements[0]
+    return Trait(
+        name=name,
+        value=value,
+        at=moment(at),
+        source=_source(source_id, sources),
+        disputed=is_disputed(statements),
+    )
+
+
+def list_trait_lines(views: Iterable[TraitView], *, sources: dict[int, str]) -> list[TraitLine]:
     return [
-        _trait(name, value, profile.provenance.get(name), sources) for name, value in sorted(profile.traits.items())
+        TraitLine(
+            view=view,
+            source=_source(view.source_id, sources),
+            said=[SaidLine(one, _source(one.source_id, sources)) for one in view.said],
+            anchor=f"trait-{place}",
+        )
+        for place, view in enumerate(views, start=1)
     ]
 
 
-def _trait(name: str, value: Any, stamp: list[int] | None, sources: dict[int, str]) -> Trait:
-    if not stamp:
-        return Trait(name=name, value=value, at=None, source="")
-    at = _TRAIT_EPOCH + timedelta(microseconds=stamp[0])
-    return Trait(name=name, value=value, at=at, source=sources.get(stamp[1], "a deleted source"))
+def list_pasts(pasts: Iterable[Past], *, sources: dict[int, str]) -> list[PastLine]:
+    return [PastLine(past, _source(past.source_id, sources)) for past in pasts]
+
+
+def _source(source_id: int | None, sources: dict[int, str]) -> str:
+    return sources.get(source_id or 0, "a deleted source")
 
 
 def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:

@@ -20,8 +20,13 @@ urlpatterns = [
     path("dictionary/entry/", dictionary.entry, name="dictionary-entry"),
     path("dictionary/export/", dictionary.export, name="dictionary-export"),
     path("profiles/", profiles.profiles, name="profiles"),
+    path("profiles/export/", profiles.export, name="profiles-export"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),
     path("profiles/<int:profile_id>/followed/", followed.followed, name="profile-followed"),
+    path("profiles/<int:profile_id>/traits/", profiles.traits, name="profile-traits"),
+    path("profiles/<int:profile_id>/traits/history/", profiles.trait, name="profile-trait"),
+    path("profiles/<int:profile_id>/identifiers/", profiles.identifiers, name="profile-identifiers"),
+    path("profiles/<int:profile_id>/graph/", profiles.graph, name="profile-graph"),
     path("profiles/<int:profile_id>/events/", profiles.events, name="profile-events"),
 ]

@@ -1,6 +1,5 @@
 """Reads of this room: identifiers of one profile, and pages over all of them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
@@ -59,17 +58,3 @@ def conditions(narrowed: MappingFilter) -> tuple[str, dict[str, Any]]:
         )
         values["since"] = narrowed.changed_since
     return " AND ".join(parts), values
-
-
-def known_kinds() -> Sequence[str]:
-    """The kinds of identifiers that there are, the deciding ones first; one step of an index for each."""
-    found: list[str] = []
-    with connection.cursor() as cursor:
-        last = ""
-        while True:
-            cursor.execute("SELECT kind FROM identifier WHERE kind > %s ORDER BY kind LIMIT 1", [last])
-            row = cursor.fetchone()
-            if row is None:
-                return sorted(found, key=lambda kind: (kind_of(kind).priority, kind))
-            last = row[0]
-            found.append(last)

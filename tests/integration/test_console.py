@@ -324,7 +324,7 @@ class TestProfiles:
 
     def test_list_takes_as_many_queries_for_many_as_for_one(self, log_in, accept):
         client = log_in(Role.MARKETER)
-        accept(identify(userId="u-0"))
+        accept(identify(userId="u-0", traits={"email": "0@example.org"}))
         drain_all()
         little = queries_of(client, "/profiles/")
         accept(*(identify(userId=f"u-{number}", traits={"email": f"{number}@example.org"}) for number in range(1, 30)))
