@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "identity.kinds",
     "identity.candidates",
     "identity.survivorship",
+    "identity.review",
     "segments",
     "activation",
     "django.contrib.admin",
