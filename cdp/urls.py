@@ -45,6 +45,7 @@ api_docs = requires()(SpectacularSwaggerSplitView.as_view(url_name="api-schema",
 
 urlpatterns = [
     path("", include("cdp.console.urls")),
+    path("identity/review/", include("cdp.console.review.urls")),
     path("sources/", include("ingestion.screens")),
     path("alerts/", include("activation.alerting.screens")),
     path("traits/", include("identity.survivorship.screens")),

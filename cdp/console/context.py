@@ -32,6 +32,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ),
     ("Customers", "Traits", "list-details", "traits:list", Scope.PROFILES_READ, ("traits:",)),
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
+    ("Identity", "Review", "user-question", "review:queue", Scope.PROFILES_READ, ("review:",)),
     ("Identity", "Matching", "arrows-join", "matching:status", Scope.PROFILES_READ, ("matching:",)),
     ("Identity", "Identifiers", "fingerprint", "identifiers:list", Scope.PROFILES_READ, ("identifiers:",)),
     ("Pipeline", "Sources", "login-2", "sources:list", Scope.EVENTS_READ, ("sources:",)),

@@ -9,11 +9,11 @@ const CONTINUES = new Set(["lines", "area"]);
 const drawn = new Map();
 
 let library = null;
-const echarts = () => (library ??= import(LIBRARY));
+export const echarts = () => (library ??= import(LIBRARY));
 
 const read = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function palette() {
+export function palette() {
   return {
     series: [1, 2, 3, 4, 5, 6, 7, 8].map((index) => read(`--chart-${index}`)),
     named: (name) => read(`--chart-${name}`) || name,

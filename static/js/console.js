@@ -24,6 +24,7 @@ export function showToast(message, level = "info") {
   toast.querySelector("[data-toast-text]").textContent = message;
   document.getElementById("toasts").append(toast);
   expire(toast);
+  return toast;
 }
 
 document.addEventListener("toast", (event) => showToast(event.detail.message, event.detail.level));
