@@ -56,6 +56,21 @@ PASSES: tuple[tuple[str, ...], ...] = (
     ("given_sound", "city", "surname_initial"),
     ("surname_sound", "city", "given_initial"),
     ("names",),
+    ("surname_sound", "city"),
+    ("given_root", "city"),
+    ("surname_start", "year"),
+    ("given_root", "year"),
+    ("year_month", "city"),
+    ("year_day", "city"),
+    ("month_day", "city"),
+    ("year", "city", "given_initial"),
+    ("year", "city", "surname_initial"),
+    ("local_start",),
+    ("phone_start", "given_sound"),
+    ("street_start", "postcode"),
+    ("street_start", "city", "number"),
+    ("id_start", "postcode"),
+    ("id_start", "id_sorted"),
     ("starts", "year"),
     ("starts", "postcode"),
     ("ends", "year"),
@@ -133,9 +148,38 @@ def _sorted_date(value: str) -> str | None:
     return value[:4] + min(month, day) + max(month, day)
 
 
+def _sorted_letters(value: str) -> str:
+    return "".join(sorted(value))
+
+
 def _both(one: Hashes, other: Hashes) -> Hashes:
     """A hash of two that does not mind their order: given name and surname may have been swapped."""
     return np.where((one > 0) & (other > 0), (_mix(one, one) + _mix(other, other)) | np.uint64(1), np.uint64(0))
+
+
+def _whole(value: str) -> str:
+    return value
+
+
+CUTS: dict[str, tuple[ColumnType, Callable[[str], str | None]]] = {
+    "birth": (ColumnType.BIRTH_DATE, _whole),
+    "birth_sorted": (ColumnType.BIRTH_DATE, _sorted_date),
+    "year": (ColumnType.BIRTH_DATE, lambda value: value[:4]),
+    "year_month": (ColumnType.BIRTH_DATE, lambda value: value[:6]),
+    "month_day": (ColumnType.BIRTH_DATE, lambda value: value[4:]),
+    "year_day": (ColumnType.BIRTH_DATE, lambda value: value[:4] + value[6:]),
+    "email": (ColumnType.EMAIL, _whole),
+    "local": (ColumnType.EMAIL, _local),
+    "local_start": (ColumnType.EMAIL, _local_start),
+    "phone": (ColumnType.PHONE, _whole),
+    "phone_start": (ColumnType.PHONE, _start(5)),
+    "phone_end": (ColumnType.PHONE, _end(6)),
+    "id": (ColumnType.NATIONAL_ID, _whole),
+    "id_start": (ColumnType.NATIONAL_ID, lambda value: value[: len(value) // 2]),
+    "id_end": (ColumnType.NATIONAL_ID, _end(4)),
+    "id_sorted": (ColumnType.NATIONAL_ID, _sorted_letters),
+}
+"""Parts that are a column's value or a piece of it."""
 
 
 class Parts:
@@ -152,7 +196,7 @@ class Parts:
         return self._made[name]
 
     def _make(self, name: str) -> tuple[Hashes, ...]:
-        for makers in (self._name_parts, self._birth_parts, self._contact_parts, self._place_parts):
+        for makers in (self._name_parts, self._cut_parts, self._place_parts):
             found = makers(name)
             if found is not None:
                 return found
@@ -192,55 +236,23 @@ class Parts:
     def _pairwise(ones: Sequence[Hashes], others: Sequence[Hashes]) -> tuple[Hashes, ...]:
         return tuple(_both(one, other) for one in ones for other in others if one is not other)
 
-    def _birth_parts(self, name: str) -> tuple[Hashes, ...] | None:
-        changes: dict[str, Callable[[str], str | None]] = {
-            "birth": lambda value: value,
-            "birth_sorted": _sorted_date,
-            "year": lambda value: value[:4],
-            "year_month": lambda value: value[:6],
-            "month_day": lambda value: value[4:],
-            "year_day": lambda value: value[:4] + value[6:],
-        }
-        return self._of(name, changes, ColumnType.BIRTH_DATE)
-
-    def _contact_parts(self, name: str) -> tuple[Hashes, ...] | None:
-        return (
-            self._of(name, {"email": lambda v: v, "local": _local, "local_start": _local_start}, ColumnType.EMAIL)
-            or self._of(name, {"phone": lambda v: v, "phone_end": _end(6)}, ColumnType.PHONE)
-            or self._of(
-                name,
-                {"id": lambda v: v, "id_start": lambda v: v[: len(v) // 2], "id_end": _end(4)},
-                ColumnType.NATIONAL_ID,
-            )
-        ) or (
-            () if name in {"email", "local", "local_start", "phone", "phone_end", "id", "id_start", "id_end"} else None
-        )
+    def _cut_parts(self, name: str) -> tuple[Hashes, ...] | None:
+        if name not in CUTS:
+            return None
+        kind, cut = CUTS[name]
+        return tuple(self._table.part(column, f"key.{name}", cut).hashes for column in self._layout.of(kind))
 
     def _place_parts(self, name: str) -> tuple[Hashes, ...] | None:
-        table = self._table
-        match name:
-            case "street":
-                return tuple(table.street(column).hashes for column in self._layout.street[:1])
-            case "number":
-                return tuple(table.number(column).hashes for column in self._layout.number[:1])
-            case "postcode":
-                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.POSTCODE)[:1])
-            case "city":
-                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.CITY)[:1])
-            case "sex":
-                return tuple(table.clean(column).hashes for column in self._layout.of(ColumnType.SEX)[:1])
-            case _:
-                return None
-
-    def _of(
-        self, name: str, changes: dict[str, Callable[[str], str | None]], kind: ColumnType
-    ) -> tuple[Hashes, ...] | None:
-        if name not in changes:
-            return None
-        features: list[Feature] = [
-            self._table.part(column, f"key.{name}", changes[name]) for column in self._layout.of(kind)
-        ]
-        return tuple(feature.hashes for feature in features)
+        table, layout = self._table, self._layout
+        features: dict[str, Callable[[], list[Feature]]] = {
+            "street": lambda: [table.street(column) for column in layout.street[:1]],
+            "street_start": lambda: [table.street(column).derive(_start(4)) for column in layout.street[:1]],
+            "number": lambda: [table.number(column) for column in layout.number[:1]],
+            "postcode": lambda: [table.clean(column) for column in layout.of(ColumnType.POSTCODE)[:1]],
+            "city": lambda: [table.clean(column) for column in layout.of(ColumnType.CITY)[:1]],
+            "sex": lambda: [table.clean(column) for column in layout.of(ColumnType.SEX)[:1]],
+        }
+        return tuple(feature.hashes for feature in features[name]()) if name in features else None
 
 
 def make_keys(table: Table, passes: Sequence[tuple[str, ...]] = PASSES) -> list[Keys]:
@@ -370,8 +382,7 @@ def block(
     3. Keep those that find some, within the budget; what is too large is taken only where a second key is shared.
     """
     grouped = [(keys, group(keys)) for keys in make_keys(table)]
-    budget = settings.pairs_per_record * max(table.rows, 1000)
-    kept, covered, reports = _choose(grouped, likely, settings, budget, random)
+    kept, covered, reports = _choose(grouped, likely, settings, table.rows, random)
     found = [pairs_of(part.blocks) for part in kept]
     dropped = [(keys, blocks.of_class(settings.largest_block, table.rows)) for keys, blocks in grouped]
     found.append(_doubly_shared(dropped, table.rows))
@@ -394,9 +405,10 @@ def _choose(
     grouped: Sequence[tuple[Keys, Blocks]],
     likely: Callable[[Pairs], npt.NDArray[np.float64]],
     settings: MatchSettings,
-    budget: float,
+    rows: int,
     random: np.random.Generator,
 ) -> tuple[list[Chosen], list[Keys], list[PassReport]]:
+    budget = settings.pairs_per_record * max(rows, 1000)
     bounds = [1, *SIZES, settings.largest_block]
     classes = [
         Chosen(keys, part, high)
@@ -411,7 +423,8 @@ def _choose(
     chances = likely(np.concatenate(probes))
     kept: list[Chosen] = []
     covered: list[Keys] = []
-    reports = []
+    found: list[float] = []
+    costs: list[float] = []
     start = 0
     for candidate, probe in zip(classes, probes, strict=True):
         chance = chances[start : start + len(probe)]
@@ -420,14 +433,35 @@ def _choose(
         for earlier in covered:
             if len(rest := np.flatnonzero(new)):
                 new[rest] = ~shares_key(earlier, probe[rest])
-        found = float((chance * new).mean())
-        keep = found >= LEAST_FOUND and candidate.blocks.pairs <= budget
-        if keep:
+        found.append(float((chance * new).mean()))
+        costs.append(float(new.mean()) * candidate.blocks.pairs)
+        if found[-1] >= LEAST_FOUND and candidate.blocks.pairs <= budget:
             kept.append(candidate)
             covered.append(_within(candidate))
             budget -= candidate.blocks.pairs
-        reports.append(PassReport(candidate.keys.name, candidate.high, candidate.blocks.pairs, keep, found))
+    extra = _affordable(classes, found, costs, kept=kept, spare=settings.spare_pairs)
+    kept += extra
+    covered += [_within(candidate) for candidate in extra]
+    used = {id(candidate) for candidate in kept}
+    reports = [
+        PassReport(c.keys.name, c.high, c.blocks.pairs, id(c) in used, share)
+        for c, share in zip(classes, found, strict=True)
+    ]
     return kept, covered, reports
+
+
+def _affordable(
+    classes: Sequence[Chosen], found: Sequence[float], costs: Sequence[float], *, kept: Sequence[Chosen], spare: float
+) -> list[Chosen]:
+    """Classes that found little, as far as their new pairs cost next to nothing: in a small table most do."""
+    used = {id(candidate) for candidate in kept}
+    left = [at for at, candidate in enumerate(classes) if id(candidate) not in used]
+    chosen = []
+    for at in sorted(left, key=lambda at: (-found[at], costs[at], at)):
+        if costs[at] <= spare:
+            spare -= costs[at]
+            chosen.append(classes[at])
+    return chosen
 
 
 def _within(chosen: Chosen) -> Keys:

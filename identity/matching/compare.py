@@ -50,6 +50,8 @@ class Part:
     """Default shares among records of one person, of every level but `missing`."""
     random: tuple[float, ...]
     """Among random pairs."""
+    neutral: int = 0
+    """A level that says nothing, like `missing`."""
     graded: bool = False
     """The first three levels after `missing` are full agreement, by how rare the value is."""
 
@@ -65,21 +67,23 @@ GIVEN = Part(
         "missing",
         *_SAME,
         "given name and surname swapped",
+        "the given name is the other's surname",
         "nickname",
         "nearly the same",
         "initial",
         "alike",
+        "faintly alike",
         "different",
     ),
-    (0.25, 0.35, 0.2, 0.01, 0.03, 0.08, 0.02, 0.02, 0.04),
-    (0.00005, 0.0015, 0.005, 0.00001, 0.002, 0.002, 0.003, 0.02, 0.966),
+    (0.25, 0.35, 0.2, 0.01, 0.005, 0.03, 0.08, 0.02, 0.015, 0.01, 0.03),
+    (0.00005, 0.0015, 0.005, 0.00001, 0.001, 0.002, 0.002, 0.003, 0.015, 0.04, 0.93),
     graded=True,
 )
 SURNAME = Part(
     "surname",
-    ("missing", *_SAME, "nearly the same", "one holds the other", "alike", "different"),
-    (0.4, 0.3, 0.1, 0.1, 0.01, 0.03, 0.06),
-    (0.0001, 0.001, 0.001, 0.0015, 0.0005, 0.015, 0.981),
+    ("missing", *_SAME, "nearly the same", "one holds the other", "alike", "faintly alike", "different"),
+    (0.4, 0.3, 0.1, 0.1, 0.01, 0.02, 0.01, 0.06),
+    (0.0001, 0.001, 0.001, 0.0015, 0.0005, 0.015, 0.03, 0.951),
     graded=True,
 )
 BIRTH = Part(
@@ -90,12 +94,13 @@ BIRTH = Part(
         "day and month swapped",
         "one digit differs",
         "two of year, month and day agree",
+        "within a month",
         "two digits differ",
-        "the same year",
+        "within a year",
         "different",
     ),
-    (0.8, 0.03, 0.01, 0.01, 0.07, 0.03, 0.02, 0.01, 0.02),
-    (0.00004, 0.00001, 0.00001, 0.00005, 0.0006, 0.003, 0.008, 0.012, 0.976),
+    (0.8, 0.03, 0.01, 0.01, 0.06, 0.03, 0.01, 0.02, 0.01, 0.02),
+    (0.00004, 0.00001, 0.00001, 0.00005, 0.0006, 0.003, 0.002, 0.008, 0.02, 0.966),
     graded=True,
 )
 AGE = Part("age", ("missing", "the same", "a year apart", "different"), (0.75, 0.2, 0.05), (0.015, 0.03, 0.955))
@@ -106,11 +111,13 @@ EMAIL = Part(
         *_SAME,
         "the same before the @",
         "nearly the same",
+        "alike",
         "alike only in that both repeat the name",
         "different",
     ),
-    (0.6, 0.01, 0.005, 0.06, 0.1, 0.025, 0.2),
-    (0.00001, 0.000003, 0.000003, 0.00001, 0.00001, 0.0003, 0.9995),
+    (0.6, 0.01, 0.005, 0.06, 0.08, 0.02, 0.025, 0.2),
+    (0.00001, 0.000003, 0.000003, 0.00001, 0.00001, 0.00005, 0.0003, 0.9995),
+    neutral=7,
     graded=True,
 )
 PHONE = Part(
@@ -129,9 +136,10 @@ ID = Part(
 )
 STREET = Part(
     "street",
-    ("missing", "the same", "nearly the same", "alike", "different"),
-    (0.7, 0.1, 0.03, 0.17),
-    (0.001, 0.001, 0.003, 0.995),
+    ("missing", *_SAME, "nearly the same", "alike", "different"),
+    (0.4, 0.2, 0.1, 0.1, 0.03, 0.17),
+    (0.0002, 0.0004, 0.0004, 0.001, 0.003, 0.995),
+    graded=True,
 )
 NUMBER = Part(
     "number", ("missing", "the same", "nearly the same", "different"), (0.77, 0.04, 0.19), (0.012, 0.08, 0.908)
@@ -139,7 +147,12 @@ NUMBER = Part(
 POSTCODE = Part(
     "postcode", ("missing", "the same", "one character differs", "different"), (0.8, 0.06, 0.14), (0.002, 0.01, 0.988)
 )
-CITY = Part("city", ("missing", "the same", "nearly the same", "different"), (0.8, 0.06, 0.14), (0.01, 0.003, 0.987))
+CITY = Part(
+    "city",
+    ("missing", "the same", "nearly the same", "alike", "different"),
+    (0.78, 0.06, 0.02, 0.14),
+    (0.01, 0.003, 0.02, 0.967),
+)
 STATE = Part("state", ("missing", "the same", "different"), (0.92, 0.08), (0.15, 0.85))
 SEX = Part("sex", ("missing", "the same", "different"), (0.97, 0.03), (0.5, 0.5))
 INITIAL = Part("initial", ("missing", "the same", "different"), (0.92, 0.08), (0.08, 0.92))
@@ -181,17 +194,20 @@ class Comparison:
     @cached_property
     def presence(self) -> npt.NDArray[np.int64]:
         """By level: which of the parts are known, as a number. Shares add up to one among levels of equal presence."""
-        known = (self.combinations > 0) * (1 << np.arange(len(self.parts)))
+        neutral = np.asarray([part.neutral for part in self.parts])
+        known = (self.combinations > 0) & (self.combinations != neutral)
+        known = known * (1 << np.arange(len(self.parts)))
         return np.asarray(known.sum(axis=1), dtype=np.int64)
 
     @cached_property
     def agrees(self) -> Flags:
         """Levels at which the value that frequencies are counted of is the same."""
-        if len(self.parts) > 1 and self.parts[0] is STREET:
-            return np.asarray((self.combinations[:, 0] == 1) & (self.combinations[:, 1] == 1))
         if not self.parts[0].graded:
             return np.zeros(self.size, dtype=bool)
-        return np.asarray((self.combinations[:, 0] >= 1) & (self.combinations[:, 0] <= 3))
+        same = (self.combinations[:, 0] >= 1) & (self.combinations[:, 0] <= 3)
+        if NUMBER in self.parts:
+            same &= self.combinations[:, self.parts.index(NUMBER)] == 1
+        return np.asarray(same)
 
     def words(self, level: int) -> str:
         levels = self.combinations[level]
@@ -206,8 +222,11 @@ class Comparison:
         shares = np.ones(self.size)
         for at, part in enumerate(self.parts):
             known = np.asarray(part.match if match else part.random)
-            shares *= np.concatenate(([1.0], known / known.sum()))[self.combinations[:, at]]
-        return shares
+            known = np.concatenate(([1.0], known))
+            known[part.neutral] = 1.0
+            shares *= known[self.combinations[:, at]]
+        totals = np.bincount(self.presence, weights=shares)
+        return np.where(self.presence > 0, shares / totals[self.presence], 1.0)
 
 
 def plan_comparisons(types: Types) -> list[Comparison]:
@@ -228,7 +247,7 @@ def plan_comparisons(types: Types) -> list[Comparison]:
         (ColumnType.AGE, AGE, Role.BIRTH),
         (ColumnType.EMAIL, EMAIL, Role.FAMILY),
         (ColumnType.PHONE, PHONE, Role.FAMILY),
-        (ColumnType.NATIONAL_ID, ID, Role.PERSON),
+        (ColumnType.NATIONAL_ID, ID, Role.FAMILY),
         (ColumnType.CATEGORY, CATEGORY, Role.FAMILY),
     )
     made += [Comparison(c, (c,), (part,), role) for kind, part, role in simple for c in layout.of(kind)]
@@ -275,7 +294,7 @@ def counted(comparison: Comparison, table: Table) -> Feature | None:
     if part is SURNAME:
         return table.surname(column)
     if part is STREET:
-        return _address(comparison, table) if NUMBER in comparison.parts else None
+        return _address(comparison, table) if NUMBER in comparison.parts else table.street(column)
     return table.clean(column) if part.graded else None
 
 
@@ -384,15 +403,36 @@ class _Look:
         left = feature.codes[self.one]
         return np.asarray((left >= 0) & (left == feature.codes[self.other]))
 
-    def crossed(self, feature: Feature, with_: Feature) -> Flags:
-        """Both ways: the one's first is the other's second, and the reverse."""
-        left, right = feature.hashes, with_.hashes
-        return np.asarray(
-            (left[self.one] > 0)
-            & (right[self.one] > 0)
-            & (left[self.one] == right[self.other])
-            & (right[self.one] == left[self.other])
-        )
+    @cached_property
+    def swapped(self) -> npt.NDArray[np.int8]:
+        """1: each one's given name is the other's surname; 2: one way, and the other way one is missing.
+
+        Compared only where neither name is the same already, and the crossed names begin alike.
+        """
+        layout, table = self.table.layout, self.table
+        given, surname = layout.given[0], layout.surname[0]
+        result = np.zeros(len(self.one), dtype=np.int8)
+        open_ = ~self.same(table.given(given)) & ~self.same(table.surname(surname))
+        forth = self._crossed(self.one, self.other, open_)
+        back = self._crossed(self.other, self.one, open_)
+        first, last = table.given(given).known, table.surname(surname).known
+        result[forth & ~(first[self.other] & last[self.one])] = 2
+        result[back & ~(first[self.one] & last[self.other])] = 2
+        result[forth & back] = 1
+        return result
+
+    def _crossed(self, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], where: Flags) -> Flags:
+        layout, table = self.table.layout, self.table
+        given, surname = table.given(layout.given[0]), table.surname(layout.surname[0])
+        first = table.initial(layout.given[0], "given").hashes[one]
+        last = table.initial(layout.surname[0], "surname").hashes[other]
+        at = np.flatnonzero(where & (first > 0) & (first == last))
+        at = at[(given.lengths[one[at]] > 1) & (surname.lengths[other[at]] > 1)]
+        texts = given.vocabulary[given.codes[one[at]]], surname.vocabulary[surname.codes[other[at]]]
+        scores = process.cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=CLOSE, dtype=np.float32)
+        result = np.zeros(len(one), dtype=bool)
+        result[at[np.asarray(scores) >= CLOSE]] = True
+        return result
 
     def measure(self, feature: Feature, where: Flags, scorer: Callable[..., float], cutoff: float) -> Floats:
         """The scorer's result for the pairs of `where`, computed once per different pair of values."""
@@ -419,6 +459,48 @@ class _Look:
 
 FEW = 2000
 
+PUBLIC = frozenset(
+    f"{name}.{ending}"
+    for name, endings in (
+        ("gmail", "com"),
+        ("hotmail", "com co.uk fr de it es"),
+        ("outlook", "com de fr es"),
+        ("live", "com co.uk fr nl"),
+        ("msn", "com"),
+        ("yahoo", "com co.uk co.in fr de es it ca com.au com.br co.jp"),
+        ("ymail", "com"),
+        ("icloud", "com"),
+        ("me", "com"),
+        ("mac", "com"),
+        ("aol", "com"),
+        ("gmx", "com de net at ch"),
+        ("web", "de"),
+        ("t-online", "de"),
+        ("freenet", "de"),
+        ("mail", "com ru"),
+        ("yandex", "com ru"),
+        ("proton", "me"),
+        ("protonmail", "com"),
+        ("orange", "fr"),
+        ("wanadoo", "fr"),
+        ("free", "fr"),
+        ("libero", "it"),
+        ("bigpond", "com"),
+        ("comcast", "net"),
+        ("verizon", "net"),
+        ("att", "net"),
+        ("btinternet", "com"),
+        ("sky", "com"),
+        ("qq", "com"),
+        ("163", "com"),
+        ("naver", "com"),
+        ("uol", "com.br"),
+        ("example", "com org net"),
+    )
+    for ending in endings.split()
+)
+"""Where anybody can have an e-mail address, so that the part after the @ says nothing of its owner."""
+
 
 def _by_similarity(look: _Look, feature: Feature, steps: Sequence[float], first: int) -> Levels:
     """Levels from `first` on by falling Jaro-Winkler similarity, the last for all below."""
@@ -440,45 +522,39 @@ def _given(look: _Look, column: str) -> Levels:
     table = look.table
     feature = table.given(column)
     level, left = look.start(feature)
-    score = look.measure(feature, left, JaroWinkler.similarity, 0.8)
-    found = np.where(score >= 0.92, 4, np.where(score >= 0.8, 6, 7)).astype(np.int32)
+    score = look.measure(feature, left, JaroWinkler.similarity, FAINT)
+    found = (5 + 2 * (score < CLOSE) + (score < ALIKE) + (score < FAINT)).astype(np.int32)
     one, other = look.one[left], look.other[left]
     part = _Look(table, one, other)
-    found[(found > 4) & part.same(table.sound(column, "given"))] = 6
-    initial = (
-        table.part(column, "given.first", _first_letter)
-        if not table.is_full(column)
-        else feature.derive(_first_letter)
-    )
+    found[(found > 7) & part.same(table.sound(column, "given"))] = 7
     short = feature.spread(np.asarray([len(value) == 1 for value in feature.vocabulary], dtype=bool), False)
-    found[part.same(initial) & (short[one] | short[other])] = 5
-    found[part.same(table.root(column))] = 3
-    swapped = _swapped(part, column)
-    if swapped is not None:
-        found[swapped] = 2
+    found[part.same(table.initial(column, "given")) & (short[one] | short[other])] = 6
+    found[part.same(table.root(column))] = 4
     level[left] = found
+    if _may_swap(table, column):
+        level[look.swapped == 1] = 2
+        level[look.swapped == 2] = 3
     return level
 
 
-def _first_letter(value: str) -> str:
-    return value[0]
+CLOSE, ALIKE, FAINT = 0.92, 0.8, 0.7
+"""Jaro-Winkler similarities from which names are nearly the same, alike, faintly alike."""
 
 
-def _swapped(look: _Look, column: str) -> Flags | None:
-    table = look.table
-    if column != table.layout.given[0] or not table.layout.surname or table.is_full(column):
-        return None
-    return look.crossed(table.sound(column, "given"), table.sound(table.layout.surname[0], "surname"))
+def _may_swap(table: Table, column: str) -> bool:
+    layout = table.layout
+    leading = bool(layout.given and layout.surname) and column in {layout.given[0], layout.surname[0]}
+    return leading and not table.is_full(column)
 
 
 def _surname(look: _Look, column: str) -> Levels:
     table = look.table
     feature = table.surname(column)
     level, left = look.start(feature)
-    score = look.measure(feature, left, JaroWinkler.similarity, 0.82)
-    found = np.where(score >= 0.92, 2, np.where(score >= 0.82, 4, 5)).astype(np.int32)
+    score = look.measure(feature, left, JaroWinkler.similarity, FAINT)
+    found = (2 + 2 * (score < CLOSE) + (score < ALIKE) + (score < FAINT)).astype(np.int32)
     part = _Look(table, look.one[left], look.other[left])
-    found[(found > 2) & part.same(table.sound(column, "surname"))] = 4
+    found[(found > 4) & part.same(table.sound(column, "surname"))] = 4
     double = feature.spread(np.asarray([" " in value for value in feature.vocabulary], dtype=bool), False)
     candidates = np.flatnonzero(double[part.one] | double[part.other]) if double.any() else np.zeros(0, int)
     for at in candidates.tolist():
@@ -487,10 +563,8 @@ def _surname(look: _Look, column: str) -> Levels:
         if one <= other or other <= one:
             found[at] = 3
     level[left] = found
-    if table.layout.given and column == table.layout.surname[0] and not table.is_full(column):
-        swapped = _swapped(look, table.layout.given[0])
-        if swapped is not None:
-            level[swapped & (level > 1)] = 0
+    if _may_swap(table, column):
+        level[look.swapped > 0] = 0
     return level
 
 
@@ -504,14 +578,23 @@ def _birth(look: _Look, column: str) -> Levels:
     month = part.same(table.part(column, "month", lambda value: value[4:6]))
     day = part.same(table.part(column, "day", lambda value: value[6:]))
     turned = table.part(column, "turned", lambda value: value[:4] + value[6:] + value[4:6])
-    found = np.full(len(edits), 7, dtype=np.int32)
-    found[year] = 6
-    found[edits <= 2] = 5
+    days = feature.spread(np.asarray([_days(value) for value in feature.vocabulary], dtype=np.int64), 0)
+    apart = np.abs(days[part.one] - days[part.other])
+    found = np.full(len(edits), 8, dtype=np.int32)
+    found[apart <= 366] = 7
+    found[edits <= 2] = 6
+    found[apart <= 31] = 5
     found[year.astype(int) + month + day >= 2] = 4
     found[edits <= 1] = 3
     found[feature.hashes[part.one] == turned.hashes[part.other]] = 2
     level[left] = found
     return level
+
+
+def _days(date: str) -> int:
+    """Roughly, since year 0."""
+    year, month, day = (int(text or 0) for text in (date[:4], date[4:6], date[6:8]))
+    return round(365.25 * year + 30.44 * month) + day
 
 
 def _age(look: _Look, column: str) -> Levels:
@@ -522,26 +605,40 @@ def _age(look: _Look, column: str) -> Levels:
     return level
 
 
+MOST_EDITS = 6
+ALIKE_SHARE = 0.25
+"""Of the letters of an e-mail address, the share that may differ for it to be alike."""
+
+
 def _email(look: _Look, column: str) -> Levels:
     table = look.table
     feature = table.clean(column)
     level, left = look.start(feature)
-    edits = look.measure(feature, left, OSA.distance, 2)
+    edits = look.measure(feature, left, OSA.distance, MOST_EDITS)
     one, other = look.one[left], look.other[left]
     part = _Look(table, one, other)
-    local = part.same(table.part(column, "key.local", lambda value: value.partition("@")[0]))
-    found = np.where(local, 2, np.where(edits <= 2, 3, 5)).astype(np.int32)
-    close = np.flatnonzero(found < 5)
+    local = table.part(column, "key.local", lambda value: value.partition("@")[0])
+    domain = table.part(column, "domain", lambda value: value.partition("@")[2])
+    public = domain.spread(np.asarray([name in PUBLIC for name in domain.vocabulary], dtype=bool), False)
+    at_public = part.same(domain) & public[one]
+    length = np.where(at_public, local.lengths[one], feature.lengths[one])
+    found = np.full(len(edits), 6, dtype=np.int32)
+    found[edits <= np.minimum(ALIKE_SHARE * length, MOST_EDITS)] = 4
+    found[edits <= np.minimum(0.4 * length, 2)] = 3
+    found[part.same(local)] = 2
+    apart = (found == 2) & (edits > ALIKE_SHARE * length)
+    close = np.flatnonzero((found < 6) & (at_public | apart))
     if len(close):
-        close_one, close_other = one[close], other[close]
-        digits = table.part(
-            column, "digits", lambda value: "".join(filter(str.isdigit, value.partition("@")[0])) or None
-        )
-        same_digits = _Look(table, close_one, close_other).same(digits)
-        plain = _repeats_name(table, column, close_one) & _repeats_name(table, column, close_other) & ~same_digits
-        found[close[plain]] = 4
+        rows = one[close], other[close]
+        digits = table.part(column, "digits", _local_digits)
+        plain = _repeats_name(table, column, rows[0]) & _repeats_name(table, column, rows[1])
+        found[close[plain & ~_Look(table, *rows).same(digits)]] = 5
     level[left] = found
     return level
+
+
+def _local_digits(address: str) -> str | None:
+    return "".join(filter(str.isdigit, address.partition("@")[0])) or None
 
 
 def _repeats_name(table: Table, column: str, rows: npt.NDArray[np.int64]) -> Flags:
@@ -560,7 +657,13 @@ def _repeats_name(table: Table, column: str, rows: npt.NDArray[np.int64]) -> Fla
     return np.asarray(plain, dtype=bool)[back.ravel()]
 
 
+MERE_INITIALS = 3
+"""Letters of an e-mail address up to which they are initials, or might be."""
+
+
 def _holds_only(local: str, given: str, surname: str) -> bool:
+    if len(local) <= MERE_INITIALS:
+        return True
     forms = (
         given + surname,
         given[:1] + surname,
@@ -607,7 +710,7 @@ _COMPARE: dict[str, Callable[[_Look, str], Levels]] = {
     "number": _number,
     "line": _line,
     "postcode": lambda look, column: _by_edits(look, look.table.clean(column), 1),
-    "city": lambda look, column: _by_similarity(look, look.table.clean(column), (0.88,), 2),
+    "city": lambda look, column: _by_similarity(look, look.table.clean(column), (0.88, 0.75), 2),
     "state": _equal,
     "sex": _equal,
     "initial": _equal,

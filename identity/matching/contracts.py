@@ -85,6 +85,8 @@ class MatchSettings(msgspec.Struct, frozen=True):
     """Probability from which two clusters are one person."""
     pairs_per_record: float = 24.0
     """Budget: candidate pairs in all, as a multiple of the number of records."""
+    spare_pairs: int = 20_000
+    """Pairs in all of blocking keys that are used although a probe finds little."""
     largest_block: int = 100
     """Records that share a blocking key in greater number are compared only if they share a second one."""
     largest_cluster: int = 100

@@ -17,16 +17,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .compare import Comparison, Levels, Role
-from .model import Weights, default_classes, default_shares, household_guess, namesake_guess
+from .compare import ID, Comparison, Levels, Role
+from .model import (
+    CLASSES,
+    Weights,
+    default_classes,
+    default_shares,
+    household_guess,
+    namesake_guess,
+    neighbour_guess,
+    other_guesses,
+)
 from .table import Floats, Ints
 
-MATCH, RANDOM, HOUSEHOLD, NAMESAKE = range(4)
+MATCH, RANDOM, HOUSEHOLD, NAMESAKE, NEIGHBOUR = range(len(CLASSES))
 MOST_ROUNDS = 40
 SETTLED = 1e-4
 """EM stops when no class's share changes by more than this part of itself."""
 
-STRENGTH = {MATCH: 30.0, RANDOM: 100.0, HOUSEHOLD: 60.0, NAMESAKE: 60.0}
+STRENGTH = {MATCH: 30.0, RANDOM: 100.0, HOUSEHOLD: 60.0, NAMESAKE: 60.0, NEIGHBOUR: 60.0}
 """How many pairs the default shares of a class weigh as."""
 FLOOR = 0.02
 """No level is rarer among random pairs than this part of its default."""
@@ -65,25 +74,18 @@ def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: 
     starts = np.concatenate(([0], np.cumsum([c.size for c in comparisons]))).astype(int)
     slices = [slice(low, high) for low, high in pairwise(starts.tolist())]
     defaults = [default_classes(comparison) for comparison in comparisons]
-    logs = np.zeros((size, 4))
+    logs = np.zeros((size, len(CLASSES)))
     shares = default_shares(records)
-    counts = _expected(patterns, np.broadcast_to([0.0, 1.0, 0.0, 0.0], (len(patterns.count), 4)), size)
+    counts = _expected(
+        patterns, np.broadcast_to(np.eye(len(CLASSES))[RANDOM], (len(patterns.count), len(CLASSES))), size
+    )
     for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
         random = _random_shares(comparison, counts[inside, RANDOM], default[RANDOM], sampled)
-        logs[inside] = np.log2(
-            np.stack(
-                [
-                    default[MATCH],
-                    random,
-                    household_guess(comparison, default[MATCH], random),
-                    namesake_guess(comparison, default[MATCH], random),
-                ],
-                axis=1,
-            )
-        )
+        guesses = other_guesses(comparison, default[MATCH], random)
+        logs[inside] = np.log2(np.stack([default[MATCH], random, *guesses], axis=1))
     total = patterns.count.sum()
     for _ in range(MOST_ROUNDS):
-        chances = _chances(patterns, logs, shares)
+        chances = _sharpen(_chances(patterns, logs, shares))
         counts = _expected(patterns, chances, size)
         for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
             logs[inside] = np.log2(_maximise(comparison, counts[inside], default, sampled))
@@ -105,11 +107,24 @@ def _chances(patterns: Patterns, logs: Floats, shares: Floats) -> Floats:
     return result
 
 
+SHARPNESS = 2.0
+"""Pairs that are matches with little confidence count for less than their chance. There are very many of them, and
+where names, years and places depend on each other more than the model knows, together they would drag it off."""
+
+
+def _sharpen(chances: Floats) -> Floats:
+    match = chances[:, MATCH] ** SHARPNESS
+    rest = (1 - chances[:, MATCH]) ** SHARPNESS
+    sharp = match / (match + rest)
+    others = chances[:, RANDOM:] * ((1 - sharp) / np.maximum(1 - chances[:, MATCH], 1e-300))[:, None]
+    return np.concatenate([sharp[:, None], others], axis=1)
+
+
 def _expected(patterns: Patterns, chances: npt.NDArray[np.float64], size: int) -> Floats:
     """Levels × classes: how many pairs of each class are at each level."""
     weighed = chances * patterns.count[:, None]
-    counts = np.zeros((size, 4))
-    for of in range(4):
+    counts = np.zeros((size, len(CLASSES)))
+    for of in range(len(CLASSES)):
         for at in range(patterns.levels.shape[1]):
             counts[:, of] += np.bincount(patterns.levels[:, at], weights=weighed[:, of], minlength=size)
     return counts
@@ -117,15 +132,33 @@ def _expected(patterns: Patterns, chances: npt.NDArray[np.float64], size: int) -
 
 def _maximise(comparison: Comparison, counts: Floats, default: tuple[Floats, ...], sampled: float) -> Floats:
     match = _shares(comparison, counts[:, MATCH], default[MATCH], STRENGTH[MATCH])
+    if comparison.role in PERSONAL or comparison.parts[0] is ID:
+        match = _bound_difference(comparison, match)
     random = _random_shares(comparison, counts[:, RANDOM], default[RANDOM], sampled)
-    household, namesake = random, random
-    if comparison.role in {Role.SURNAME, Role.FAMILY, Role.BIRTH}:
-        guess = household_guess(comparison, match, random)
-        household = _shares(comparison, counts[:, HOUSEHOLD], guess, STRENGTH[HOUSEHOLD])
-    if comparison.role in {Role.SURNAME, Role.NAME}:
-        guess = namesake_guess(comparison, match, random)
-        namesake = _shares(comparison, counts[:, NAMESAKE], guess, STRENGTH[NAMESAKE])
-    return np.stack([match, random, household, namesake], axis=1)
+    shares = [match, random, random, random, random]
+    for of, (guess, roles) in OTHERS.items():
+        if comparison.role in roles:
+            shares[of] = _shares(comparison, counts[:, of], guess(comparison, match, random), STRENGTH[of])
+    return np.stack(shares, axis=1)
+
+
+OTHERS = {
+    HOUSEHOLD: (household_guess, {Role.SURNAME, Role.FAMILY, Role.BIRTH}),
+    NAMESAKE: (namesake_guess, {Role.SURNAME, Role.NAME}),
+    NEIGHBOUR: (neighbour_guess, {Role.FAMILY}),
+}
+"""By class: what such pairs may share; in all else they are as any two people."""
+PERSONAL = {Role.NAME, Role.SURNAME, Role.BIRTH, Role.PERSON}
+MOST_DIFFERENT = 0.3
+"""Of the records of one person, the share whose names, birth dates or numbers may be wholly different. Without a bound,
+a crowd at one address of whom some have one name could be taken for the matches."""
+
+
+def _bound_difference(comparison: Comparison, match: Floats) -> Floats:
+    different = comparison.combinations[:, 0] == comparison.shape[0] - 1
+    totals = np.bincount(comparison.presence, weights=match * different)[comparison.presence]
+    excess = np.where(different & (totals > MOST_DIFFERENT), MOST_DIFFERENT / np.maximum(totals, 1e-12), 1.0)
+    return _normalise(comparison, match * excess)
 
 
 def _random_shares(comparison: Comparison, counts: Floats, default: Floats, sampled: float) -> Floats:
@@ -153,5 +186,4 @@ def _independent(comparison: Comparison, counts: Floats, default: Floats, streng
 
 def _normalise(comparison: Comparison, mass: Floats) -> Floats:
     totals = np.bincount(comparison.presence, weights=mass)
-    result: Floats = mass / totals[comparison.presence]
-    return result
+    return np.where(comparison.presence > 0, mass / totals[comparison.presence], 1.0)

@@ -108,7 +108,7 @@ def _share(values: Sequence[str], test: object) -> float:
 
 
 def _is_email(value: str) -> bool:
-    return email(value) is not None
+    return "@" in value and email(value) is not None
 
 
 def _is_date(value: str) -> bool:

@@ -48,15 +48,15 @@ class Judge:
     def score_groups(self, pairs: Pairs, group: Ints, groups: int) -> Floats:
         """For profile linkage: per field the mean of the best 70% of what is known, then as for a single pair."""
         evidence = self.evidence(pairs)
-        sums = np.zeros((groups, 3))
+        sums = np.zeros((groups, evidence.weights.shape[2]))
         learned = np.zeros(groups)
         for at in range(len(self.weights.comparisons)):
             known = np.flatnonzero(evidence.known[:, at])
-            first, second, third = evidence.weights[known, at].astype(np.float64).T
+            first, *others = evidence.weights[known, at].astype(np.float64).T
             extra = evidence.learned[known, at].astype(np.float64)
-            means = best_mean(first, group[known], groups, along=(second, third, extra))
-            sums += np.stack(means[:3], axis=1)
-            learned += means[3]
+            means = best_mean(first, group[known], groups, along=(*others, extra))
+            sums += np.stack(means[:-1], axis=1)
+            learned += means[-1]
         return blend(combine(sums, self.weights), learned, self.weights)
 
     def _best_of_values(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:

@@ -12,8 +12,9 @@ from .compare import Comparison, Part, Role, plan_comparisons
 from .contracts import ColumnType, Types
 from .table import Floats
 
-CLASSES = ("match", "random", "household", "namesake")
-"""What a pair can be: one person, any two people, relatives or others who share a home, people of one name."""
+CLASSES = ("match", "random", "household", "namesake", "neighbour")
+"""What a pair can be: one person, any two people, relatives or others who share a home, people of one name,
+those who have a place or a number in common but nothing else."""
 
 
 class FieldWeights(msgspec.Struct, frozen=True):
@@ -24,6 +25,7 @@ class FieldWeights(msgspec.Struct, frozen=True):
     random: list[float]
     household: list[float]
     namesake: list[float]
+    neighbour: list[float]
     learned: list[float] = []
     """Added by what people answered, in log2 odds; empty where nobody was asked."""
 
@@ -108,13 +110,13 @@ class Weights:
     def coincidence(self) -> Floats:
         """Comparisons × classes but the first: 1 where agreement of that class is by chance, so that rarity counts."""
         by_role = {
-            Role.NAME: (1, 1, 0),
-            Role.SURNAME: (1, 0, 0),
-            Role.BIRTH: (1, 1, 1),
-            Role.PERSON: (1, 1, 1),
-            Role.FAMILY: (1, 0, 1),
+            Role.NAME: (1, 1, 0, 1),
+            Role.SURNAME: (1, 0, 0, 1),
+            Role.BIRTH: (1, 0, 1, 1),
+            Role.PERSON: (1, 1, 1, 1),
+            Role.FAMILY: (1, 0, 1, 0),
         }
-        return np.asarray([by_role[c.role] for c in self.comparisons], dtype=np.float64).reshape(-1, 3)
+        return np.asarray([by_role[c.role] for c in self.comparisons], dtype=np.float64).reshape(-1, len(CLASSES) - 1)
 
 
 def _typical(comparison: Comparison, match: Floats, random: Floats) -> Floats:
@@ -132,11 +134,11 @@ def _typical(comparison: Comparison, match: Floats, random: Floats) -> Floats:
 
 def unpack(model: Model) -> Weights:
     comparisons = tuple(plan_comparisons(model.types))
-    logs = [np.stack([f.match, f.random, f.household, f.namesake], axis=1) for f in model.fields]
+    logs = [np.stack([getattr(f, name) for name in CLASSES], axis=1) for f in model.fields]
     learned = [np.asarray(f.learned or np.zeros(len(f.match))) for f in model.fields]
     return Weights(
         comparisons,
-        np.concatenate(logs) if logs else np.zeros((0, 4)),
+        np.concatenate(logs) if logs else np.zeros((0, len(CLASSES))),
         np.asarray(model.shares),
         np.concatenate(learned) if learned else np.zeros(0),
         model.prior_shift,
@@ -148,9 +150,11 @@ def pack_fields(weights: Weights) -> list[FieldWeights]:
     fields = []
     for at, comparison in enumerate(weights.comparisons):
         inside = slice(int(weights.offsets[at]), int(weights.offsets[at]) + comparison.size)
-        match, random, household, namesake = ([round(v, 4) for v in of] for of in weights.logs[inside].T.tolist())
+        match, random, household, namesake, neighbour = (
+            [round(v, 4) for v in of] for of in weights.logs[inside].T.tolist()
+        )
         learned = [round(v, 4) for v in weights.learned[inside].tolist()] if weights.learned[inside].any() else []
-        fields.append(FieldWeights(comparison.name, match, random, household, namesake, learned))
+        fields.append(FieldWeights(comparison.name, match, random, household, namesake, neighbour, learned))
     return fields
 
 
@@ -163,7 +167,7 @@ def default_model(
     logs = [np.log2(np.stack(default_classes(comparison), axis=1)) for comparison in comparisons]
     weights = Weights(
         comparisons,
-        np.concatenate(logs) if logs else np.zeros((0, 4)),
+        np.concatenate(logs) if logs else np.zeros((0, len(CLASSES))),
         default_shares(people),
         np.zeros(sum(c.size for c in comparisons)),
     )
@@ -173,15 +177,24 @@ def default_model(
 def default_shares(people: int) -> Floats:
     """Every second record has a double, a relative and a namesake."""
     rare = 1.0 / max(20, people)
-    return np.log2([0.5 * rare, 1 - 1.5 * rare, 0.5 * rare, 0.5 * rare])
+    return np.log2([0.5 * rare, 1 - 2 * rare, 0.5 * rare, 0.5 * rare, 0.5 * rare])
 
 
-def default_classes(comparison: Comparison) -> tuple[Floats, Floats, Floats, Floats]:
+def default_classes(comparison: Comparison) -> tuple[Floats, ...]:
     match, random = comparison.default(match=True), comparison.default(match=False)
-    return match, random, household_guess(comparison, match, random), namesake_guess(comparison, match, random)
+    return match, random, *other_guesses(comparison, match, random)
 
 
-SHARED_AT_HOME: dict[str, float] = {"email": 0.15, "phone": 0.3, "category": 0.8}
+def other_guesses(comparison: Comparison, match: Floats, random: Floats) -> tuple[Floats, Floats, Floats]:
+    """Shares among pairs of a household, of namesakes and of neighbours, by what such people share."""
+    return (
+        household_guess(comparison, match, random),
+        namesake_guess(comparison, match, random),
+        neighbour_guess(comparison, match, random),
+    )
+
+
+SHARED_AT_HOME: dict[str, float] = {"id": 0.02, "email": 0.15, "phone": 0.3, "category": 0.8}
 
 
 def household_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
@@ -198,4 +211,9 @@ def household_guess(comparison: Comparison, match: Floats, random: Floats) -> Fl
 
 def namesake_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
     shared = 0.97 if comparison.role in {Role.NAME, Role.SURNAME} else 0.0
+    return shared * match + (1 - shared) * random
+
+
+def neighbour_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
+    shared = SHARED_AT_HOME.get(comparison.parts[0].name, 0.8) if comparison.role is Role.FAMILY else 0.0
     return shared * match + (1 - shared) * random

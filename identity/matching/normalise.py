@@ -157,18 +157,80 @@ def _known(text: str) -> str | None:
     return None if not text or text.replace(" ", "") in EMPTY else text
 
 
+NOBODY = frozenset(
+    [
+        "respondent",
+        "occupant",
+        "resident",
+        "owner",
+        "tenant",
+        "renter",
+        "declined",
+        "household",
+        "family",
+        "person",
+        "adult",
+        "child",
+        "baby",
+        "boy",
+        "girl",
+        "daughter",
+        "son",
+        "father",
+        "mother",
+        "wife",
+        "husband",
+        "spouse",
+        "brother",
+        "sister",
+        "grandson",
+        "granddaughter",
+        "grandchild",
+        "grandfather",
+        "grandmother",
+        "uncle",
+        "aunt",
+        "cousin",
+        "niece",
+        "nephew",
+        "roommate",
+        "boarder",
+        "lodger",
+        "visitor",
+        "customer",
+        "client",
+        "patient",
+        "user",
+        "test",
+        "tester",
+        "gentleman",
+        "inmate",
+        "male",
+        "female",
+        "minor",
+        "infant",
+        "newborn",
+    ]
+)
+"""What forms hold where a name should be: of somebody, but of nobody in particular."""
+
+
+def _person(text: str) -> str | None:
+    return None if text in NOBODY else _known(text)
+
+
 def given_name(value: str) -> str | None:
     words = _words(value, _NO_LETTER)
     if len(words) > 1:
         words = [word for word in words if word not in TITLES] or words
-    return _known(" ".join(words))
+    return _person(" ".join(words))
 
 
 def surname(value: str) -> str | None:
     words = _words(value, _NO_LETTER)
     if len(words) > 1:
         words = [word for word in words if word not in SUFFIXES and word not in TITLES] or words
-    return _known(" ".join(words))
+    return _person(" ".join(words))
 
 
 def full_name(value: str) -> str | None:
@@ -198,20 +260,18 @@ def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) 
 
 
 def _from_groups(groups: list[str], *, day_first: bool) -> str | None:
-    parts = [
-        str(MONTHS[group]) if group in MONTHS else group for group in groups if group in MONTHS or group.isdigit()
-    ]
+    parts = [str(MONTHS[group]) if group in MONTHS else group for group in groups]
+    parts = [part for part in parts if part.isdigit()]
     if len(parts) < 3:
         return None
-    named = [group in MONTHS for group in groups]
     one, two, three = parts[:3]
-    if len(one) == 4:
-        return f"{one}{two.zfill(2)[:2]}{three.zfill(2)[:2]}"
-    year = three[:4] if len(three) >= 4 else _century(three)
-    if any(named[:3]):
-        month, day = (one, two) if named[0] else (two, one)
-        return f"{year}{month.zfill(2)[:2]}{day.zfill(2)[:2]}"
-    return year + _month_day(one.zfill(2)[:2], two.zfill(2)[:2], day_first=day_first)
+    if len(one) >= 3:
+        return (one + two.zfill(2) + three.zfill(2))[:10]
+    year = three[:5] if len(three) >= 3 else _century(three)
+    if any(group in MONTHS for group in groups[:3]):
+        month, day = (one, two) if groups[0] in MONTHS else (two, one)
+        return f"{year}{month.zfill(2)}{day.zfill(2)}"
+    return year + _month_day(one.zfill(2), two.zfill(2), day_first=day_first)
 
 
 def _month_day(one: str, two: str, *, day_first: bool) -> str:
@@ -225,12 +285,16 @@ def _century(year: str) -> str:
     return ("19" if int(year) >= 30 else "20") + year.zfill(2)[-2:]
 
 
+SHORTEST_EMAIL = 6
+
+
 def email(value: str) -> str | None:
+    """The address without what follows a plus; one whose @ was lost stays as it is, as long as it may be one."""
     text = squeeze(value).replace(" ", "").removeprefix("mailto:")
     local, at, domain = text.rpartition("@")
-    local = local.partition("+")[0]
     if not at or not local or not domain:
-        return None
+        return text if len(text) > SHORTEST_EMAIL and "." in text else None
+    local = local.partition("+")[0] or local
     if domain in {"gmail.com", "googlemail.com"}:
         local, domain = local.replace(".", ""), "gmail.com"
     return f"{local}@{domain}"

@@ -54,6 +54,10 @@ class Feature:
     def counts(self) -> Ints:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.vocabulary)).astype(np.int64)
 
+    @cached_property
+    def lengths(self) -> Ints:
+        return self.spread(np.asarray([len(value) for value in self.vocabulary], dtype=np.int64), 0)
+
     @property
     def known(self) -> Flags:
         return self.codes >= 0
@@ -166,6 +170,9 @@ class Table:
     def sound(self, column: str, part: str) -> Feature:
         return self._from(column, part, "sound", _sound)
 
+    def initial(self, column: str, part: str) -> Feature:
+        return self._from(column, part, "initial", _first_letter)
+
     def root(self, column: str) -> Feature:
         return self._from(column, "given", "root", _root)
 
@@ -219,6 +226,10 @@ def _number_of(address: str) -> str | None:
 
 def _street_of(address: str) -> str | None:
     return " ".join(word for word in address.split() if not word[0].isdigit()) or None
+
+
+def _first_letter(name: str) -> str:
+    return name[0]
 
 
 _sound = lru_cache(maxsize=200_000)(normalise.sound)
