@@ -150,8 +150,8 @@ OTHERS = {
 """By class: what such pairs may share; in all else they are as any two people."""
 PERSONAL = {Role.NAME, Role.SURNAME, Role.BIRTH, Role.PERSON}
 MOST_DIFFERENT = 0.3
-"""Of the records of one person, the share whose names, birth dates or numbers may be wholly different. Without a bound,
-a crowd at one address of whom some have one name could be taken for the matches."""
+"""Of the records of one person, the share whose names, birth dates or numbers may be wholly different. Without a bound
+a crowd at one address, of whom some have one name, could be taken for the matches."""
 
 
 def _bound_difference(comparison: Comparison, match: Floats) -> Floats:
