@@ -1,6 +1,7 @@
 """`/api/v1/segments/`: define segments, count them before they are saved, read who is in and how that moves."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.http import Http404
@@ -24,11 +25,13 @@ from cdp.kernel.access.models import User
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.api import PageQuery, page_of
 from identity.viewing import mask_identifiers, mask_profile
+from ingestion.dictionary.masking import Masker
 from ingestion.dictionary.viewing import masker_for
 from segments import operations, queries
 from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
+from segments.explain import Explanation, explain, mask_value
 from segments.models import Segment
 from segments.references import expand
 from segments.sentence import sentence
@@ -148,6 +151,50 @@ class MemberSerializer(serializers.Serializer[Any]):
     def get_identifiers(self, member: Member) -> dict[str, list[str]]:
         found: dict[str, list[str]] = self.context["identifiers"].get(member.profile_id, {})
         return found
+
+
+class EvidenceSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    at = serializers.DateTimeField()
+    steps = serializers.ListField(child=serializers.IntegerField())
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """A node of the definition; `parts` are nodes again."""
+
+    kind = serializers.CharField(help_text="all, any, not, segment, trait, event or sequence")
+    sentence = serializers.CharField()
+    holds = serializers.BooleanField()
+    changes_at = serializers.DateTimeField(allow_null=True, help_text="When it can next change by time alone.")
+    value = serializers.JSONField(allow_null=True, help_text="What the measure comes to, or the trait.")
+    events = EvidenceSerializer(many=True, help_text="The newest that count.")
+    parts = serializers.ListField(child=serializers.DictField())
+
+    def to_representation(self, found: Explanation) -> dict[str, Any]:
+        masker: Masker = self.context["masker"]
+        shown = mask_value(found, masker)
+        return {
+            "kind": found.kind,
+            "sentence": found.sentence,
+            "holds": found.holds,
+            "changes_at": found.changes_at and found.changes_at.isoformat().replace("+00:00", "Z"),
+            "value": float(shown) if isinstance(shown, Decimal) else shown,
+            "events": EvidenceSerializer(found.events, many=True).data,
+            "parts": [self.to_representation(part) for part in found.parts],
+        }
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    profile = serializers.IntegerField(source="profile_id")
+    segment = serializers.CharField(source="segment.slug")
+    holds = serializers.BooleanField(source="explanation.holds")
+    entered_at = serializers.DateTimeField(source="since", allow_null=True)
+    asked_at = serializers.DateTimeField()
+    explanation = ExplanationSerializer()
+
+
+class ExplainQuery(serializers.Serializer[Any]):
+    profile = serializers.IntegerField(min_value=1, max_value=2**63 - 1, help_text="The id of a profile.")
 
 
 class TransitionSerializer(serializers.Serializer[Any]):
@@ -322,6 +369,17 @@ class SegmentViewSet(
         segment, query = queries.get_segment(slug=slug), self._query(TrendQuery, request)
         days = queries.trend(segment_id=segment.pk, days=query["days"], now=timezone.now())
         return Response({"results": TrendDaySerializer(days, many=True).data, "next": None})
+
+    @extend_schema(parameters=[ExplainQuery], responses=AnswerSerializer, filters=False)
+    @action(detail=True, filter_backends=[], pagination_class=None)
+    def explain(self, request: Request, slug: str) -> Response:
+        """Why a person is in or not: each condition with what it comes to, the events that count, and what changes."""
+        segment, query = queries.get_segment(slug=slug), self._query(ExplainQuery, request)
+        view = identity.queries.get_profile(profile_id=query["profile"])
+        if view is None:
+            raise Http404("There is no profile with this id.")
+        answer = explain(segment=segment, profile_id=view.id, traits=view.traits, now=timezone.now())
+        return Response(AnswerSerializer(answer, context={"masker": masker_for(request.user)}).data)
 
     def _change(self, request: Request, slug: str, *, partial: bool) -> Response:
         segment = queries.get_segment(slug=slug)

@@ -14,18 +14,22 @@ from django_htmx.http import HttpResponseClientRefresh
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires, take_page
 from identity import queries as identity
+from ingestion.dictionary.masking import Masker
 from ingestion.dictionary.viewing import masker_for
 from segments import operations, people, queries, reading
 from segments.contracts import SegmentOverview, TrendDay
 from segments.errors import SegmentInUseError
+from segments.explain import Explanation, explain, mask_value
 from segments.gallery import GALLERY
 from segments.models import Segment
+from segments.references import users_of
 
 PAGE = 50
 MEMBERS_PAGE = 25
 RANGES = (30, 90)
 WEEK_DAYS = 7
 FEED = 12
+WHY_FOUND = 5
 
 
 # --- The list -----------------------------------------------------------------------------------------------
@@ -82,6 +86,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     }
     if user.may(Scope.PROFILES_READ):
         context |= _members(request, found)
+        context["asked_about"] = after_param(request, "why")
     return render(request, "segments/detail.html", context)
 
 
@@ -93,6 +98,7 @@ def _live(found: Segment, trend: Sequence[TrendDay], user: Any) -> dict[str, Any
         "share": f"{found.member_count / everybody:.1%} of all profiles" if everybody else "",
         "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
         "left": sum(day.left for day in trend[-WEEK_DAYS:]),
+        "named_in": users_of(found.slug),
         "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
         "moves": people.latest_moves(found, limit=FEED, masker=masker_for(user)),
     }
@@ -130,6 +136,31 @@ def _members(request: HttpRequest, found: Segment) -> dict[str, Any]:
     masker = masker_for(request.user)
     page = people.members_page(found, text=text, after=after, size=MEMBERS_PAGE, masker=masker)
     return {"q": text, "after": after, "page": page}
+
+
+@requires(Scope.PROFILES_READ)
+def why(request: HttpRequest, slug: str) -> HttpResponse:
+    """A fragment: why somebody is in the segment, or not; named by `profile`, or by `q`, which finds the person."""
+    found = get_object_or_404(Segment, slug=slug)
+    text = request.GET.get("q", "").strip()[:200]
+    wanted = request.GET.get("profile", "")
+    views = identity.search(text=wanted if wanted.isdigit() else text, limit=WHY_FOUND) if wanted or text else []
+    masker = masker_for(request.user)
+    context: dict[str, Any] = {"segment": found, "q": text, "asked": bool(wanted or text)}
+    if views:
+        answer = explain(segment=found, profile_id=views[0].id, traits=views[0].traits, now=timezone.now())
+        shown = people.describe([view.id for view in views], masker=masker)
+        context |= {"answer": answer, "line": _why_line(answer.explanation, masker)}
+        context |= {"person": shown[0], "others": shown[1:]}
+    return render(request, "segments/why.html", context)
+
+
+def _why_line(part: Explanation, masker: Masker) -> dict[str, Any]:
+    return {
+        "part": part,
+        "value": mask_value(part, masker),
+        "parts": [_why_line(inner, masker) for inner in part.parts],
+    }
 
 
 @require_POST

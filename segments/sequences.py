@@ -43,10 +43,23 @@ class Trail:
 
     def grouped(self, *narrowed: Sql) -> Sql:
         """`(profile_id, holds, pending, coming, oldest, any_event, edge)` of everybody who did any of the steps."""
+        return self._end(self._stepped(*narrowed), self.present[-1])
+
+    def reached(self, *narrowed: Sql) -> Sql:
+        """`(id, ts, steps)` of every event that is a step: the numbers of the steps that it can be, from 0."""
+        steps = (Sql(f"CASE WHEN e.r{step.number} THEN {step.number} END") for step in self.present)
+        return sql(
+            "SELECT * FROM (SELECT e.id, e.ts, array_remove(ARRAY[{steps}], NULL) AS steps FROM ({rows}) AS e) AS s"
+            " WHERE steps <> '{{}}'",
+            steps=join(", ", steps),
+            rows=self._stepped(*narrowed),
+        )
+
+    def _stepped(self, *narrowed: Sql) -> Sql:
         rows = self._first_step(self._matched(*narrowed))
         for before, step in zip(self.present, self.present[1:], strict=False):
             rows = self._next_step(rows, before, step)
-        return self._end(rows, self.present[-1])
+        return rows
 
     def _matched(self, *narrowed: Sql) -> Sql:
         extent = self.followed.extent
@@ -59,7 +72,7 @@ class Trail:
         ties = (sql(f"{{value}} AS k{place}", value=self._value(path)) for place, path in enumerate(self.ties))
         edge = earliest([edge for selected in self.selected for edge in selected.edges]) or Sql("NULL::timestamptz")
         return sql(
-            "SELECT e.profile_id, e.ts, {columns}, {edge} AS edge FROM event AS e WHERE {where}",
+            "SELECT e.profile_id, e.id, e.ts, {columns}, {edge} AS edge FROM event AS e WHERE {where}",
             columns=join(", ", (*matches, *ties)),
             edge=edge,
             where=conjunction((*narrowed, named, *since)),

@@ -17,6 +17,7 @@ urlpatterns = [
     path("<slug:slug>/recompute/", screens.recompute, name="recompute"),
     path("<slug:slug>/delete/", screens.delete, name="delete"),
     path("<slug:slug>/status/", screens.status, name="status"),
+    path("<slug:slug>/why/", screens.why, name="why"),
     path("<slug:slug>/members/", screens.members, name="members"),
     path("<slug:slug>/feed/", screens.feed, name="feed"),
 ]
