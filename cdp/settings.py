@@ -260,6 +260,8 @@ SPECTACULAR_SETTINGS = {
         "MatchModelState": "identity.candidates.models.MatchModel.State",
         "MatchRunState": "identity.candidates.models.MatchRun.State",
         "MatchRunKind": "identity.candidates.models.MatchRun.Kind",
+        "ConstraintKind": "identity.models.Constraint.Kind",
+        "MergeCause": "identity.models.Merge.Cause",
         "SegmentState": "segments.models.Segment.State",
         "DestinationState": "activation.models.Destination.State",
         "DeliveryState": "activation.models.Delivery.State",

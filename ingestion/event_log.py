@@ -80,6 +80,13 @@ def prepare(events: Sequence[Incoming], *, now: datetime) -> None:
     _learn_names(events, now=now)
 
 
+def recall_names(names: Iterable[str]) -> None:
+    """Learn the ids of names that the log has, which a process that stores no messages may not know."""
+    unknown = [name for name in names if name not in _names]
+    for row in EventName.objects.filter(name__in=unknown) if unknown else ():
+        _names[row.name] = _entry(row)
+
+
 def forget_names() -> None:
     """For tests that roll the dictionary back."""
     _names.clear()
@@ -235,6 +242,10 @@ def _register(name: str, kind: str, index: int | None, *, now: datetime) -> tupl
     if index is not None and row.value_property is None:
         EventName.objects.filter(pk=row.pk, value_property=None).update(value_property=VALUE_PROPERTIES[index])
         row.refresh_from_db()
+    return _entry(row)
+
+
+def _entry(row: EventName) -> tuple[int, int | None]:
     return row.pk, None if row.value_property is None else VALUE_PROPERTIES.index(row.value_property)
 
 

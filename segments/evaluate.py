@@ -141,6 +141,22 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         return replace(_evaluate(segments, causes, now), claimed=sum(len(change.profile_ids) for change in changes))
 
 
+def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[int]]:
+    """By the id of a live segment, those of these profiles for whom it holds as they are now; nothing is written.
+
+    A segment that fails holds for nobody, as far as can be told.
+    """
+    held: dict[int, set[int]] = {}
+    for segment in Segment.objects.filter(state=Segment.State.LIVE):
+        try:
+            with transaction.atomic():
+                states = _states_of(segment, list(profile_ids), now)
+        except _SegmentFailedError:
+            states = {}
+        held[segment.pk] = {profile_id for profile_id, (holds, _) in states.items() if holds}
+    return held
+
+
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
     with transaction.atomic():

@@ -21,3 +21,10 @@ class UnknownMergeError(MergeRefusedError):
 
     code = "not_found"
     http_status = 404
+
+
+class NothingSaidError(MergeRefusedError):
+    """Nothing was said of these two."""
+
+    code = "not_found"
+    http_status = 404

@@ -21,6 +21,6 @@ def component(start: int, edges: Iterable[Edge]) -> frozenset[int]:
     return frozenset(reached)
 
 
-def crossing(edges: Iterable[Edge], side: Collection[int]) -> list[Edge]:
-    """The edges with one end on this side and one on the other."""
-    return [edge for edge in edges if (edge[0] in side) != (edge[1] in side)]
+def crosses(edge: Edge, side: Collection[int]) -> bool:
+    """Whether it has one end on this side and one on the other."""
+    return (edge[0] in side) != (edge[1] in side)

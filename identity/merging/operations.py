@@ -3,10 +3,10 @@
 Profile ids given may be absorbed ones: they are origins, and a merge ties the very origins that it was given.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -14,9 +14,9 @@ import identity.operations
 from cdp.kernel.access.models import User
 from identity import homes
 from identity.contracts import Resolution
-from identity.merging import constraints, graph, listeners, record, sessions
+from identity.merging import constraints, graph, listeners, record
 from identity.merging.contracts import MergePreview, Parting, UndoPreview
-from identity.merging.errors import MergeRefusedError, UnknownMergeError, UnknownProfileError
+from identity.merging.errors import MergeRefusedError, NothingSaidError, UnknownMergeError, UnknownProfileError
 from identity.merging.judge import Judgement, judge
 from identity.merging.move import absorb, release
 from identity.merging.preview import look_at_merge, look_at_parting
@@ -24,11 +24,10 @@ from identity.merging.queries import get_merge, leading, origins_of
 from identity.models import Constraint, Merge
 from identity.parts import parts_of
 from identity.traits import load_state
-from ingestion import event_log
+from ingestion.sessions import operations as sessions
+from ingestion.sessions.part import part_shared
 
 ATTEMPTS = 5
-
-Result = TypeVar("Result")
 
 
 def merge_profiles(
@@ -41,15 +40,14 @@ def merge_profiles(
     Raises:
         MergeRefusedError: with the code `same_profile`, `not_found`, `never_linked` or `limit_reached`.
     """
-
-    def merge() -> Merge:
+    with transaction.atomic():
         pair = _hold_pair(one, other)
         _require_allowed(judge(pair.keep, pair.give, stated=cause == Merge.Cause.PERSON))
         moved = absorb({pair.give: pair.keep}, now=now)
         identity.operations.write_traits(
             [], resolution=Resolution(absorbed={pair.give: pair.keep}, inherited=moved.parts), now=now
         )
-        sessions.join_met(pair.keep, now=now)
+        sessions.join_met([pair.keep])
         made = record.Made(
             survivor_id=pair.keep,
             absorbed_id=pair.give,
@@ -64,8 +62,6 @@ def merge_profiles(
         listeners.tell({pair.keep, pair.give}, now=now)
         return Merge.objects.get(pk=merge_id)
 
-    return _prepared(merge, now=now)
-
 
 def undo_merge(*, merge_id: int, actor: User | None = None, now: datetime, never_again: bool = True) -> Parting:
     """Take a merge back: what either side was recorded for goes to that side, with all that came since.
@@ -76,11 +72,10 @@ def undo_merge(*, merge_id: int, actor: User | None = None, now: datetime, never
     Raises:
         MergeRefusedError: with the code `not_found`, `already_undone`, `gone` or `must_linked`.
     """
-
-    def undo() -> Parting:
+    with transaction.atomic():
         merge, parting = _hold_parting(merge_id)
-        _require_not_must(parting, besides=(merge.one_origin, merge.other_origin))
-        _part(parting, now=now)
+        require_not_must(parting, besides=(merge.one_origin, merge.other_origin))
+        part(parting, now=now)
         Merge.objects.filter(pk=merge_id).update(undone_at=now, undone_by=actor)
         if never_again:
             constraints.put(
@@ -93,10 +88,8 @@ def undo_merge(*, merge_id: int, actor: User | None = None, now: datetime, never
             )
         else:
             constraints.remove(one=merge.one_origin, other=merge.other_origin)
-        _announce(parting, now=now)
+        announce(parting, now=now)
         return parting
-
-    return _prepared(undo, now=now)
 
 
 def forbid(*, one: int, other: int, actor: User | None, reason: str = "", now: datetime) -> Constraint:
@@ -133,7 +126,7 @@ def lift(*, one: int, other: int) -> None:
         MergeRefusedError: with the code `not_found` where nothing was said.
     """
     if not constraints.remove(one=one, other=other):
-        raise MergeRefusedError("Nothing was said of these two.", code="not_found")
+        raise NothingSaidError("Nothing was said of these two.")
 
 
 def preview_merge(*, one: int, other: int) -> MergePreview:
@@ -184,6 +177,17 @@ def _hold_pair(one: int, other: int) -> _Pair:
     raise MergeRefusedError("Others are merging these profiles just now. Try again.", code="contended")
 
 
+def hold_profile(profile_id: int) -> int:
+    """Lock the profile that this id leads to, and return its id."""
+    for _ in range(ATTEMPTS):
+        leads = leading([profile_id])[profile_id]
+        if _lock([leads]) and leading([profile_id])[profile_id] == leads:
+            return leads
+        if leading([profile_id])[profile_id] == leads:
+            raise UnknownProfileError("There is no such profile.")
+    raise MergeRefusedError("Others are changing this profile just now. Try again.", code="contended")
+
+
 def _lock(ids: Collection[int]) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM profile WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [sorted(ids)])
@@ -221,7 +225,7 @@ def _find_parting(merge: Merge) -> Parting:
     if profile_id != leads[merge.other_origin]:
         raise MergeRefusedError("What this merge joined is no longer one profile.", code="gone")
     origins = origins_of([profile_id])[profile_id]
-    edges = [edge for id_, edge in _edges_among(origins).items() if id_ != merge.pk]
+    edges = [edge for id_, edge in edges_among(origins).items() if id_ != merge.pk]
     one, other = (graph.component(origin, edges) for origin in (merge.one_origin, merge.other_origin))
     leaving = one if profile_id in other else other
     if profile_id in leaving or profile_id not in one | other:
@@ -229,52 +233,50 @@ def _find_parting(merge: Merge) -> Parting:
     return Parting(profile_id, min(leaving), leaving)
 
 
-def _edges_among(origins: Collection[int]) -> dict[int, graph.Edge]:
-    rows = Merge.objects.filter(one_origin__in=origins, undone_at=None)
+def edges_among(origins: Collection[int]) -> dict[int, graph.Edge]:
+    """The merges in force between these origins, by id."""
+    rows = Merge.objects.filter(one_origin__in=origins, other_origin__in=origins, undone_at=None)
     return {id_: (one, other) for id_, one, other in rows.values_list("pk", "one_origin", "other_origin")}
 
 
-def _part(parting: Parting, *, now: datetime) -> dict[str, int]:
+def part(parting: Parting, *, now: datetime) -> dict[str, int]:
+    """Move what belongs to the leaving origins; the caller has locked the profile. Returns how much moved."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT traits, provenance, parts, created_at FROM profile WHERE id = %s", [parting.profile_id])
         traits, stamps, stored, created = cursor.fetchone()
     parts = parts_of(
         profile_id=parting.profile_id, state=load_state(traits, stamps), created_at=created, stored=stored
     )
-    return release(
+    counts = release(
         profile_id=parting.profile_id,
         restored_id=parting.restored_id,
         origins=parting.origins,
         parts=parts,
         now=now,
     )
+    part_shared([parting.profile_id, parting.restored_id])
+    return counts
 
 
-def _announce(parting: Parting, *, now: datetime) -> None:
+def announce(parting: Parting, *, now: datetime) -> None:
+    """Have segments ask about both, and every worker forget where identifiers led. The last thing to do."""
     listeners.tell({parting.profile_id, parting.restored_id}, now=now)
     homes.begin_epoch()
 
 
-def _require_not_must(parting: Parting, *, besides: graph.Edge) -> None:
+def require_not_must(parting: Parting, *, besides: graph.Edge | None = None) -> None:
+    """
+    Raises:
+        MergeRefusedError: where a person has said that two on either side are one; `besides` is no such pair.
+    """
     if _musts_across(parting, besides=besides):
         raise MergeRefusedError(_MUST, code="must_linked")
 
 
-def _musts_across(parting: Parting, *, besides: graph.Edge) -> list[Constraint]:
+def _musts_across(parting: Parting, *, besides: graph.Edge | None) -> list[Constraint]:
     staying = origins_of([parting.profile_id])[parting.profile_id] - parting.origins
     return [
         one
         for one in constraints.between(parting.origins, staying)
-        if one.kind == Constraint.Kind.MUST and {one.one_origin, one.other_origin} != set(besides)
+        if one.kind == Constraint.Kind.MUST and {one.one_origin, one.other_origin} != set(besides or ())
     ]
-
-
-def _prepared(step: Callable[[], Result], *, now: datetime) -> Result:
-    """In a transaction; again, where a session event needs a name that the log does not have yet."""
-    for _ in range(ATTEMPTS):
-        try:
-            with transaction.atomic():
-                return step()
-        except event_log.UnpreparedError as unprepared:
-            event_log.prepare(unprepared.events, now=now)
-    raise MergeRefusedError("The event log could not be prepared.", code="contended")

@@ -81,7 +81,7 @@ def heralds(visits: Visits) -> list[Incoming]:
         return []
     event, device = visits[0]
     session = Session(0, device, event.source_id, event.ts, event.id, event.ts, 0, False, Tally())
-    return [_started(session, received=0), _ended(session, received=0)]
+    return [started_of(session, received=0), ended_of(session, received=0)]
 
 
 def weave_in(
@@ -121,16 +121,10 @@ def weave_in(
     return _write(touched, timeouts)
 
 
-def join_met(profile_ids: Collection[int], *, now: datetime) -> None:
-    """Make one of the sessions of a device that a merge has brought together, outside the drain.
-
-    Raises:
-        UnpreparedError: when the log has to be prepared for the events of sessions first.
-    """
+def join_met(profile_ids: Collection[int]) -> None:
+    """Make one of the sessions of a device that a merge has brought together, outside the drain."""
     if rows.met_by_merge(profile_ids):
-        micros = timestamp_micros(now)
-        session = Session(0, b"", 0, micros, b"", micros, 0, False, Tally())
-        event_log.require_prepared([_started(session, received=0), _ended(session, received=0)])
+        event_log.recall_names([STARTED, ENDED])
         weave_in([], {}, {}, absorbed={id_: id_ for id_ in profile_ids})
 
 
@@ -152,7 +146,7 @@ def end_due(*, now: datetime, limit: int) -> tuple[int, list[Owned], dict[bytes,
         if one.due <= micros:
             one.ended = True
             one.due = micros + FORGET_AFTER // timedelta(microseconds=1)
-            event = _ended(one, received=micros)
+            event = ended_of(one, received=micros)
             ended.append((event, one.profile_id))
             if one.origin is not None:
                 origins[event.id] = one.origin
@@ -175,6 +169,11 @@ def _distinct(known: Sequence[Session]) -> Sequence[Session]:
     return list({(one.first, one.first_id): one for one in known}.values())
 
 
+def timeouts_of(source_ids: Collection[int]) -> dict[int, int]:
+    """After how many microseconds without an event a session of these sources ends."""
+    return _timeouts({}, source_ids)
+
+
 def _timeouts(sources: Mapping[int, SourceTerms], others: Collection[int]) -> dict[int, int]:
     missing = set(others) - sources.keys()
     terms = {**sources, **(hold_sources(ids=missing) if missing else {})}
@@ -193,7 +192,7 @@ def _write(touched: list[Session], timeouts: Mapping[int, int]) -> Woven:
         if one.is_new:
             one.due = one.last + timeouts[one.source_id]
             new.append(one)
-            event = _started(one, received=one.members[0].received)
+            event = started_of(one, received=one.members[0].received)
             woven.started.append((event, one.profile_id))
             if one.origin is not None:
                 woven.origins[event.id] = one.origin
@@ -244,7 +243,7 @@ def _has_session_id(properties: bytes) -> bool:
     return _decode_label(properties).session_id is not None
 
 
-def _started(session: Session, *, received: int) -> Incoming:
+def started_of(session: Session, *, received: int) -> Incoming:
     """Told by the first event alone, so that later ones do not change it."""
     first = Tally()
     for event in session.members[:1]:
@@ -254,7 +253,7 @@ def _started(session: Session, *, received: int) -> Incoming:
     return _event(session, STARTED, ts=session.first, received=received, properties=told)
 
 
-def _ended(session: Session, *, received: int) -> Incoming:
+def ended_of(session: Session, *, received: int) -> Incoming:
     micros = session.last - session.first
     duration = micros // 1_000_000 if micros % 1_000_000 == 0 else round(micros / 1_000_000, 3)
     properties = {"duration": duration, **session.tally.counts(), **session.tally.describe()}

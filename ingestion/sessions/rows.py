@@ -57,6 +57,21 @@ def read_near(spans: Sequence[tuple[Device, int, int]]) -> dict[Device, list[Ses
     return found
 
 
+def read_all(profile_ids: Iterable[int]) -> list[Session]:
+    """Lock and read every session of these profiles."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT profile_id, device::text, first, first_id::text, last, due, ended, source_id, origin_id, state"
+            " FROM device_session WHERE profile_id = ANY(%s::bigint[])"
+            " ORDER BY profile_id, device, first, first_id FOR UPDATE",
+            [_array(map(str, sorted(profile_ids)))],
+        )
+        return [
+            _session(profile_id, _bytes(device), first, first_id, *rest)
+            for profile_id, device, first, first_id, *rest in cursor.fetchall()
+        ]
+
+
 def claim_due(*, until: int, limit: int) -> list[Session]:
     """Lock the sessions that are to be looked at again; those that somebody else holds are left to them."""
     with connection.cursor() as cursor:
@@ -151,6 +166,24 @@ def delete_events(keys: Iterable[tuple[int, int, bytes]]) -> None:
                 _array(id_.hex() for _, _, id_ in gone),
             ],
         )
+
+
+def label_events(pairs: Iterable[tuple[Session, Sequence[bytes]]]) -> None:
+    """Give stored events, by their ids, the id of the session that they make up."""
+    for session, ids in pairs:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE event e SET properties = e.properties || %s::jsonb WHERE e.profile_id = %s"
+                f" AND e.ts >= {_AS_TIME.format(us='%s')} AND e.ts <= {_AS_TIME.format(us='%s')}"
+                " AND e.id = ANY(%s::uuid[])",
+                [
+                    _encode({"session_id": id_text(session.id)}).decode(),
+                    session.profile_id,
+                    *(session.first,) * 2,
+                    *(session.last,) * 2,
+                    _array(id_.hex() for id_ in ids),
+                ],
+            )
 
 
 def relabel_events(moved: Iterable[tuple[Session, Session]]) -> list[tuple[int, int]]:

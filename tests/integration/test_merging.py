@@ -8,8 +8,10 @@ import segments.operations
 from cdp import pipeline
 from identity import queries
 from identity.merging import operations as merging
+from identity.merging.contracts import Parting
 from identity.merging.errors import MergeRefusedError
 from identity.merging.queries import constraints_of, merges_of
+from identity.merging.split import split_profile
 from identity.models import Merge
 from tests.factories.ingestion import NOW, identify, message, track
 from tests.integration.conftest import drain_all, rows
@@ -342,3 +344,119 @@ class TestWhatWorkersRemember:
         drain_all(NOW)
 
         assert "B4" in events_of(two[1])
+
+
+class TestSplitProfile:
+    def test_by_whole_origins_takes_their_merges_back(self, accept):
+        for n in range(4):
+            drain(accept, track(f"E{n}", userId=..., anonymousId=f"a-{n}"))
+        ids = [profile_of("anonymous_id", f"a-{n}") for n in range(4)]
+        merge(ids[0], ids[1])
+        merge(ids[1], ids[2])
+        merge(ids[2], ids[3])
+
+        parting = split(ids[0], ("anonymous_id", "a-1"), ("anonymous_id", "a-3"))
+
+        assert (parting.profile_id, parting.restored_id) == (ids[0], ids[1])
+        assert [queries.canonical_id(id_) for id_ in ids] == [ids[0], ids[1], ids[0], ids[1]]
+        assert sorted(events_of(ids[0])) == ["E0", "E2"]
+        assert sorted(events_of(ids[1])) == ["E1", "E3"]
+
+    def test_of_one_origin_begins_another_with_the_events_that_name_it(self, accept):
+        drain(
+            accept,
+            identify(userId="ann", anonymousId="a-1", traits={"city": "Rome"}, timestamp="2026-03-01T00:00:00Z"),
+            of_ann("A"),
+            identify(
+                userId=...,
+                anonymousId="a-1",
+                traits={"email": "bob@example.org", "city": "Oslo"},
+                timestamp="2026-03-02T00:00:00Z",
+            ),
+            track("B", userId="ann", context={"traits": {"email": "Bob@example.org"}}),
+        )
+        ann = profile_of(*ANN)
+        assert queries.get_profile(profile_id=ann).traits == {"city": "Oslo", "email": "bob@example.org"}
+
+        parting = split(ann, ("email", "bob@example.org"))
+
+        bob = profile_of("email", "bob@example.org")
+        assert (parting.profile_id, parting.restored_id) == (ann, bob)
+        assert sorted(events_of(ann)) == ["A", "Identify"]
+        assert sorted(events_of(bob)) == ["B", "Identify"]
+        assert queries.get_profile(profile_id=ann).traits == {"city": "Rome"}
+        assert queries.get_profile(profile_id=bob).traits == {"city": "Oslo", "email": "bob@example.org"}
+        assert [one.kind for one in constraints_of(bob)] == ["never"]
+
+    def test_takes_the_visits_of_a_browser_along(self, accept):
+        page = {
+            "context": {
+                "userAgent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0",
+                "library": {"name": "analytics.js"},
+            }
+        }
+        drain(
+            accept,
+            identify(userId="ann", anonymousId="a-1", **page),
+            track("Phone", userId="ann", anonymousId="a-1", **page),
+            track("Server", userId="ann"),
+            track("Laptop", userId="ann", anonymousId="a-2", **page),
+        )
+        ann = profile_of(*ANN)
+        assert "Session Started" in events_of(ann)
+
+        split(ann, ("anonymous_id", "a-2"))
+
+        assert sorted(events_of(profile_of("anonymous_id", "a-2"))) == ["Laptop", "Session Started"]
+        assert sorted(events_of(ann)) == ["Identify", "Phone", "Server", "Session Started"]
+        devices = rows("SELECT profile_id FROM device_session ORDER BY 1")
+        assert devices == [(ann,), (profile_of("anonymous_id", "a-2"),)]
+
+    @pytest.mark.parametrize(
+        ("chosen", "code"),
+        [
+            ([], "nothing_chosen"),
+            ([("user_id", "ann")], "all_chosen"),
+            ([("user_id", "nobody")], "unknown_identifier"),
+        ],
+        ids=["nothing", "all", "a stranger"],
+    )
+    def test_refuses_what_makes_no_sense(self, two, chosen, code):
+        with pytest.raises(MergeRefusedError) as refused:
+            split(two[0], *chosen)
+
+        assert refused.value.code == code
+
+
+def split(profile_id: int, *identifiers: tuple[str, str]) -> Parting:
+    return split_profile(profile_id=profile_id, identifiers=identifiers, now=NOW)
+
+
+PAGE = {"context": {"userAgent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0", "library": {"name": "analytics.js"}}}
+
+
+class TestVisits:
+    @pytest.mark.parametrize("ended", [False, True], ids=["open", "ended"])
+    def test_of_a_browser_that_both_used_are_told_anew_for_each(self, accept, ended: bool):
+        drain(accept, of_ann("A", timestamp="2026-03-10T10:00:00Z"))
+        drain(accept, of_bob("B1", timestamp="2026-03-10T11:00:00Z", **PAGE))
+        ann, bob = profile_of(*ANN), profile_of(*BOB)
+        drain(
+            accept,
+            track("Met", **BOTH, timestamp="2026-03-10T11:05:00Z", **PAGE),
+            of_bob("B2", timestamp="2026-03-10T11:10:00Z", **PAGE),
+        )
+        if ended:
+            pipeline.end_sessions(now=NOW)
+        assert rows("SELECT count(*) FROM event WHERE properties ? 'session_id'") == [(5 if ended else 4,)]
+
+        undo(merges_of(ann)[0].id)
+
+        told = ["Session Ended", "Session Started"] if ended else ["Session Started"]
+        assert sorted(events_of(ann)) == ["A", "Met", *told]
+        assert sorted(events_of(bob)) == ["B1", "B2", *told]
+        assert rows("SELECT profile_id, ended FROM device_session ORDER BY 1") == [(ann, ended), (bob, ended)]
+        each = "SELECT profile_id, count(DISTINCT properties ->> 'session_id') FROM event GROUP BY 1 ORDER BY 1"
+        assert rows(each) == [(ann, 1), (bob, 1)]
+        counts = "SELECT profile_id, properties ->> 'events' FROM event WHERE properties ? 'bounced' ORDER BY 1"
+        assert rows(counts) == ([(ann, "1"), (bob, "2")] if ended else [])
