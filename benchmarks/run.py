@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import identity_accuracy
 import identity_million
+import identity_resolve
 import ingest_drain
 import ingest_http
 from home import become_worker

@@ -88,4 +88,6 @@ def spell_phone(text: str, *, region: str | None = None) -> str | None:
         return None
     if not phonenumbers.is_possible_number(number):
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    spelt = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    # With a country given, some strings of zeros would be read once more as another number: they are none.
+    return spelt if region is None or spell_phone(spelt) == spelt else None

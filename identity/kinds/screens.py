@@ -21,7 +21,7 @@ from identity.kinds.forms import KindForm, NewKindForm
 from identity.kinds.judge import judge_value
 from identity.kinds.models import ConflictGroup, IdentifierKind, KindRun
 from identity.kinds.normalisers import NORMALISERS
-from identity.kinds.rules import OTHERS, KindSettings
+from identity.kinds.rules import DEFAULTS, OTHERS, KindSettings
 from identity.kinds.words import (
     COLOURS,
     EXPLAINED,
@@ -133,7 +133,7 @@ def kind(request: HttpRequest, name: str) -> HttpResponse:
         "kind": settings,
         "label": label_of(settings.name, settings),
         "address": address,
-        "is_new": not IdentifierKind.objects.filter(name=settings.name).exists(),
+        "is_new": settings.name not in DEFAULTS and not IdentifierKind.objects.filter(name=settings.name).exists(),
         "normalisers": NORMALISERS.values(),
         "stored": queries.count_stored(settings.name),
         **_run(run, masker_for(request.user)),

@@ -158,12 +158,16 @@ class TestCrowds:
         assert rows("SELECT count(*) FROM identity_conflict_sample")[0][0] <= 20
 
     def test_cost_as_many_queries_as_a_handful(self, accept):
+        """Ten events in a chunk, or ten thousand."""
         counts = []
-        for people in (10, 500):
-            accept(*(self.said(1_000 * people + number, by_user=True) for number in range(people)))
-            with CaptureQueriesContext(connection) as queries_made:
-                pipeline.drain(now=NOW)
-            counts.append(len(queries_made))
+        for people in (10, 10_000):
+            for start in range(0, people, 1_000):
+                numbers = range(start, min(start + 1_000, people))
+                accept(*(self.said(100_000 * (people == 10) + number, by_user=True) for number in numbers))
+            with CaptureQueriesContext(connection) as made:
+                drained = pipeline.drain(now=NOW, max_events=10_000)
+            assert drained.stored == people
+            counts.append(len(made))
 
         assert counts[1] <= counts[0]
 

@@ -1,7 +1,8 @@
 """Slow and obvious: which identifiers are one person, if there were no limits."""
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
@@ -70,3 +71,73 @@ def value_by_policy(statements: Iterable[Said], *, rule: str, sources: tuple[int
         most = max(texts.count(text) for text in texts)
         return max((one for one, text in zip(votes, texts, strict=True) if texts.count(text) == most), key=age)[3]
     return ordered[-1][3]
+
+
+Named = tuple[str, str]
+"""An identifier as ``(kind, value)``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is configured of a kind: who decides, how many a profile may have, and how many within so many days."""
+
+    priority: int
+    ever: int
+    within: tuple[tuple[str, int, int], ...] = ()  # (name, days, how many)
+    protected: bool = False
+
+
+DAY = 86_400_000_000
+
+
+def people_with_limits(
+    messages: Iterable[tuple[int, Iterable[Named]]], kinds: Mapping[str, Limits]
+) -> tuple[set[frozenset[Named]], list[tuple[Named, str]]]:
+    """Who is one person, and which identifiers were not linked and why, message by message, by the documented rule.
+
+    A profile is a dict of its identifiers with the time of the message that brought each.
+    """
+    profiles: list[dict[Named, int]] = []
+    refused: list[tuple[Named, str]] = []
+
+    def of(identifier: Named) -> dict[Named, int] | None:
+        return next((one for one in profiles if identifier in one), None)
+
+    for at, identifiers in messages:
+        first, *others = sorted(set(identifiers), key=lambda one: (kinds[one[0]].priority, one))
+        mine = of(first)
+        if mine is None:
+            known = [one for other in others if (one := of(other)) is not None]
+            mine = next((one for one in known if not _broken(one, {first: at}, kinds, merging=False)), None)
+            if mine is None:
+                profiles.append(mine := {})
+            mine[first] = at
+        for other in others:
+            theirs = of(other)
+            if theirs is mine:
+                continue
+            broken = _broken(mine, theirs or {other: at}, kinds, merging=theirs is not None)
+            if broken:
+                refused.append((other, "merge_refused" if theirs is not None else broken))
+            elif theirs is None:
+                mine[other] = at
+            else:
+                mine |= theirs
+                profiles = [one for one in profiles if one is not theirs]
+    return {frozenset(one) for one in profiles}, refused
+
+
+def _broken(mine: dict[Named, int], theirs: dict[Named, int], kinds: Mapping[str, Limits], *, merging: bool) -> str:
+    """The limit that both together break and neither alone does; empty where they fit."""
+    for kind in sorted({kind for kind, _ in theirs}):
+        limits, sides = kinds[kind], [[at for (k, _), at in side.items() if k == kind] for side in (mine, theirs)]
+        both = sides[0] + sides[1]
+        if len(both) > max(limits.ever, *map(len, sides)):
+            return "limit_reached"
+        if merging and limits.protected and all(sides):
+            return "protected"
+        for name, days, most in limits.within:
+            densest = [max((sum(0 <= at - one < days * DAY for at in s) for one in s), default=0) for s in sides]
+            if max(sum(0 <= at - one < days * DAY for at in both) for one in both) > max(most, *densest):
+                return f"limit_reached_{name}"
+    return ""
