@@ -19,7 +19,7 @@ def main() -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, load average {os.getloadavg()[0]:.1f} at the start")
     print("{:36} {:>16} {:>24}".format("", "measured", "beside it"))
-    for benchmark in (ingest_drain, ingest_http, identity_accuracy, identity_million):
+    for benchmark in (ingest_drain, ingest_http, identity_accuracy, identity_million, identity_resolve):
         for line in benchmark.report():
             print("{:36} {:>16} {:>24} {}".format(*line), flush=True)
 
