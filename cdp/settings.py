@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "identity.accounts",
     "identity.kinds",
     "identity.candidates",
+    "identity.evaluation",
     "identity.survivorship",
     "identity.review",
     "segments",

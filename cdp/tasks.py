@@ -16,6 +16,7 @@ from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from identity.candidates import jobs as matching_jobs
+from identity.evaluation import operations as evaluation
 from identity.kinds import run as kind_runs
 from identity.survivorship import disputes, history, runs
 from ingestion import partitions
@@ -153,7 +154,7 @@ def match() -> None:
 @shared_task(name="cdp.match_runs", queue="match")
 def match_runs() -> None:
     """Long jobs of matching, one after the other."""
-    while matching_jobs.work(clock=timezone.now):
+    while matching_jobs.work(clock=timezone.now, others=evaluation.JOBS):
         nudge("cdp.evaluate", queue="evaluate")
 
 

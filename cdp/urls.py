@@ -11,6 +11,7 @@ import consent.api
 import identity.accounts.api
 import identity.api
 import identity.candidates.api
+import identity.evaluation.api
 import identity.kinds.api
 import identity.mapping.api
 import identity.survivorship.api
@@ -33,6 +34,7 @@ for api in (
     identity.mapping.api,
     identity.survivorship.api,
     identity.candidates.api,
+    identity.evaluation.api,
     identity.kinds.api,
     segments.api,
     activation.api,
@@ -53,6 +55,7 @@ urlpatterns = [
     path("identifiers/", include("identity.kinds.screens")),
     path("segments/", include("segments.urls")),
     path("identity/matching/", include("identity.candidates.screens")),
+    path("identity/evaluation/", include("identity.evaluation.screens")),
     path("", include("activation.urls")),
     path("", include("ingestion.urls")),
     path("api/v1/", include("ingestion.plans.api")),

@@ -34,6 +34,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
     ("Identity", "Review", "user-question", "review:queue", Scope.PROFILES_READ, ("review:",)),
     ("Identity", "Matching", "arrows-join", "matching:status", Scope.PROFILES_READ, ("matching:",)),
+    ("Identity", "Evaluation", "microscope", "evaluation:overview", Scope.PROFILES_READ, ("evaluation:",)),
     ("Identity", "Identifiers", "fingerprint", "identifiers:list", Scope.PROFILES_READ, ("identifiers:",)),
     ("Pipeline", "Sources", "login-2", "sources:list", Scope.EVENTS_READ, ("sources:",)),
     ("Pipeline", "Alerts", "bell", "alerts:list", Scope.EVENTS_READ, ("alerts:",)),

@@ -56,9 +56,12 @@ JOBS: Mapping[str, Job] = {
 }
 
 
-def work(*, clock: Callable[[], datetime]) -> bool:
-    """Do the oldest job that is open; false where there is none, or another worker is at it."""
-    return runs.work(JOBS, clock=clock)
+def work(*, clock: Callable[[], datetime], others: Mapping[str, Job] | None = None) -> bool:
+    """Do the oldest job that is open; false where there is none, or another worker is at it.
+
+    `others` are jobs of rooms that build on this one.
+    """
+    return runs.work({**JOBS, **(others or {})}, clock=clock)
 
 
 @transaction.atomic

@@ -115,6 +115,7 @@ class MatchRun(models.Model):
         PREVIEW = "preview", "Preview a model"
         ACCEPT = "accept", "Accept many"
         UNDO = "undo", "Take many back"
+        EVALUATE = "evaluate", "Evaluate"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
