@@ -38,6 +38,7 @@ import ingestion.quality.observe
 import segments.operations
 from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
+from identity import last_seen
 from identity.accounts.contracts import Belonging
 from identity.contracts import Combination, Identifier, Resolution, Sighting
 from identity.survivorship import runs
@@ -264,6 +265,7 @@ def _store(
     changed_traits = identity.operations.write_traits(
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
+    last_seen.note(fresh, resolution, now=now)
     identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
     note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
     identity.candidates.queue.note_changed(_to_match(resolution, changed_traits))

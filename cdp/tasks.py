@@ -16,6 +16,7 @@ from cdp import pipeline
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import awake
 from identity.candidates import jobs as matching_jobs
+from identity.duplicates import operations as duplicates
 from identity.evaluation import operations as evaluation
 from identity.kinds import run as kind_runs
 from identity.survivorship import disputes, history, runs
@@ -108,6 +109,13 @@ def decide_traits_waiting() -> None:
     """Passes whose nudge or worker was lost."""
     for run_id in runs.waiting_runs(idle_since=timezone.now() - TRIAL_IDLE):
         decide_traits(run_id)
+
+
+@shared_task(name="cdp.report_duplicates")
+def report_duplicates() -> None:
+    """How many people are in the base more than once."""
+    awake("cdp.report_duplicates")
+    duplicates.report_duplicates(now=timezone.now())
 
 
 @shared_task(name="cdp.scan_disputes")

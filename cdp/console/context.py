@@ -21,7 +21,14 @@ class NavItem:
 # (group, label, icon, url name, scope that opens it, what lights it); without a scope: staff of the Django admin.
 _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ("", "Home", "home", "console:home", Scope.SEGMENTS_READ, ("console:home",)),
-    ("Customers", "Profiles", "users", "console:profiles", Scope.PROFILES_READ, ("console:profile",)),
+    (
+        "Customers",
+        "Profiles",
+        "users",
+        "console:profiles",
+        Scope.PROFILES_READ,
+        ("console:profile", "console:duplicates"),
+    ),
     (
         "Customers",
         "Accounts",

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from cdp.console import account, accounts, dictionary, followed, home, profiles, why
+from cdp.console import account, accounts, dictionary, duplicates, followed, home, profiles, why
 
 app_name = "console"
 urlpatterns = [
@@ -21,6 +21,7 @@ urlpatterns = [
     path("dictionary/export/", dictionary.export, name="dictionary-export"),
     path("profiles/", profiles.profiles, name="profiles"),
     path("profiles/export/", profiles.export, name="profiles-export"),
+    path("profiles/duplicates/", duplicates.duplicates, name="duplicates"),
     path("profiles/search/", profiles.search, name="search"),
     path("profiles/<int:profile_id>/", profiles.profile, name="profile"),
     path("profiles/<int:profile_id>/followed/", followed.followed, name="profile-followed"),

@@ -1,5 +1,6 @@
 """One view of a customer: what each source says, every value there was, how it came together; the export. R: C4, C5"""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from cdp import pipeline
 from cdp.demo.drain import drain_all
 from cdp.kernel.access.models import AuditEntry
 from identity import queries as identities
+from identity.candidates.models import Candidate, MatchRecord
+from identity.duplicates.operations import report_duplicates
 from identity.survivorship import disputes
 from identity.survivorship.models import PolicyRun
 from ingestion import operations
@@ -166,3 +169,29 @@ class TestExport:
             ["email", "anna@example.org", "shop", str(anna)]
         ]
         assert AuditEntry.objects.get().details == {"format": "csv", "kinds": ["email"]}
+
+
+class TestDuplicates:
+    @pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "dark"), (NARROW, "light")], ids=["wide", "narrow"])
+    def test_are_counted_and_shown(
+        self, log_in: Any, anna: int, screenshot: Shots, viewport: dict[str, int], scheme: str
+    ):
+        told = {"given_name": ["Anna"], "surname": ["Smith"], "city": ["Rome"]}
+        for number in (anna, anna + 1_000):
+            MatchRecord.objects.create(profile_id=number, origin_id=number + 5_000, record=json.dumps(told))
+        evidence = {"fields": [{"field": "surname", "level": "the same", "weight": 6.0}]}
+        for number, probability in enumerate((0.55, 0.85, 0.97, 0.97, 0.995)):
+            Candidate.objects.create(
+                one_id=anna, other_id=anna + number + 1, score=3, probability=probability, evidence=evidence,
+                found_at=timezone.now(), updated_at=timezone.now(),
+            )  # fmt: skip
+        report_duplicates(now=timezone.now())
+        page = log_in("engineer", viewport=viewport, color_scheme=scheme)
+
+        page.goto("/profiles/")
+        page.get_by_role("link", name="Duplicates").click()
+
+        expect(page.get_by_role("heading", name="What those that wait have in common")).to_be_visible()
+        expect(page.locator("[data-chart][data-drawn]")).to_be_visible()
+        screenshot(page, f"duplicates-{viewport['width']}-{scheme}")
+        assert fits(page)

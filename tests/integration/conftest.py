@@ -19,7 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp import pipeline
-from identity import homes
+from identity import homes, last_seen
 from identity.kinds import rules
 from ingestion import event_log, keys, operations, partitions
 from ingestion.models import Source
@@ -57,6 +57,7 @@ def wipe() -> None:
     partitions.forget_known_partitions()
     keys.forget()
     homes.forget_all()
+    last_seen.forget_all()
     rules.forget_rules()
 
 

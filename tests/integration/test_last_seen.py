@@ -1,0 +1,46 @@
+"""When identifiers were last seen: written once a day, however often they come. R: C4"""
+
+from typing import Any
+
+from identity import last_seen
+from tests.factories.ingestion import NOW, track
+from tests.integration.conftest import drain_all, rows
+
+
+def seen(accept: Any, *moments: str, **fields: Any) -> None:
+    accept(*(track("Viewed", timestamp=f"2026-03-{moment}Z", **fields) for moment in moments))
+    drain_all(NOW)
+
+
+def days() -> dict[str, str]:
+    return dict(rows("SELECT value, to_char(last_seen_at, 'MM-DD HH24') FROM profile_identifier ORDER BY value"))
+
+
+class TestLastSeen:
+    def test_is_the_first_sighting_of_the_newest_day(self, accept: Any):
+        seen(accept, "01T10:00:00")
+        seen(accept, "03T09:00:00")
+        seen(accept, "03T15:00:00", "02T09:00:00")
+
+        assert days() == {"u-1": "03-03 09"}
+
+    def test_is_left_open_on_the_day_of_the_first(self, accept: Any):
+        seen(accept, "01T10:00:00")
+        seen(accept, "01T12:00:00")
+
+        assert days() == {"u-1": None}
+
+    def test_is_each_identifiers_own(self, accept: Any):
+        seen(accept, "01T10:00:00", anonymousId="a-1")
+        seen(accept, "03T10:00:00")
+
+        assert days() == {"a-1": None, "u-1": "03-03 10"}
+
+    def test_is_kept_by_a_process_that_starts_anew(self, accept: Any):
+        seen(accept, "01T10:00:00")
+        seen(accept, "03T09:00:00")
+        last_seen.forget_all()
+
+        seen(accept, "03T15:00:00")
+
+        assert days() == {"u-1": "03-03 09"}
