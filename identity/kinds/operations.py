@@ -79,8 +79,12 @@ def reset_kind(*, name: str, now: datetime) -> None:
     if name in DEFAULTS:
         save_kind(settings=DEFAULTS[name], now=now)
         return
+    before = queries.settings_named(name)
     IdentifierKind.objects.filter(name=name).delete()
     _publish()
+    after = queries.settings_named(name)
+    if after.enabled and changes_spelling(before, after):
+        _start(KindRun.Mode.APPLY, after, actor=None, now=now)
 
 
 @transaction.atomic
@@ -145,7 +149,7 @@ def merge_conflict(*, group: ConflictGroup, one: int, other: int, actor: Any = N
     """
     if not group.samples.filter(profile_id=one, other_id=other).exists():
         raise ConflictError("These profiles are not of this conflict.", code="not_of_conflict", path="/profile")
-    evidence = {"conflict": group.pk, "kind": group.kind, "value": group.value}
+    evidence = {"identifiers": [[group.kind, group.value]], "conflict": group.pk}
     merge = merge_profiles(one=one, other=other, cause=Merge.Cause.PERSON, evidence=evidence, actor=actor, now=now)
     _decide(ConflictGroup.objects.filter(pk=group.pk), ConflictGroup.State.MERGED, actor=actor, now=now)
     return merge

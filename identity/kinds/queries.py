@@ -18,6 +18,7 @@ COUNTED = 1_000_000  # up to so many identifiers they are counted; beyond, Postg
 MANY = 10  # others that one value met: from here on it is worth a warning
 VERY_MANY = 100
 CHART_DAYS = 30
+MAX_KINDS = 300  # of which the list shows those that were seen: senders name as many as they like
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +154,15 @@ def kind_counts() -> KindCounts:
 
 
 def kinds_seen() -> list[str]:
-    """Every kind of which an identifier is stored; one look into the index for each."""
+    """The kinds of which identifiers are stored; one look into the index for each."""
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE seen AS ("
             " (SELECT kind FROM identifier ORDER BY kind LIMIT 1)"
             " UNION ALL SELECT (SELECT i.kind FROM identifier i WHERE i.kind > s.kind ORDER BY i.kind LIMIT 1)"
             " FROM seen s WHERE s.kind IS NOT NULL"
-            ") SELECT kind FROM seen WHERE kind IS NOT NULL"
+            ") SELECT kind FROM seen WHERE kind IS NOT NULL LIMIT %s",
+            [MAX_KINDS],
         )
         return [kind for (kind,) in cursor.fetchall()]
 

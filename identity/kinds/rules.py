@@ -31,6 +31,7 @@ MAX_PATTERNS = 50
 MAX_BLOCKED = 1_000
 FRESH_SECONDS = 5.0
 REMEMBERED = 100_000
+MAX_SEEN = 1_000
 
 Combination = tuple[tuple[str, str], ...]
 
@@ -174,16 +175,16 @@ class Rules:
         self.is_plain = all(reading.is_plain for reading in self.readings.values())
         self.timed = frozenset(name for name, kind in self.kinds.items() if kind.periods)
         self._refined: dict[Combination, Refined] = {}
+        self._seen: dict[str, Kind] = {}
 
     def kind(self, name: str) -> Kind:
         """The kind of this name; of one that nobody has configured, such as an external id's type, the default."""
-        found = self.kinds.get(name)
+        found = self.kinds.get(name) or self._seen.get(name)
         if found is None:
-            found = self.kinds[name] = replace(self.kinds[OTHERS], name=name)
+            if len(self._seen) >= MAX_SEEN:
+                self._seen.clear()
+            found = self._seen[name] = replace(self.kinds[OTHERS], name=name)
         return found
-
-    def has_periods(self, name: str) -> bool:
-        return bool(self.kind(name).periods)
 
     def read(self, kind: str, text: str) -> Verdict:
         """What becomes of a value as the door spelt it."""

@@ -272,7 +272,7 @@ def _merge_what_meets(run: KindRun, batch: Batch, *, now: datetime) -> set[Store
         other = leads.setdefault((row.kind, spelt), row.profile_id)
         if other == row.profile_id:
             continue
-        evidence = {"kind": row.kind, "value": spelt, "spellings": [row.value, spelt], "run": run.pk}
+        evidence = {"identifiers": [[row.kind, row.value], [row.kind, spelt]], "run": run.pk}
         try:
             merge_profiles(one=other, other=row.profile_id, cause=Merge.Cause.IDENTIFIER, evidence=evidence, now=now)
         except MergeRefusedError as error:

@@ -1,5 +1,6 @@
 """Configured kinds, through the whole drain. R: C1"""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from identity.kinds import operations
 from identity.kinds import queries as kinds
 from identity.kinds.rules import KindSettings
 from tests.factories.ingestion import NOW, identify, track
-from tests.integration.conftest import drain_all, rows
+from tests.integration.conftest import at_once, drain_all, rows
+from tests.oracles.identity import partition
 
 
 def configure(name: str, **changes: Any) -> None:
@@ -29,6 +31,13 @@ def profile_of(kind: str, value: str) -> int:
 
 def browsing(mail: str, browser: str, **fields: Any) -> dict[str, Any]:
     return identify(userId=..., anonymousId=browser, traits={"email": mail}, **fields)
+
+
+def dotted(address: str, chance: random.Random) -> str:
+    """The same mailbox, as its owner might write it."""
+    local, domain = address.split("@")
+    place = chance.randrange(1, len(local))
+    return f"{local[:place]}.{local[place:]}@{domain}" if chance.random() < 0.6 else address.upper()
 
 
 class TestSpelling:
@@ -108,6 +117,55 @@ class TestBlocking:
         drain_all(NOW)
 
         assert rows("SELECT kind FROM identifier") == [("anonymous_id",)]
+
+
+class TestSeveralWorkers:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_make_the_same_people_as_one_would_in_any_order(self, accept, seed: int):
+        """Ten people under every spelling, a value that is blocked, and limits that nobody reaches."""
+        chance = random.Random(seed)
+        configure("email", options={"gmail_dots": True}, blocked=("test@test.com",), limit_weekly=2)
+        configure("anonymous_id", limit_ever=4, limit_monthly=3)
+        groups, said = [], []
+        for _ in range(150):
+            number, browser = chance.randrange(10), chance.randrange(3)
+            person = [("user_id", f"u-{number}"), ("anonymous_id", f"a-{number}-{browser}")]
+            address = ("email", f"person{number}@gmail.com")
+            named = chance.sample([*person, address], chance.randint(1, 3))
+            groups.append(named)
+            sent = dict(named) | ({"email": dotted(address[1], chance)} if address in named else {})
+            mail = sent.get("email", "test@test.com")
+            said.append(
+                track(
+                    "Seen",
+                    userId=sent.get("user_id", ...),
+                    anonymousId=sent.get("anonymous_id", ...),
+                    timestamp=f"2026-0{chance.randint(1, 3)}-0{chance.randint(1, 9)}T00:00:00Z",
+                    context={"traits": {"email": mail}},
+                )
+            )
+        for start in range(0, len(said), 5):
+            accept(*said[start : start + 5], *said[start : start + 2])
+
+        at_once(3, lambda _: drain_all(NOW, max_events=14))
+
+        found: dict[int, set[tuple[str, str]]] = {}
+        for profile_id, kind, value in rows("SELECT profile_id, kind, value FROM identifier"):
+            found.setdefault(profile_id, set()).add((kind, value))
+        assert {frozenset(one) for one in found.values()} == partition(groups)
+        assert rows("SELECT DISTINCT reason FROM identity_conflict_group") == [("blocked",)]
+
+
+class TestMemory:
+    def test_of_people_goes_when_a_kind_changes(self, accept):
+        for _ in range(2):
+            accept(track("Seen", userId=..., anonymousId="kiosk"))
+            drain_all(NOW)
+        configure("anonymous_id", blocked=("kiosk",))
+
+        accept(track("Seen", userId=..., anonymousId="kiosk"))
+
+        assert drain_all(NOW).quarantined == 1
 
 
 class TestLimits:

@@ -1,5 +1,6 @@
 """Changes of a kind held against stored identifiers: tried, and carried out. R: C1"""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -112,8 +113,11 @@ class TestChange:
     def test_records_why_profiles_merged(self):
         apply("email", options=GMAIL)
 
-        ((cause, evidence),) = rows("SELECT cause, evidence ->> 'value' FROM merge")
-        assert (cause, evidence) == ("identifier", "ann@gmail.com")
+        ((cause, evidence),) = rows("SELECT cause, evidence -> 'identifiers' FROM merge")
+        assert (cause, json.loads(evidence)) == (
+            "identifier",
+            [["email", "a.nn@gmail.com"], ["email", "ann@gmail.com"]],
+        )
 
     def test_is_followed_by_the_messages_that_come_after_it(self, accept):
         apply("email", options=GMAIL)
