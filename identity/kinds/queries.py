@@ -205,7 +205,7 @@ def warnings(*, limit: int = 20) -> list[ConflictView]:
     """Values that so many people share that they can hardly be one person's; those that meet most first."""
     rows = ConflictGroup.objects.filter(state=ConflictGroup.State.OPEN, reason__in=TROUBLES)
     met = Func(F("people"), function="bit_count", output_field=IntegerField())
-    found = _views(rows.annotate(met=met).filter(met__gte=MANY - 1).order_by("-met", "-messages")[: limit * 2])
+    found = _with_samples(rows.annotate(met=met).filter(met__gte=MANY - 1).order_by("-met", "-messages")[: limit * 2])
     return [one for one in found if one.is_suspicious][:limit]
 
 
