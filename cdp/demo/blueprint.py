@@ -61,11 +61,16 @@ PURPOSES = (
     ),
 )  # fmt: skip
 
-SHOP, CRM, WEBSITE = "shop", "crm", "website"
+SHOP, CRM, WEBSITE, SIGNUPS = "shop", "crm", "website", "signups"
 SOURCES = (
     DemoSource(SHOP, "Shop", "Orders and redeemed coupons of the tills: a year of Complete Journey."),
     DemoSource(
         CRM, "CRM", "Who the households are, and which campaigns they were in. Names and addresses are synthetic."
+    ),
+    DemoSource(
+        SIGNUPS,
+        "Loyalty sign-ups",
+        "Cards filled in at the till, with the slips that people make: for matching to find. Synthetic.",
     ),
     DemoSource(
         WEBSITE,

@@ -28,7 +28,7 @@ MAX_EVENT_BYTES = 32 * 1024 - 512
 MAX_BATCH_BYTES = 500 * 1024 - 2 * 1024
 MAX_BATCH_EVENTS = 2_500
 
-LIBRARY = {"name": "tributary-demo", "version": "1"}
+LIBRARY = {"name": "tributary-demo", "version": "2"}
 
 
 class OrderLine(msgspec.Struct, omit_defaults=True):
@@ -60,11 +60,12 @@ class Order(msgspec.Struct, omit_defaults=True):
 class Message(msgspec.Struct, omit_defaults=True):
     type: str
     messageId: str  # noqa: N815 - Segment's spelling
-    userId: str  # noqa: N815
+    userId: str  # noqa: N815 - empty where nobody knows who it is
     timestamp: str
     event: str = ""
     properties: Any = None
     traits: dict[str, Any] | None = None
+    anonymousId: str = ""  # noqa: N815
 
 
 @dataclass(frozen=True)

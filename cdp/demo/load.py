@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from cdp import pipeline
-from cdp.demo import blueprint, complete_journey, keyring, people, setup
+from cdp.demo import blueprint, complete_journey, keyring, people, setup, signups
 from cdp.demo.complete_journey import Batch, Journey
 from cdp.demo.drain import drain_all
 from cdp.demo.errors import DemoError
@@ -124,7 +124,8 @@ class Loader:
                 advance(len(part))
 
     def _send_batches(self, journey: Journey, *, shift: timedelta) -> None:
-        with self.progress.bar("Sending events", total=journey.message_count, unit=" events") as advance:
+        total = journey.message_count + len(signups.signups(journey.households))
+        with self.progress.bar("Sending events", total=total, unit=" events") as advance:
             for number, batch in enumerate(self._acknowledged(journey, shift=shift), start=1):
                 advance(batch.events)
                 self.sent += batch.events
@@ -134,7 +135,9 @@ class Loader:
 
     def _acknowledged(self, journey: Journey, *, shift: timedelta) -> Iterator[Batch]:
         """Every request in order, once the server has taken it, now or in the run that was interrupted."""
-        batches = complete_journey.batches(journey, shift=shift)
+        batches = chain(
+            complete_journey.batches(journey, shift=shift), signups.batches(journey.households, shift=shift)
+        )
         yield from islice(batches, self.keyring.acknowledged)
         yield from send_all(batches, self._send_batch, threads=THREADS)
 

@@ -7,7 +7,7 @@ addresses are at example.com and phone numbers in the 555-01xx range, which belo
 import functools
 import random
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 MOST_HOUSEHOLDS = 2_500
 PHONES_PER_AREA = 100
@@ -48,6 +48,7 @@ class Person:
     phone: str
     city: str
     state: str
+    birthday: str
 
     def traits(self) -> dict[str, object]:
         return {
@@ -56,6 +57,7 @@ class Person:
             "name": f"{self.first_name} {self.last_name}",
             "email": self.email,
             "phone": self.phone,
+            "birthday": self.birthday,
             "city": self.city,
             "state": self.state,
             "country": "US",
@@ -99,7 +101,13 @@ def person(household: int) -> Person:
         phone=f"+1{area}55501{place % PHONES_PER_AREA:02d}",
         city=city,
         state=state,
+        birthday=_birthday(household),
     )
+
+
+def _birthday(household: int) -> str:
+    draw = random.Random(f"tributary birthday {household}")  # noqa: S311 - invents, keeps no secret
+    return str(date(1940, 1, 1) + timedelta(days=draw.randrange(63 * 365)))
 
 
 def choices(household: int, *, until: datetime) -> list[Choice]:

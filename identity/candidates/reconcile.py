@@ -1,13 +1,13 @@
 """Candidates follow what was scored: missing ones are added, changed ones refreshed, stale ones closed."""
 
-import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 from django.db import connection
 
 from identity.candidates.constraints import never_pairs, refusals
@@ -61,18 +61,19 @@ def reconcile(
     }
     bridges = _bridges(strong.values(), wanted) if verdicts is None else strong.keys() - set(verdicts.together)
     effects = _effects(wanted)
+    kept = [(key, pair) for key, pair in sorted(wanted.items()) if pair.one in known and pair.other in known]
+    evidence = _explain([pair for _, pair in kept], records, live)
     rows = [
         (
             *key,
             pair.score,
             pair.probability,
             worth(pair.probability, effects.get(key, 0)),
-            json.dumps(msgspec.to_builtins(live.scorer.explain(records[pair.one], records[pair.other]))),
+            said,
             Reason.BRIDGE if key in bridges else Reason.SCORE,
             forbidden.get(key, ""),
         )
-        for key, pair in sorted(wanted.items())
-        if pair.one in known and pair.other in known
+        for (key, pair), said in zip(kept, evidence, strict=True)
     ]
     closed = _close_others(touched, wanted.keys())
     _upsert(rows, model_id=live.model_id, now=now)
@@ -101,6 +102,14 @@ def _bridges(strong: Iterable[Pair], scored: Collection[tuple[int, int]]) -> set
                 found.add((pair.one, pair.other))
             earlier.append(end)
     return found
+
+
+def _explain(pairs: Sequence[Pair], records: Mapping[int, Record], live: Live) -> list[str]:
+    """The waterfalls, as JSON."""
+    ids = sorted({id_ for pair in pairs for id_ in (pair.one, pair.other)})
+    places = np.searchsorted(ids, np.asarray([(pair.one, pair.other) for pair in pairs]).reshape(-1, 2))
+    told = live.scorer.explain_among([records[id_] for id_ in ids], places)
+    return [msgspec.json.encode(one).decode() for one in told]
 
 
 _EFFECTS = """

@@ -10,6 +10,7 @@ All but the merging is one transaction: of a killed worker's turn, nothing has h
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
+import numpy as np
 from django.db import transaction
 
 from identity.candidates import queue, warnings
@@ -82,17 +83,18 @@ def _score(
     neighbours: Mapping[int, Collection[int]], records: Mapping[int, Record], live: Live
 ) -> tuple[list[Pair], int]:
     """The pairs above the review threshold, each once; and how many were compared."""
-    found: dict[tuple[int, int], Pair] = {}
-    compared = 0
-    for asker, near in neighbours.items():
-        others = [id_ for id_ in near if id_ in records]
-        if not others:
-            continue
-        compared += len(others)
-        scores = live.scorer.score(records[asker], [records[id_] for id_ in others])
-        chances = live.model.probability(scores)
-        for other, score, probability in zip(others, scores.tolist(), chances.tolist(), strict=True):
-            if probability >= live.settings.review_above:
-                key = (min(asker, other), max(asker, other))
-                found[key] = Pair(*key, score, probability)
-    return list(found.values()), compared
+    asked = sorted(
+        {
+            (min(asker, other), max(asker, other))
+            for asker, near in neighbours.items()
+            for other in near
+            if other in records
+        }
+    )
+    ids = sorted({id_ for pair in asked for id_ in pair})
+    places = np.searchsorted(ids, np.asarray(asked, dtype=np.int64).reshape(-1, 2))
+    scores = live.scorer.score_among([records[id_] for id_ in ids], places)
+    chances = live.model.probability(scores)
+    likely = np.flatnonzero(chances >= live.settings.review_above).tolist()
+    found = [Pair(*asked[place], float(scores[place]), float(chances[place])) for place in likely]
+    return found, len(asked)

@@ -11,7 +11,7 @@ from .contracts import Explanation, FieldEvidence, Record
 from .judge import Judge, frequencies_of_model
 from .model import Model, unpack
 from .score import Evidence, score
-from .table import Floats, Table, build_records
+from .table import Floats, Ints, Table, build_records
 
 OTHERS = "household"
 """The field of an explanation that says how well relatives or namesakes would explain the pair."""
@@ -73,27 +73,45 @@ class Scorer:
         judge = self._judge([record for pair in pairs for record in pair])
         return judge.evidence(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
 
+    def score_among(self, records: Sequence[Record], pairs: Ints) -> Floats:
+        """Log2 odds of pairs (n × 2 indices) of these records: each record is cleaned once, however many it meets."""
+        return self._judge(records).score(pairs) if len(pairs) else np.zeros(0)
+
     def explain(self, one: Record, other: Record) -> Explanation:
         """The waterfall of a pair: prior and weights add up to the score."""
-        records = (one, other)
+        return self.explain_among((one, other), np.asarray([[0, 1]]))[0]
+
+    def explain_among(self, records: Sequence[Record], pairs: Ints) -> list[Explanation]:
+        """The waterfalls of pairs (n × 2 indices) of these records."""
+        if not len(pairs):
+            return []
         judge = self._judge(records)
-        evidence, compared, rows = judge.explain(np.asarray([[0, 1]]))
-        total = float(score(evidence, self.weights)[0])
+        evidence, compared, rows = judge.explain(pairs)
+        totals = score(evidence, self.weights)
+        chances = self.model.probability(totals)
         kept = 1 - self.weights.learned_share
         prior = kept * float(self.weights.shares[0] - self.weights.shares[1]) + self.weights.learned_shift
-        fields = []
-        for at, comparison in enumerate(self.weights.comparisons):
-            weight = kept * float(evidence.weights[0, at, 0]) + float(evidence.learned[0, at])
-            texts = [
-                _text(record, comparison, judge.table, int(row))
-                for record, row in zip(records, rows[0, at], strict=True)
+        weights = kept * evidence.weights[:, :, 0].astype(np.float64) + evidence.learned
+        found = []
+        for place, (one, other) in enumerate(pairs.tolist()):
+            sides = (records[one], records[other])
+            fields = [
+                FieldEvidence(
+                    comparison.name,
+                    comparison.words(int(compared.levels[place, at])),
+                    float(weights[place, at]),
+                    *(
+                        _text(record, comparison, judge.table, int(row))
+                        for record, row in zip(sides, rows[place, at], strict=True)
+                    ),
+                )
+                for at, comparison in enumerate(self.weights.comparisons)
             ]
-            fields.append(
-                FieldEvidence(comparison.name, comparison.words(int(compared.levels[0, at])), weight, *texts)
-            )
-        rest = total - prior - sum(field.weight for field in fields)
-        fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
-        return Explanation(prior, tuple(fields), total, float(self.model.probability(np.asarray([total]))[0]))
+            total = float(totals[place])
+            rest = total - prior - sum(field.weight for field in fields)
+            fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
+            found.append(Explanation(prior, tuple(fields), total, float(chances[place])))
+        return found
 
     def _table(self, records: Sequence[Record]) -> Table:
         return build_records(records, self.model.types, self.model.formats)

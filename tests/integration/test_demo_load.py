@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from activation.models import Destination
 from cdp import pipeline
-from cdp.demo import blueprint, complete_journey, keyring, people
+from cdp.demo import blueprint, complete_journey, keyring, people, signups
 from cdp.demo.drain import drain_all
 from cdp.demo.load import Loader
 from cdp.demo.progress import Progress
@@ -98,6 +98,10 @@ def digest(table: str) -> str:
         return hashlib.sha256("\n".join(row for (row,) in cursor.fetchall()).encode()).hexdigest()
 
 
+def message_count(journey: complete_journey.Journey) -> int:
+    return journey.message_count + len(signups.signups(journey.households))
+
+
 def count(sql: str, *values) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -109,8 +113,8 @@ class TestLoadDemo:
         load()
 
         journey = complete_journey.read(households=HOUSEHOLDS)
-        assert count("SELECT count(*) FROM event") == journey.message_count
-        assert count("SELECT count(*) FROM profile") == HOUSEHOLDS
+        assert count("SELECT count(*) FROM event") == message_count(journey)
+        assert count("SELECT count(*) FROM profile") == HOUSEHOLDS + len(signups.signups(journey.households))
         assert count("SELECT count(*) FROM quarantined_message") == 0
         revenue = count(
             "SELECT sum((properties->>'revenue')::numeric) FROM event"
@@ -131,7 +135,7 @@ class TestLoadDemo:
 
         assert state() == before
         outcomes = ingestion_queries.counts_by_outcome(since=timezone.now() - timedelta(hours=2))
-        messages = complete_journey.read(households=HOUSEHOLDS).message_count
+        messages = message_count(complete_journey.read(households=HOUSEHOLDS))
         assert outcomes == {"stored": messages, "duplicate": messages}
 
     def test_skips_what_was_sent_to_its_end(self, load):
@@ -148,7 +152,7 @@ class TestLoadDemo:
         load(households=20)
 
         journey = complete_journey.read(households=20)
-        assert count("SELECT count(*) FROM event") == journey.message_count
+        assert count("SELECT count(*) FROM event") == message_count(journey)
 
     def test_goes_on_where_it_was_interrupted(self, load, tmp_path):
         with pytest.raises(KeyboardInterrupt):
@@ -158,7 +162,7 @@ class TestLoadDemo:
 
         load()
 
-        messages = complete_journey.read(households=HOUSEHOLDS).message_count
+        messages = message_count(complete_journey.read(households=HOUSEHOLDS))
         assert acknowledged == 6
         assert 0 < received < messages
         assert count("SELECT count(*) FROM event") == messages
@@ -218,7 +222,7 @@ class TestLoadDemo:
         after = keyring.read(tmp_path)
         assert after.write_keys.keys() == before.write_keys.keys()
         assert after.write_keys["shop"] != before.write_keys["shop"]
-        messages = complete_journey.read(households=HOUSEHOLDS).message_count
+        messages = message_count(complete_journey.read(households=HOUSEHOLDS))
         assert count("SELECT count(*) FROM event") == messages
 
     def test_records_the_choices_of_every_household_once(self, load, moment):

@@ -1,0 +1,281 @@
+"""One record that arrives, against a million that are there: CPU of client and server, and how exact the stream ends.
+
+Everything is counted: the change's claim, its record and keys, the lookup of its blocks in PostgreSQL, loading and
+scoring those that share one, evidence, and the candidates written. Arrivals come one at a time, and in turns as the
+worker takes them under load. The second part streams a smaller set with known truth, merging as it comes, and compares
+where it ends with matching the whole at once.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/identity_incremental.py [1000000] [--stream 4000]
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import identity_people
+import numpy as np
+from home import become_worker, servers
+
+RECORDS, ARRIVALS, STREAMED = 1_000_000, 1_000, 4_000
+MODEL_FROM = 50_000
+PAGE = 5_000
+TURN = 200
+ACCEPT = 0.9
+AIM_P50, AIM_P99, AIM_F1 = 5.0, 30.0, 0.003
+
+
+def report(records: int = RECORDS, streamed: int = STREAMED) -> Iterator[tuple[str, str, str, str]]:
+    with servers():
+        alone, turns, sizes = measure_arrivals(records)
+        p50, p99 = np.percentile(alone, [50, 99])
+        name = f"one arrival against {records:,}, CPU ms"
+        yield (name + " p50", f"{p50:.1f}", f"aim {AIM_P50:g}", "reached" if p50 <= AIM_P50 else "ABOVE THE AIM")
+        yield ("  p99", f"{p99:.1f}", f"aim {AIM_P99:g}", "reached" if p99 <= AIM_P99 else "ABOVE THE AIM")
+        yield (f"  in turns of {TURN}, an arrival", f"{np.mean(turns):.1f}", f"compared {np.mean(sizes):.0f} each", "")
+        gap, streamed_f1, batch_f1, before = measure_stream(streamed)
+        yield (
+            f"F1 of {streamed:,} streamed",
+            f"{streamed_f1:.4f}",
+            f"at once {batch_f1:.4f}",
+            f"before the full pass {before:.4f}; " + ("reached" if gap <= AIM_F1 else "ABOVE THE AIM"),
+        )
+
+
+# --- One at a time -----------------------------------------------------------------------------------------
+def measure_arrivals(records: int) -> tuple[list[float], list[float], list[float]]:
+    from django.utils import timezone
+
+    from identity.candidates import queue, turn
+
+    people = identity_people.people(records + 2 * ARRIVALS)
+    live = make_live(people, min(MODEL_FROM, records))
+    fill(people, records, live)
+    clock = Clock()
+    alone, turns, sizes = [], [], []
+    for id_ in range(records + 1, records + ARRIVALS + 1):
+        insert(people, [id_])
+        queue.note_changed({id_})
+        with clock.measured() as spent:
+            turn.match_changes(now=timezone.now(), limit=1)
+        alone.append(spent.milliseconds)
+    for start in range(records + ARRIVALS + 1, records + 2 * ARRIVALS + 1, TURN):
+        ids = range(start, start + TURN)
+        insert(people, ids)
+        queue.note_changed(set(ids))
+        with clock.measured() as spent:
+            done = turn.match_changes(now=timezone.now(), limit=TURN)
+        turns.append(spent.milliseconds / TURN)
+        sizes.append(done.compared / TURN)
+    return alone, turns, sizes
+
+
+def make_live(people: identity_people.People, records: int) -> Any:
+    """A model estimated from the first records, live, over traits that are called as the columns are."""
+    import msgspec
+    from django.utils import timezone
+
+    from identity import matching
+    from identity.candidates.fields import dump_fields
+    from identity.candidates.live import load_live
+    from identity.candidates.models import MatchModel
+    from identity.matching.contracts import ColumnType
+
+    fields = fields_of(people)
+    columns = {name: values[:records] for name, values in people.columns.items()}
+    result = matching.match(columns, {field.column: ColumnType(field.type) for field in fields})
+    MatchModel.objects.create(
+        state="live",
+        parameters=msgspec.to_builtins(result.model),
+        summary={"fields": dump_fields(fields), "profiles": records},
+        created_at=timezone.now(),
+        activated_at=timezone.now(),
+    )
+    return load_live()
+
+
+def fields_of(people: identity_people.People) -> list[Any]:
+    from identity.candidates.contracts import Field
+    from identity.matching.contracts import ColumnType
+
+    return [Field(name, ColumnType(type_), (name,)) for name, type_ in people.types.items()]
+
+
+def fill(people: identity_people.People, there: int, live: Any) -> None:
+    """Profiles, records and keys of those that are there, straight by COPY; indexes are made afterwards."""
+    from django.db import connection
+
+    from identity.candidates.lookup import value_keys
+    from identity.candidates.records import record_of
+    from identity.candidates.store import dump_record, load_people
+    from identity.candidates.turn import keys_of
+
+    began = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX match_key_by_key; ALTER TABLE match_key DROP CONSTRAINT match_key_pkey")
+    for start in range(1, there + 1, PAGE):
+        ids = range(start, min(start + PAGE, there + 1))
+        insert(people, ids)
+        known = load_people(ids)
+        made = {id_: record_of(known[id_], live.fields) for id_ in ids}
+        keys = keys_of(made, {id_: value_keys(record, live.fields) for id_, record in made.items()}, live)
+        copy(
+            "match_record (profile_id, origin_id, record)", ((i, i, escaped(dump_record(r))) for i, r in made.items())
+        )
+        copy("match_key (profile_id, key)", ((id_, key) for id_, held in keys.items() for key in sorted(held)))
+        if start // PAGE % 20 == 0:
+            print(f"{start - 1:,} there after {time.monotonic() - began:.0f} s", file=sys.stderr)
+    with connection.cursor() as cursor:
+        cursor.execute("SET maintenance_work_mem = '1GB'")
+        cursor.execute("ALTER TABLE match_key ADD PRIMARY KEY (profile_id, key)")
+        cursor.execute("CREATE INDEX match_key_by_key ON match_key (key, profile_id)")
+        cursor.execute("VACUUM ANALYZE match_key, match_record, profile")
+        cursor.execute("SELECT count(*), pg_total_relation_size('match_key') FROM match_key")
+        count, size = cursor.fetchone()
+    took = time.monotonic() - began
+    print(f"{count / there:.1f} keys a record, {size / 1e9:.2f} GB; {took:.0f} s", file=sys.stderr)
+
+
+def insert(people: identity_people.People, ids: Any) -> None:
+    """Profiles whose traits are the columns of these rows; ids count from 1."""
+    rows = (
+        (
+            id_,
+            escaped(json.dumps({name: values[id_ - 1] for name, values in people.columns.items() if values[id_ - 1]})),
+        )
+        for id_ in ids
+    )
+    copy(
+        "profile (id, traits, provenance, created_at, updated_at)",
+        ((id_, traits, "{}", "2026-01-01", "2026-01-01") for id_, traits in rows),
+    )
+
+
+def copy(into: str, rows: Any) -> None:
+    import io
+
+    from django.db import connection
+
+    text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    with connection.cursor() as cursor:
+        raw: Any = cursor
+        raw.copy_expert(f"COPY {into} FROM STDIN", io.StringIO(text))
+
+
+def escaped(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+@dataclass
+class Spent:
+    milliseconds: float = 0.0
+
+
+class Clock:
+    """CPU of this process and of its PostgreSQL session, to the nanosecond, as Linux counts it."""
+
+    def __init__(self) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            self.server = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
+
+    def measured(self) -> "Measured":
+        return Measured(self)
+
+    def read(self) -> float:
+        return time.process_time_ns() + int(self.server.read_text().split()[0])
+
+
+class Measured:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.spent = Spent()
+
+    def __enter__(self) -> Spent:
+        self.before = self.clock.read()
+        return self.spent
+
+    def __exit__(self, *_: object) -> None:
+        self.spent.milliseconds = (self.clock.read() - self.before) / 1e6
+
+
+# --- A stream with known truth -----------------------------------------------------------------------------
+def measure_stream(records: int) -> tuple[float, float, float, float]:
+    """Streamed and merged in turns, then the nightly pass, against matching all at once by the same model."""
+    from django.db import connection
+    from django.utils import timezone
+
+    from identity import matching
+    from identity.candidates import jobs, operations, queue, runs, turn
+    from identity.candidates.fields import types_of
+    from identity.candidates.models import MatchModel, MatchRun
+
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE profile, match_key, match_record, match_candidate, match_change, match_label CASCADE")
+    MatchModel.objects.all().delete()
+    people = identity_people.people(records, seed=2)
+    live = make_live(people, records)
+    operations.change_settings(actor=None, now=timezone.now(), automatic=True, accept_above=ACCEPT)
+    result = matching.match(
+        people.columns,
+        types_of(live.fields),
+        settings=matching.MatchSettings(threshold=ACCEPT),
+        model=live.model,
+    )
+
+    def settle() -> None:
+        while operations.merge_due(now=timezone.now()) or turn.match_changes(now=timezone.now()).claimed:
+            pass
+
+    for start in range(1, records + 1, TURN):
+        ids = range(start, min(start + TURN, records + 1))
+        insert(people, ids)
+        queue.note_changed(set(ids))
+        settle()
+    before = f1(leads(records), people.truth)
+    runs.ask(MatchRun.Kind.FULL, actor=None, now=timezone.now())
+    while jobs.work(clock=timezone.now):
+        pass
+    settle()
+    streamed, whole = f1(leads(records), people.truth), f1(result.clusters, people.truth)
+    return whole - streamed, streamed, whole, before
+
+
+def leads(records: int) -> Any:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT profile_id, canonical_id FROM profile_alias")
+        absorbed = dict(cursor.fetchall())
+    return np.asarray([absorbed.get(id_, id_) for id_ in range(1, records + 1)])
+
+
+def f1(found: Any, truth: Any) -> float:
+    def pairs(numbers: Any) -> float:
+        sizes = np.unique(numbers, return_counts=True, axis=0)[1].astype(float)
+        return float((sizes * (sizes - 1) / 2).sum())
+
+    both = pairs(np.stack([found, truth], axis=1))
+    return 2 * both / (pairs(found) + pairs(truth))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", type=int, nargs="?", default=RECORDS)
+    parser.add_argument("--stream", type=int, default=STREAMED)
+    given = parser.parse_args()
+    for line in report(given.records, given.stream):
+        print("{:36} {:>16} {:>24} {}".format(*line), flush=True)
+    print(f"load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    become_worker()
+    main()
