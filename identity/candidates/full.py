@@ -119,8 +119,8 @@ def build_everybody(fields: Fields, progress: Progress) -> Population:
 
 
 def match_population(
-    population: Population, fields: Fields, *, model: matching.Model | None, threshold: float
-) -> matching.MatchResult:
+    population: Population, fields: Fields, *, model: "matching.Model | None", threshold: float
+) -> "matching.MatchResult":
     """Pairs that somebody said are never one stay apart; without a model, one is estimated."""
     places = population.places()
     never = [(places[one], places[other]) for one, other in all_never_pairs() if one in places and other in places]
@@ -190,7 +190,7 @@ def _cell(values: Sequence[str]) -> Any:
 
 def _write_pairs(
     population: Population,
-    result: matching.MatchResult,
+    result: "matching.MatchResult",
     live: Live,
     progress: Progress,
     *,
@@ -225,7 +225,7 @@ def _write_pairs(
 
 
 def _pairs(
-    population: Population, result: matching.MatchResult, chosen: npt.NDArray[np.int64]
+    population: Population, result: "matching.MatchResult", chosen: npt.NDArray[np.int64]
 ) -> tuple[list[Pair], set[tuple[int, int]]]:
     """The pairs as profiles, and which of them the linkage put together."""
     found, together = [], set()

@@ -19,8 +19,8 @@ class Live:
     settings: MatchingSettings
     model_id: int | None
     fields: list[Field]
-    model: matching.Model
-    scorer: matching.Scorer
+    model: "matching.Model"
+    scorer: "matching.Scorer"
 
 
 def load_settings() -> MatchingSettings:
@@ -48,13 +48,13 @@ def live_by(settings: MatchingSettings, row: MatchModel | None) -> Live:
 
 
 @functools.lru_cache(maxsize=4)
-def _shipped(fields: bytes) -> tuple[matching.Model, matching.Scorer]:
+def _shipped(fields: bytes) -> "tuple[matching.Model, matching.Scorer]":
     model = matching.default_model(types_of(msgspec.json.decode(fields, type=list[Field])))
     return model, matching.Scorer(model)
 
 
 @functools.lru_cache(maxsize=4)
-def _of_version(model_id: int) -> tuple[matching.Model, matching.Scorer]:
+def _of_version(model_id: int) -> "tuple[matching.Model, matching.Scorer]":
     """A version never changes, so that a process keeps it."""
     row = MatchModel.objects.get(pk=model_id)
     model = msgspec.convert(row.parameters, matching.Model)

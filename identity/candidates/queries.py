@@ -8,8 +8,7 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
 from identity.candidates import queue
-from identity.candidates.contracts import Fields
-from identity.candidates.live import ESTIMATE_FROM, load_live
+from identity.candidates.live import ESTIMATE_FROM, load_settings
 from identity.candidates.models import Candidate, Label, MatchingSettings, MatchModel, MatchRun, MatchWarning
 from identity.contracts import ProfileView
 from identity.merging.queries import leading
@@ -24,7 +23,6 @@ class Status:
     """How matching is doing."""
 
     settings: MatchingSettings
-    fields: Fields
     model: MatchModel | None
     profiles: int
     queued: int
@@ -65,13 +63,12 @@ class SuspiciousCluster:
 
 
 def status() -> Status:
-    live = load_live()
+    settings = load_settings()
     states = Candidate.objects.values_list("state").annotate(count=Count("id"))
     open_runs = list(MatchRun.objects.filter(state__in=("waiting", "running")).order_by("id"))
     return Status(
-        settings=live.settings,
-        fields=live.fields,
-        model=MatchModel.objects.filter(pk=live.model_id).first() if live.model_id else None,
+        settings=settings,
+        model=MatchModel.objects.defer("parameters").filter(state=MatchModel.State.LIVE).first(),
         profiles=Profile.objects.count(),
         queued=queue.length(),
         counts={state: 0 for state, _ in Candidate.State.choices} | dict(states),

@@ -27,7 +27,6 @@ from identity.candidates.labels import labelled_pairs
 from identity.candidates.live import ESTIMATE_FROM, Live, live_by, load_live, load_settings
 from identity.candidates.models import MatchModel, MatchRun
 from identity.candidates.runs import Progress
-from identity.matching.learn import learn
 from identity.models import Profile
 
 SAMPLES = 20
@@ -118,7 +117,7 @@ def estimate_job(run: MatchRun, progress: Progress) -> None:
     result = match_population(population, fields, model=None, threshold=settings.accept_above)
     labels = labelled_pairs()
     progress.begin("Learning from answers", total=len(labels))
-    learnt = learn(result.model, labels) if labels else result.model
+    learnt = matching.learn(result.model, labels) if labels else result.model
     model = MatchModel.objects.create(
         parameters=msgspec.to_builtins(learnt),
         summary={
@@ -155,7 +154,7 @@ class Matching:
     """A result, and whom its rows are."""
 
     ids: Sequence[int]
-    result: matching.MatchResult
+    result: "matching.MatchResult"
 
     def clusters_of(self, ids: Sequence[int]) -> Numbers:
         known = dict(zip(self.ids, self.result.clusters.tolist(), strict=True))

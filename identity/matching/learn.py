@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 
 from .contracts import LabelledPair
 from .model import Model, Weights, pack_fields
@@ -83,6 +81,8 @@ class _Fitted:
 
 def _fit(features: Floats, same: Flags, weight: Floats) -> _Fitted:
     """Log2 odds as a weighted sum of the fields' weights."""
+    from sklearn.linear_model import LogisticRegression  # here: it costs every process that only scores seconds
+
     scale = 8.0
     regression = LogisticRegression(C=1.0, max_iter=500).fit(
         features / scale, same, sample_weight=weight / weight.mean()
@@ -92,6 +92,8 @@ def _fit(features: Floats, same: Flags, weight: Floats) -> _Fitted:
 
 def _helps(features: Floats, estimated: Floats, same: Flags, weight: Floats) -> bool:
     """Whether the average foretells answers that were left out better than the estimate alone."""
+    from sklearn.model_selection import StratifiedKFold
+
     before, after = np.zeros(len(same)), np.zeros(len(same))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for seen, unseen in folds.split(features, same):

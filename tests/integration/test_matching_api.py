@@ -122,7 +122,7 @@ class TestSettings:
 
 class TestScreens:
     @pytest.fixture
-    def console(self, client: Client) -> Client:
+    def console(self, client: Client, database: None) -> Client:
         client.force_login(make_user("engineer"))
         return client
 
