@@ -13,6 +13,7 @@ from .contracts import (
     Record,
     Types,
 )
+from .groups import Bridge
 from .guess import guess_types
 from .learn import Quality, Sample, choose_to_ask, draw_sample, estimate_quality, learn
 from .link import link
@@ -21,6 +22,7 @@ from .model import Model, default_model
 from .scorer import Scorer
 
 __all__ = [
+    "Bridge",
     "ColumnType",
     "Columns",
     "Explanation",

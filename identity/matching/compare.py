@@ -578,7 +578,7 @@ def _birth(look: _Look, column: str) -> Levels:
     month = part.same(table.part(column, "month", lambda value: value[4:6]))
     day = part.same(table.part(column, "day", lambda value: value[6:]))
     turned = table.part(column, "turned", lambda value: value[:4] + value[6:] + value[4:6])
-    days = feature.spread(np.asarray([_days(value) for value in feature.vocabulary], dtype=np.int64), 0)
+    days = table.measure(column, "days", _days, 0)
     apart = np.abs(days[part.one] - days[part.other])
     found = np.full(len(edits), 8, dtype=np.int32)
     found[apart <= 366] = 7
@@ -600,7 +600,7 @@ def _days(date: str) -> int:
 def _age(look: _Look, column: str) -> Levels:
     feature = look.table.clean(column)
     level, left = look.start(feature)
-    years = feature.spread(np.asarray([int(value) for value in feature.vocabulary], dtype=np.int64), 0)
+    years = look.table.measure(column, "years", int, 0)
     level[left] = np.where(np.abs(years[look.one[left]] - years[look.other[left]]) <= 1, 2, 3)
     return level
 

@@ -91,7 +91,7 @@ class MatchSettings(msgspec.Struct, frozen=True):
     """Records that share a blocking key in greater number are compared only if they share a second one."""
     largest_cluster: int = 100
     """Clusters never grow beyond this many records."""
-    probe: int = 2000
+    probe: int = 1000
     """Pairs of a blocking key that are looked at before it is used."""
     sample: int = 60_000
     """Random pairs that stand for all that are no candidates."""

@@ -11,31 +11,35 @@ decision rules in the Fellegi-Sunter model of record linkage (1990).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import csr_array
 
 from .compare import ID, Comparison, Levels, Role
 from .model import (
     CLASSES,
+    Sharing,
     Weights,
     default_classes,
     default_shares,
-    household_guess,
-    namesake_guess,
-    neighbour_guess,
+    household_sharing,
+    mixed,
+    namesake_shares,
+    neighbour_sharing,
     other_guesses,
 )
 from .table import Floats, Ints
 
 MATCH, RANDOM, HOUSEHOLD, NAMESAKE, NEIGHBOUR = range(len(CLASSES))
-MOST_ROUNDS = 40
-SETTLED = 1e-4
+MOST_ROUNDS = 30
+SETTLED = 1e-3
 """EM stops when no class's share changes by more than this part of itself."""
 
-STRENGTH = {MATCH: 30.0, RANDOM: 100.0, HOUSEHOLD: 60.0, NAMESAKE: 60.0, NEIGHBOUR: 60.0}
+STRENGTH = {MATCH: 30.0, RANDOM: 100.0}
 """How many pairs the default shares of a class weigh as."""
 FLOOR = 0.02
 """No level is rarer among random pairs than this part of its default."""
@@ -48,6 +52,17 @@ class Patterns:
     levels: Ints
     """Patterns × comparisons, as indices into all levels laid side by side."""
     count: Floats
+    size: int
+    """How many levels there are in all."""
+
+    @cached_property
+    def incidence(self) -> csr_array:
+        """Patterns × levels: 1 where a pattern has a level."""
+        patterns, comparisons = self.levels.shape
+        ends = (
+            np.arange(0, patterns * comparisons + 1, comparisons) if comparisons else np.zeros(patterns + 1, dtype=int)
+        )
+        return csr_array((np.ones(self.levels.size), self.levels.ravel(), ends), shape=(patterns, self.size))
 
 
 def find_patterns(levels: Levels, weight: Floats, comparisons: Sequence[Comparison]) -> Patterns:
@@ -60,7 +75,7 @@ def find_patterns(levels: Levels, weight: Floats, comparisons: Sequence[Comparis
     first = np.zeros(len(count), dtype=np.int64)
     first[which[::-1]] = np.arange(len(which))[::-1]
     offsets = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
-    return Patterns(levels[first] + offsets, count.astype(np.float64))
+    return Patterns(levels[first] + offsets, count.astype(np.float64), sum(sizes))
 
 
 def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: int, sampled: float) -> Weights:
@@ -76,9 +91,8 @@ def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: 
     defaults = [default_classes(comparison) for comparison in comparisons]
     logs = np.zeros((size, len(CLASSES)))
     shares = default_shares(records)
-    counts = _expected(
-        patterns, np.broadcast_to(np.eye(len(CLASSES))[RANDOM], (len(patterns.count), len(CLASSES))), size
-    )
+    everything_random = np.broadcast_to(np.eye(len(CLASSES))[RANDOM], (len(patterns.count), len(CLASSES)))
+    counts = _expected(patterns, everything_random)
     for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
         random = _random_shares(comparison, counts[inside, RANDOM], default[RANDOM], sampled)
         guesses = other_guesses(comparison, default[MATCH], random)
@@ -86,9 +100,9 @@ def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: 
     total = patterns.count.sum()
     for _ in range(MOST_ROUNDS):
         chances = _sharpen(_chances(patterns, logs, shares))
-        counts = _expected(patterns, chances, size)
+        counts = _expected(patterns, chances)
         for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
-            logs[inside] = np.log2(_maximise(comparison, counts[inside], default, sampled))
+            logs[inside] = np.log2(_maximise(comparison, counts[inside], np.exp2(logs[inside]), default, sampled))
         masses = (chances * patterns.count[:, None]).sum(axis=0) + 1e-3
         before, shares = shares, np.log2(masses / total)
         if np.abs(np.exp2(shares - before) - 1).max() < SETTLED:
@@ -98,9 +112,7 @@ def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: 
 
 def _chances(patterns: Patterns, logs: Floats, shares: Floats) -> Floats:
     """Patterns × classes: how likely each pattern is of each class."""
-    sums = np.tile(shares, (len(patterns.count), 1))
-    for at in range(patterns.levels.shape[1]):
-        sums += logs[patterns.levels[:, at]]
+    sums = patterns.incidence @ logs + shares
     sums -= sums.max(axis=1, keepdims=True)
     odds = np.exp2(sums)
     result: Floats = odds / odds.sum(axis=1, keepdims=True)
@@ -120,34 +132,56 @@ def _sharpen(chances: Floats) -> Floats:
     return np.concatenate([sharp[:, None], others], axis=1)
 
 
-def _expected(patterns: Patterns, chances: npt.NDArray[np.float64], size: int) -> Floats:
+def _expected(patterns: Patterns, chances: npt.NDArray[np.float64]) -> Floats:
     """Levels × classes: how many pairs of each class are at each level."""
-    weighed = chances * patterns.count[:, None]
-    counts = np.zeros((size, len(CLASSES)))
-    for of in range(len(CLASSES)):
-        for at in range(patterns.levels.shape[1]):
-            counts[:, of] += np.bincount(patterns.levels[:, at], weights=weighed[:, of], minlength=size)
+    counts: Floats = patterns.incidence.T @ (chances * patterns.count[:, None])
     return counts
 
 
-def _maximise(comparison: Comparison, counts: Floats, default: tuple[Floats, ...], sampled: float) -> Floats:
+def _maximise(
+    comparison: Comparison, counts: Floats, before: Floats, default: tuple[Floats, ...], sampled: float
+) -> Floats:
+    """Shares of the levels of one comparison by class, from the expected counts and the shares of the round before."""
     match = _shares(comparison, counts[:, MATCH], default[MATCH], STRENGTH[MATCH])
     if comparison.role in PERSONAL or comparison.parts[0] is ID:
         match = _bound_difference(comparison, match)
     random = _random_shares(comparison, counts[:, RANDOM], default[RANDOM], sampled)
-    shares = [match, random, random, random, random]
-    for of, (guess, roles) in OTHERS.items():
-        if comparison.role in roles:
-            shares[of] = _shares(comparison, counts[:, of], guess(comparison, match, random), STRENGTH[of])
-    return np.stack(shares, axis=1)
+    household = _sharing(household_sharing(comparison), counts[:, HOUSEHOLD], before[:, HOUSEHOLD], before)
+    neighbour = _sharing(neighbour_sharing(comparison), counts[:, NEIGHBOUR], before[:, NEIGHBOUR], before)
+    return np.stack(
+        [
+            match,
+            random,
+            mixed(match, random, household),
+            namesake_shares(comparison, random),
+            mixed(match, random, neighbour),
+        ],
+        axis=1,
+    )
 
 
-OTHERS = {
-    HOUSEHOLD: (household_guess, {Role.SURNAME, Role.FAMILY, Role.BIRTH}),
-    NAMESAKE: (namesake_guess, {Role.SURNAME, Role.NAME}),
-    NEIGHBOUR: (neighbour_guess, {Role.FAMILY}),
-}
-"""By class: what such pairs may share; in all else they are as any two people."""
+def _sharing(sharing: Sharing | None, counts: Floats, before: Floats, shares: Floats) -> float:
+    """How often pairs of a class share a thing: of each level, what part is owed to sharing it.
+
+    Only this one number is estimated for them. Were all their levels free, the classes would wander off to whatever
+    else the data holds.
+    """
+    if sharing is None:
+        return 0.0
+    match, random = shares[:, MATCH], shares[:, RANDOM]
+    apart = np.abs(match - random) > 1e-9
+    mass = counts[apart]
+    owed = (before[apart] - random[apart]) / (match[apart] - random[apart])
+    was = float(np.clip(np.median(owed), sharing.least, sharing.most)) if apart.any() else sharing.start
+    part = was * match[apart] / np.maximum(before[apart], 1e-300)
+    total = float(mass.sum()) + SHARING_STRENGTH
+    found = (float((mass * part).sum()) + SHARING_STRENGTH * sharing.start) / total
+    return float(np.clip(found, sharing.least, sharing.most))
+
+
+SHARING_STRENGTH = 60.0
+"""Pairs that what is usually shared counts for."""
+
 PERSONAL = {Role.NAME, Role.SURNAME, Role.BIRTH, Role.PERSON}
 MOST_DIFFERENT = 0.3
 """Of the records of one person, the share whose names, birth dates or numbers may be wholly different. Without a bound

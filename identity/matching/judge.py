@@ -8,7 +8,7 @@ import numpy.typing as npt
 from .compare import Compared, Comparer, Comparison, counted
 from .link import best_mean
 from .model import Model, Weights
-from .score import Evidence, blend, combine, score, weigh
+from .score import Evidence, blend, combine, household_chance, score, weigh
 from .table import Floats, Ints, Table
 
 Pairs = npt.NDArray[np.int64]
@@ -40,10 +40,16 @@ class Judge:
         return self._best_of_values(pairs)
 
     def score(self, pairs: Pairs) -> Floats:
-        parts = [
-            score(self.evidence(pairs[start : start + CHUNK]), self.weights) for start in range(0, len(pairs), CHUNK)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return self.judge(pairs)[0]
+
+    def judge(self, pairs: Pairs) -> tuple[Floats, Floats]:
+        """Log2 odds of one person, and how likely the two are of one household."""
+        odds, at_home = [np.zeros(0)], [np.zeros(0)]
+        for start in range(0, len(pairs), CHUNK):
+            evidence = self.evidence(pairs[start : start + CHUNK])
+            odds.append(score(evidence, self.weights))
+            at_home.append(household_chance(evidence, self.weights))
+        return np.concatenate(odds), np.concatenate(at_home)
 
     def score_groups(self, pairs: Pairs, group: Ints, groups: int) -> Floats:
         """For profile linkage: per field the mean of the best 70% of what is known, then as for a single pair."""

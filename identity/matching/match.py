@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from .block import Blocking, block, shares_key, unique_pairs
 from .compare import Comparison, count_frequencies, counted
 from .contracts import Columns, ColumnType, Labelled, MatchReport, MatchSettings, Types
 from .estimate import estimate, find_patterns
+from .groups import Bridge, find_bridges, find_households
 from .judge import Judge, frequencies_by_entity, frequencies_of_model
 from .learn import learn_weights
 from .link import link
@@ -40,6 +41,10 @@ COVERAGE_SAMPLE = 5000
 class MatchResult:
     clusters: Ints
     """By record: the number of its cluster, from 0, in order of first appearance."""
+    households: Ints
+    """By record: the number of its household. Clusters of one household are different people."""
+    suspicious: tuple[Bridge, ...]
+    """Clusters that hang by a weak link, the weakest first."""
     pairs: Pairs
     """Candidate pairs, the smaller index first."""
     scores: Floats
@@ -120,12 +125,27 @@ def _in_canonical_order(table: Table) -> tuple[Table, Ints]:
 
 
 def _in_given_order(result: MatchResult, order: Ints) -> MatchResult:
-    clusters = np.empty(len(order), dtype=np.int64)
-    clusters[order] = result.clusters
-    _, first, names = np.unique(clusters, return_index=True, return_inverse=True)
-    number = np.argsort(np.argsort(first))
-    pairs = np.sort(order[result.pairs], axis=1).reshape(-1, 2)
-    return MatchResult(number[names], pairs, result.scores, result.probabilities, result.model, result.report)
+    clusters = _numbered(result.clusters, order)
+    bridges = tuple(
+        Bridge(int(clusters[order[bridge.one]]), int(order[bridge.one]), int(order[bridge.other]), bridge.score)
+        for bridge in result.suspicious
+    )
+    return replace(
+        result,
+        clusters=clusters,
+        households=_numbered(result.households, order),
+        suspicious=bridges,
+        pairs=np.sort(order[result.pairs], axis=1).reshape(-1, 2),
+    )
+
+
+def _numbered(groups: Ints, order: Ints) -> Ints:
+    """Groups of records in their given order, numbered as they first appear."""
+    given = np.empty(len(order), dtype=np.int64)
+    given[order] = groups
+    _, first, names = np.unique(given, return_index=True, return_inverse=True)
+    result: Ints = np.argsort(np.argsort(first))[names]
+    return result
 
 
 @dataclass
@@ -150,14 +170,16 @@ class _Run:
         if labels:
             judge = self._learn(judge, labels)
         with self.clock.step("score"):
-            scores = judge.score(pairs)
+            scores, at_home = judge.judge(pairs)
         model = self.given or self._pack(start, judge, blocking)
         with self.clock.step("link"):
             threshold = model.odds_at(self.settings.threshold)
             clusters = self._link(judge, pairs, scores, threshold=threshold, never=never, must=must)
         chances = model.probability(scores)
         report = self._report(blocking, pairs, chances, clusters)
-        return MatchResult(clusters, pairs, scores, chances, model, report)
+        households = find_households(clusters, pairs, at_home)
+        bridges = find_bridges(clusters, pairs, scores)
+        return MatchResult(clusters, households, bridges, pairs, scores, chances, model, report)
 
     def _start(self) -> tuple[Judge, Model]:
         """What pairs are judged by before anything is estimated."""

@@ -7,10 +7,14 @@ from functools import cached_property
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from .compare import Comparison, Part, Role, plan_comparisons
+from .compare import Comparison, Role, plan_comparisons
 from .contracts import ColumnType, Types
 from .table import Floats
+
+GRAIN = 1024.0
+"""Weights are whole multiples of 1/GRAIN: their sums are exact, in whatever order they are taken."""
 
 CLASSES = ("match", "random", "household", "namesake", "neighbour")
 """What a pair can be: one person, any two people, relatives or others who share a home, people of one name,
@@ -93,6 +97,15 @@ class Weights:
         return np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64) if sizes else np.zeros(0, dtype=np.int64)
 
     @cached_property
+    def gains(self) -> npt.NDArray[np.float32]:
+        """Levels × classes but the first: how much likelier a level is for one person."""
+        return (np.round((self.logs[:, :1] - self.logs[:, 1:]) * GRAIN) / GRAIN).astype(np.float32)
+
+    @cached_property
+    def learned_gains(self) -> npt.NDArray[np.float32]:
+        return (np.round(self.learned * GRAIN) / GRAIN).astype(np.float32)
+
+    @cached_property
     def known(self) -> Floats:
         """By level: whether anything of it is known."""
         return np.concatenate([comparison.presence > 0 for comparison in self.comparisons] or [np.zeros(0, bool)])
@@ -110,8 +123,8 @@ class Weights:
     def coincidence(self) -> Floats:
         """Comparisons × classes but the first: 1 where agreement of that class is by chance, so that rarity counts."""
         by_role = {
-            Role.NAME: (1, 1, 0, 1),
-            Role.SURNAME: (1, 0, 0, 1),
+            Role.NAME: (1, 1, 1, 1),
+            Role.SURNAME: (1, 0, 1, 1),
             Role.BIRTH: (1, 0, 1, 1),
             Role.PERSON: (1, 1, 1, 1),
             Role.FAMILY: (1, 0, 1, 0),
@@ -185,35 +198,66 @@ def default_classes(comparison: Comparison) -> tuple[Floats, ...]:
     return match, random, *other_guesses(comparison, match, random)
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How often pairs of a class have a thing in common, where they are not one person: at first, least and most."""
+
+    start: float
+    least: float
+    most: float
+
+
+_PLACE = Sharing(0.8, 0.4, 0.98)
+AT_HOME: dict[str, Sharing] = {
+    "surname": Sharing(0.8, 0.5, 0.95),
+    "birth": Sharing(0.03, 0.003, 0.15),
+    "age": Sharing(0.03, 0.003, 0.15),
+    "id": Sharing(0.02, 0.0005, 0.2),
+    "email": Sharing(0.15, 0.001, 0.6),
+    "phone": Sharing(0.3, 0.001, 0.7),
+    "category": Sharing(0.5, 0.01, 0.98),
+}
+NEXT_DOOR: dict[str, Sharing] = {
+    "id": Sharing(0.005, 0.0005, 0.1),
+    "email": Sharing(0.05, 0.0005, 0.5),
+    "phone": Sharing(0.1, 0.0005, 0.5),
+    "category": Sharing(0.5, 0.01, 0.98),
+}
+"""By the leading part of a comparison; places are not listed."""
+NAMED_ALIKE = 0.97
+
+
+def household_sharing(comparison: Comparison) -> Sharing | None:
+    """What relatives share; None where they are as any two people."""
+    if comparison.role in {Role.NAME, Role.PERSON}:
+        return None
+    return AT_HOME.get(comparison.parts[0].name, _PLACE)
+
+
+def neighbour_sharing(comparison: Comparison) -> Sharing | None:
+    return NEXT_DOOR.get(comparison.parts[0].name, _PLACE) if comparison.role is Role.FAMILY else None
+
+
 def other_guesses(comparison: Comparison, match: Floats, random: Floats) -> tuple[Floats, Floats, Floats]:
-    """Shares among pairs of a household, of namesakes and of neighbours, by what such people share."""
+    """Shares of levels among pairs of a household, of namesakes and of neighbours, before anything is estimated."""
+    home, next_door = household_sharing(comparison), neighbour_sharing(comparison)
     return (
-        household_guess(comparison, match, random),
-        namesake_guess(comparison, match, random),
-        neighbour_guess(comparison, match, random),
+        mixed(match, random, home.start if home else 0.0),
+        namesake_shares(comparison, random),
+        mixed(match, random, next_door.start if next_door else 0.0),
     )
 
 
-SHARED_AT_HOME: dict[str, float] = {"id": 0.02, "email": 0.15, "phone": 0.3, "category": 0.8}
-
-
-def household_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
-    first: Part = comparison.parts[0]
-    shared = {
-        Role.PERSON: 0.0,
-        Role.NAME: 0.0,
-        Role.BIRTH: 0.03,
-        Role.SURNAME: 0.8,
-        Role.FAMILY: SHARED_AT_HOME.get(first.name, 0.8),
-    }[comparison.role]
+def mixed(match: Floats, random: Floats, shared: float) -> Floats:
+    """Those who share a thing agree on it as well as records of one person do, the others as any two people."""
     return shared * match + (1 - shared) * random
 
 
-def namesake_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
-    shared = 0.97 if comparison.role in {Role.NAME, Role.SURNAME} else 0.0
-    return shared * match + (1 - shared) * random
-
-
-def neighbour_guess(comparison: Comparison, match: Floats, random: Floats) -> Floats:
-    shared = SHARED_AT_HOME.get(comparison.parts[0].name, 0.8) if comparison.role is Role.FAMILY else 0.0
-    return shared * match + (1 - shared) * random
+def namesake_shares(comparison: Comparison, random: Floats) -> Floats:
+    """Namesakes agree by chance: on frequent names more than on rare ones."""
+    if comparison.role not in {Role.NAME, Role.SURNAME}:
+        return random
+    agrees = comparison.agrees * random
+    totals = np.bincount(comparison.presence, weights=agrees)[comparison.presence]
+    alike = np.where(totals > 0, agrees / np.maximum(totals, 1e-300), random)
+    return mixed(alike, random, NAMED_ALIKE)

@@ -6,11 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .compare import Compared
-from .model import Weights
+from .model import CLASSES, GRAIN, Weights
 from .table import Flags, Floats
-
-GRAIN = 1024.0
-"""Weights are whole multiples of 1/GRAIN: their sums are exact, in whatever order they are taken."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +26,14 @@ class Evidence:
 
 def weigh(compared: Compared, weights: Weights) -> Evidence:
     levels = compared.levels + weights.offsets
-    against = (weights.logs[:, :1] - weights.logs[:, 1:])[levels]
-    with np.errstate(divide="ignore"):
-        rarity = np.where(compared.shared > 0, np.log2(compared.shared) - weights.typical[levels], 0.0)
-    against -= rarity[:, :, None] * weights.coincidence[None, :, :]
-    return Evidence(
-        (np.round(against * GRAIN) / GRAIN).astype(np.float32),
-        weights.known[levels],
-        (np.round(weights.learned[levels] * GRAIN) / GRAIN).astype(np.float32),
-    )
+    against = weights.gains[levels]
+    for at in range(levels.shape[1]):
+        agreed = np.flatnonzero(compared.shared[:, at])
+        if len(agreed):
+            rarity = np.log2(compared.shared[agreed, at]) - weights.typical[levels[agreed, at]]
+            chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
+            against[agreed, at] -= chance.astype(np.float32)
+    return Evidence(against, weights.known[levels], weights.learned_gains[levels])
 
 
 def combine(sums: Floats, weights: Weights) -> Floats:
@@ -58,3 +54,12 @@ def blend(odds: Floats, learned: Floats, weights: Weights) -> Floats:
     """What was estimated and what was learned from labels, each with its share."""
     total: Floats = (1 - weights.learned_share) * odds + learned + weights.learned_shift
     return total
+
+
+def household_chance(evidence: Evidence, weights: Weights) -> Floats:
+    """How likely pairs are two people of one household."""
+    against = evidence.weights.sum(axis=1, dtype=np.float64) + (weights.shares[0] - weights.shares[1:])
+    logs = np.concatenate([np.zeros((len(against), 1)), -against], axis=1)
+    odds = np.exp2(logs - logs.max(axis=1, keepdims=True))
+    chance: Floats = odds[:, CLASSES.index("household")] / odds.sum(axis=1)
+    return chance

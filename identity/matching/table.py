@@ -137,6 +137,7 @@ class Table:
     records: int
     oddities: Mapping[str, "Oddities"] = field(default_factory=dict)
     cache: dict[tuple[str, str], Feature] = field(default_factory=dict)
+    measures: dict[tuple[str, str], npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -175,6 +176,15 @@ class Table:
 
     def root(self, column: str) -> Feature:
         return self._from(column, "given", "root", _root)
+
+    def measure(self, column: str, name: str, of: Callable[[str], float], missing: float) -> npt.NDArray[Any]:
+        """A number of every row's value."""
+        key = (column, name)
+        if key not in self.measures:
+            feature = self.columns[column]
+            by_value = np.asarray([of(value) for value in feature.vocabulary], dtype=np.asarray(missing).dtype)
+            self.measures[key] = feature.spread(by_value, missing)
+        return self.measures[key]
 
     def part(self, column: str, name: str, change: Callable[[str], str | None]) -> Feature:
         return self._derived(column, name, change)
@@ -265,7 +275,11 @@ def _as_objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 
 def _has_many(values: npt.NDArray[np.object_]) -> bool:
-    return any(isinstance(value, list | tuple) for value in values)
+    """Whether any cell holds several values: lists cannot be hashed, tuples show among the different values."""
+    try:
+        return any(type(value) is tuple for value in pd.unique(values))
+    except TypeError:
+        return True
 
 
 def _unfold(raw: dict[str, npt.NDArray[np.object_]], length: int) -> tuple[dict[str, npt.NDArray[np.object_]], Ints]:
