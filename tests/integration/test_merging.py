@@ -1,8 +1,12 @@
 """Profiles merged by hand or by messages, and what taking a merge back restores."""
 
+import contextlib
+import threading
+import time
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 import segments.operations
 from cdp import pipeline
@@ -13,8 +17,9 @@ from identity.merging.errors import MergeRefusedError
 from identity.merging.queries import constraints_of, merges_of
 from identity.merging.split import split_profile
 from identity.models import Merge
-from tests.factories.ingestion import NOW, identify, message, track
-from tests.integration.conftest import drain_all, rows
+from ingestion import inbox, operations
+from tests.factories.ingestion import NOW, batch_body, identify, message, track
+from tests.integration.conftest import at_once, drain_all, rows
 from tests.integration.test_identity_flow import drain, events_of, profile_of
 
 ANN, BOB = ("user_id", "ann"), ("anonymous_id", "b-1")
@@ -460,3 +465,82 @@ class TestVisits:
         assert rows(each) == [(ann, 1), (bob, 1)]
         counts = "SELECT profile_id, properties ->> 'events' FROM event WHERE properties ? 'bounced' ORDER BY 1"
         assert rows(counts) == ([(ann, "1"), (bob, "2")] if ended else [])
+
+
+class TestSeveralAtOnce:
+    """Real connections: what one has not committed, the others do not see."""
+
+    def test_a_worker_that_waits_for_an_undo_does_not_store_by_what_it_remembers(self, accept, two):
+        """It has looked up where Bob's browser leads, and gets the lock of that profile once the undo is through."""
+        ann, bob = two
+        made = merge(ann, bob)
+        drain(accept, of_bob("B2"))
+        accept(of_bob("B3"))
+        looked_up, stored = threading.Event(), []
+
+        def work() -> None:
+            looked_up.set()
+            stored.append(drain_all(NOW).stored)
+            connection.close()
+
+        with transaction.atomic():
+            undo(made.pk)
+            worker = threading.Thread(target=work)
+            worker.start()
+            looked_up.wait()
+            wait_until_blocked()
+        worker.join()
+
+        assert stored == [1]
+        assert sorted(events_of(bob)) == ["B", "B2", "B3", "Group", "Identify"]
+        assert rows("SELECT DISTINCT profile_id FROM event WHERE profile_id NOT IN (SELECT id FROM profile)") == []
+
+    def test_undos_and_merges_while_others_drain_end_with_everybody_in_place(self, source, two):
+        ann, bob = two
+        for number in range(24):
+            for body in (of_ann(f"A{number}"), of_bob(f"B{number}")):
+                operations.accept(
+                    source_id=source.pk, kind="batch", events=1, body=batch_body([body]), remote_addr="", now=NOW
+                )
+
+        def work(number: int) -> None:
+            if number:
+                drain_all(NOW, max_events=2)
+                return
+            for _ in range(4):
+                undo(merge(ann, bob).pk, never_again=False)
+
+        at_once(3, work)
+
+        assert inbox.depth()[0] == 0
+        assert sorted(events_of(ann)) == sorted(["A", "Group", "Identify", *(f"A{n}" for n in range(24))])
+        assert sorted(events_of(bob)) == sorted(["B", "Group", "Identify", *(f"B{n}" for n in range(24))])
+        assert rows("SELECT count(*) FROM event WHERE origin_id IS NOT NULL") == [(0,)]
+        assert rows("SELECT count(*) FROM profile WHERE parts IS NOT NULL") == [(0,)]
+
+    def test_a_merge_by_hand_and_one_by_a_message_make_one(self, source, two):
+        ann, bob = two
+        body = batch_body([track("Met", **BOTH)])
+        operations.accept(source_id=source.pk, kind="batch", events=1, body=body, remote_addr="", now=NOW)
+
+        def work(number: int) -> None:
+            if number:
+                drain_all(NOW)
+                return
+            with contextlib.suppress(MergeRefusedError):
+                merge(ann, bob)
+
+        at_once(2, work)
+
+        assert len(merges_of(ann)) == 1
+        assert "Met" in events_of(ann)
+        assert profile_of(*BOB) == ann
+
+
+def wait_until_blocked() -> None:
+    """Until another connection waits for a lock of ours."""
+    for _ in range(400):
+        if rows("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1"):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
