@@ -102,7 +102,7 @@ def profile(request: HttpRequest, profile_id: int) -> HttpResponse:
     if view.id != profile_id:
         return redirect("console:profile", view.id)
     may: Any = request.user
-    frame = _frame(request, view, tab="overview")
+    frame = frame_of(request, view, tab="overview")
     now = timezone.now()
     sources = customer.source_names()
     counts = ingestion.event_counts_of_profile(profile_id=view.id) if may.may(Scope.EVENTS_READ) else {}
@@ -129,7 +129,7 @@ def traits(request: HttpRequest, profile_id: int) -> HttpResponse:
         [survivorship.mask_trait(trait, masker) for trait in survivorship.traits_of(view)],
         sources=customer.source_names(),
     )
-    context = _frame(request, view, tab="traits") | {
+    context = frame_of(request, view, tab="traits") | {
         "lines": lines,
         "disputed": [line for line in lines if line.view.disputed],
         "labels": LABELS,
@@ -161,7 +161,7 @@ def identifiers(request: HttpRequest, profile_id: int) -> HttpResponse:
     masker = masker_for(request.user)
     chosen = request.GET.get("kind", "")
     lines = [line for line in mapping.identifiers_of(profile_id=view.id) if chosen in {"", line.kind}]
-    context = _frame(request, view, tab="identifiers") | {
+    context = frame_of(request, view, tab="identifiers") | {
         "lines": [mask_line(line, masker) for line in lines[:IDENTIFIERS]],
         "cut": len(lines) > IDENTIFIERS,
         "kinds": [(kind, len(values)) for kind, values in view.identifiers.items()],
@@ -182,7 +182,7 @@ def graph(request: HttpRequest, profile_id: int) -> HttpResponse:
     lines = [mask_line(line, masker) for line in mapping.identifiers_of(profile_id=view.id, limit=IDENTIFIERS)]
     merges = merging.merges_of(view.id, limit=MERGES)
     origins = sorted(merging.origins_of([view.id])[view.id])
-    context = _frame(request, view, tab="graph") | {
+    context = frame_of(request, view, tab="graph") | {
         "picture": picture.as_json(),
         "ties": [{"merge": merge, "why": note_of(merge)} for merge in merges],
         "origins": [(origin, [line for line in lines if line.origin_id == origin]) for origin in origins],
@@ -192,7 +192,7 @@ def graph(request: HttpRequest, profile_id: int) -> HttpResponse:
     return render(request, "console/profile_graph.html", context)
 
 
-def _frame(request: HttpRequest, view: ProfileView, *, tab: str) -> dict[str, Any]:
+def frame_of(request: HttpRequest, view: ProfileView, *, tab: str) -> dict[str, Any]:
     """What the head of every page about a profile shows."""
     masker = masker_for(request.user)
     return {

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from cdp.console import customer
 from cdp.console.merging import effects
 from cdp.console.merging.words import told_merge
+from cdp.console.profiles import frame_of
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import requires
 from identity import queries as identities
@@ -35,8 +36,7 @@ def merges(request: HttpRequest, profile_id: int) -> HttpResponse:
         return redirect("merging:merges", view.id)
     masker = masker_for(request.user)
     sources = customer.source_names()
-    context = {
-        "profile": mask_profile(view, masker),
+    context = frame_of(request, view, tab="merges") | {
         "merges": [told_merge(mask_merge(one, masker), sources) for one in queries.merges_of(view.id)],
         "constraints": queries.constraints_of(view.id),
         "origins": len(queries.origins_of([view.id])[view.id]),
