@@ -3,18 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
+from identity.candidates.viewing import mask_evidence
 from identity.merging.contracts import MergePreview, MergeView, Side, TraitDifference, UndoPreview
 from identity.viewing import mask_profile
 from ingestion.dictionary.masking import Masker
 
 
 def mask_merge(merge: MergeView, masker: Masker) -> MergeView:
-    """The identifiers in its evidence are hidden as the masker has it; the reasons that people gave are not."""
-    met = merge.evidence.get("identifiers")
-    if masker.clear or not isinstance(met, list):
+    """Identifiers and values in its evidence are hidden as the masker has it; the reasons that people gave are not."""
+    if masker.clear:
         return merge
-    hidden = [[kind, masker.identifiers({kind: [value]})[kind][0]] for kind, value in met]
-    return replace(merge, evidence={**merge.evidence, "identifiers": hidden})
+    evidence = dict(merge.evidence)
+    if isinstance(met := evidence.get("identifiers"), list):
+        evidence["identifiers"] = [[kind, masker.identifiers({kind: [value]})[kind][0]] for kind, value in met]
+    if isinstance(weighed := evidence.get("explanation"), dict):
+        evidence["explanation"] = mask_evidence(weighed, masker)
+    return replace(merge, evidence=evidence)
 
 
 def mask_merge_preview(preview: MergePreview, masker: Masker) -> MergePreview:

@@ -41,7 +41,8 @@ def bridges_of(origins: frozenset[int]) -> list[Bridge]:
     """What holds a profile together, the weakest first."""
     rows = Merge.objects.filter(one_origin__in=origins, other_origin__in=origins, undone_at=None)
     found = [
-        Bridge(row.pk, row.one_origin, row.other_origin, row.cause, row.at, _probability(row.evidence)) for row in rows
+        Bridge(row.pk, row.one_origin, row.other_origin, row.get_cause_display(), row.at, _probability(row.evidence))
+        for row in rows
     ]
     return sorted(
         found, key=lambda bridge: (1.0 if bridge.probability is None else bridge.probability, bridge.merge_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from cdp.kernel.access.models import User
@@ -188,6 +189,21 @@ class TestThresholds:
         assert "below the threshold of merging" in answer.content.decode()
 
 
+class TestEvidenceOfAMerge:
+    def test_hides_what_was_compared_from_those_who_may_not_see_people(self, client: Client, anna: User):
+        pair = make_pair()
+        operations.accept(candidate=pair, actor=anna, now=timezone.now())
+        (merge,) = Merge.objects.all()
+        addresses = (f"/identity/review/merges/{merge.pk}/", f"/api/v1/profiles/{pair.one_id}/merges/")
+        assert all("Katharine" in client.get(address).content.decode() for address in addresses)
+
+        client.force_login(make_user("analyst"))
+
+        for address in addresses:
+            page = client.get(address)
+            assert (page.status_code, "Katharine" in page.content.decode()) == (200, False), address
+
+
 class TestSuspiciousProfiles:
     def test_are_listed_by_their_weakest_merge_which_can_be_taken_back(self, client: Client, anna: User):
         ids = [make_person(KATE if number else CATHERINE, user_id=f"user-{number}") for number in range(3)]
@@ -202,7 +218,7 @@ class TestSuspiciousProfiles:
         listed = client.get("/identity/review/clusters/").content.decode()
         looked = client.get(f"/identity/review/clusters/{ids[2]}/").content.decode()
         asked = client.get(f"/identity/review/merges/{weak.pk}/").content.decode()
-        client.post(f"/identity/review/merges/{weak.pk}/undo/")
+        client.post(reverse("merging:undo", args=[weak.pk]))
 
         assert "3 profiles" in listed
         assert looked.index(f"/merges/{weak.pk}/") < looked.index("97%")

@@ -1,13 +1,10 @@
-"""Profiles that may have been put together wrongly, and taking the weakest bridge back. R: C3"""
+"""Profiles that may have been put together wrongly, the weakest bridge first. R: C3"""
 
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.shortcuts import get_object_or_404, render
 
 from cdp.console.review.frame import tabs_of
 from cdp.console.review.queue import chart_of
@@ -102,19 +99,6 @@ def merge(request: HttpRequest, merge_id: int) -> HttpResponse:
     return render(request, "review/merge.html", context)
 
 
-@requires(Scope.PROFILES_READ, write=Scope.IDENTITY_WRITE)
-@require_POST
-def undo_merge(request: HttpRequest, merge_id: int) -> HttpResponse:
-    row = get_object_or_404(Merge, pk=merge_id)
-    try:
-        merging.undo_merge(merge_id=row.pk, actor=_user(request), now=timezone.now())
-    except TributaryError as error:
-        notices.error(request, error.message)
-        return redirect("review:merge", row.pk)
-    notices.success(request, "Taken back. The two are apart again, and will not be merged again.")
-    return redirect("review:clusters")
-
-
 def _undo_sides(preview: UndoPreview, masker: Masker) -> list[UndoSide]:
     return [
         UndoSide("keeps", mask_profile(preview.kept.profile, masker), preview.kept.events),
@@ -136,13 +120,9 @@ def _graph(origins: frozenset[int], bridges: list[found.Bridge]) -> dict[str, An
                 "source": str(bridge.one),
                 "target": str(bridge.other),
                 "probability": bridge.probability,
-                "cause": Merge.Cause(bridge.cause).label,
+                "cause": bridge.cause,
                 "weakest": index == 0 and bridge.probability is not None,
             }
             for index, bridge in enumerate(bridges)
         ],
     }
-
-
-def _user(request: HttpRequest) -> Any:
-    return request.user

@@ -18,7 +18,6 @@ urlpatterns = [
     path("clusters/", clusters.clusters, name="clusters"),
     path("clusters/<int:profile_id>/", clusters.cluster, name="cluster"),
     path("merges/<int:merge_id>/", clusters.merge, name="merge"),
-    path("merges/<int:merge_id>/undo/", clusters.undo_merge, name="merge-undo"),
     path("decisions/export/", decisions.export, name="decisions-export"),
     path("decisions/<int:candidate_id>/undo/", decisions.take_back, name="decisions-undo"),
     path("decisions/lift/", decisions.lift, name="decisions-lift"),
