@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from identity.matching.scorer import OTHERS
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -53,15 +55,20 @@ class Waterfall:
     probability: float
 
     @property
+    def of_fields(self) -> tuple[Step, ...]:
+        """What the fields say, without the model's allowance for relatives and namesakes."""
+        return tuple(step for step in self.steps if step.field != OTHERS)
+
+    @property
     def strongest(self) -> Step | None:
         """What speaks loudest for one person."""
-        found = max(self.steps, key=lambda step: step.weight, default=None)
+        found = max(self.of_fields, key=lambda step: step.weight, default=None)
         return found if found is not None and found.weight > 0 else None
 
     @property
     def weakest(self) -> Step | None:
         """What speaks loudest against it."""
-        found = min(self.steps, key=lambda step: step.weight, default=None)
+        found = min(self.of_fields, key=lambda step: step.weight, default=None)
         return found if found is not None and found.weight < 0 else None
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from identity.candidates.models import Candidate, Label
 from identity.candidates.viewing import mask_evidence
 from identity.matching.contracts import Explanation
+from identity.matching.scorer import OTHERS
 from identity.models import ProfileAlias, ProfileIdentifier
 from identity.review.contracts import Progress, Step, Wanted, Waterfall
 from ingestion.dictionary.masking import CLEAR, Masker
@@ -88,14 +89,14 @@ def leading_ids(ids: Collection[int]) -> dict[int, int]:
 
 
 def waterfall_of(evidence: Mapping[str, Any], masker: Masker = CLEAR) -> Waterfall | None:
-    """The evidence as steps that add up, the strongest first; None where there is none to read."""
+    """The evidence as steps that add up, the strongest first, the allowance for relatives last; None without any."""
     try:
         found = msgspec.convert(mask_evidence(dict(evidence), masker), Explanation)
     except msgspec.ValidationError:
         return None
     total = found.prior
     steps = []
-    for field in sorted(found.fields, key=lambda field: -abs(field.weight)):
+    for field in sorted(found.fields, key=lambda field: (field.field == OTHERS, -abs(field.weight))):
         total += field.weight
         steps.append(Step(field.field, field.level, field.weight, total, field.one, field.other))
     return Waterfall(found.prior, tuple(steps), found.score, found.probability)

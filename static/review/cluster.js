@@ -25,19 +25,20 @@ function options(data) {
       {
         type: "graph",
         layout: "force",
-        force: { repulsion: 220, edgeLength: [60, 120], layoutAnimation: !still.matches },
+        force: { repulsion: 500, edgeLength: [90, 160], layoutAnimation: !still.matches },
         roam: true,
         draggable: true,
         symbolSize: 26,
         itemStyle: { color: colours.series[0] },
         label: { show: data.nodes.length <= 40, position: "bottom", ...text },
-        edgeLabel: { show: data.nodes.length <= 40, formatter: ({ data }) => share(data.probability), ...text },
+        edgeLabel: { show: data.nodes.length <= 40, formatter: ({ data }) => share(data.probability), ...text, opacity: 1 },
         data: data.nodes,
         edges: data.edges.map((edge) => ({
           ...edge,
           lineStyle: {
             color: edge.weakest ? colours.named("red") : colours.named("grey"),
-            width: edge.weakest ? 3 : 1.5,
+            width: edge.weakest ? 3 : 2,
+            opacity: 1,
             type: edge.weakest ? "dashed" : "solid",
           },
         })),

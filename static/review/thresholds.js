@@ -200,7 +200,7 @@ function handles() {
         {
           type: "text",
           style: {
-            text: `${LABELS[name]} ${percent(probability(bothOf(name)))}`,
+            text: `${LABELS[name]} ${percent(Number(form.elements[name].value) / 100)}`,
             x: beside(name, x) === "left" ? -2 : 2,
             y: 4,
             align: beside(name, x),

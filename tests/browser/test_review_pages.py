@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from identity.candidates import jobs
 from identity.candidates.models import Candidate, MatchingSettings
 from identity.review import blind
 from identity.review.models import Draw
@@ -71,8 +72,8 @@ class TestThresholds:
         self, log_in: Callable[..., Page], shop: tuple[Source, str], screenshot: Callable[..., Any]
     ):
         user = make_user("engineer")
-        make_scored(120)
-        blind.draw(actor=user, now=timezone.now(), a_stratum=40, seed=1)
+        make_scored(60)
+        blind.draw(actor=user, now=timezone.now(), a_stratum=12, seed=1)
         for draw in Draw.objects.order_by("pk"):
             answer = "same" if draw.pk % 100 < draw.probability * 100 else "different"
             blind.judge(draw_id=draw.pk, answer=answer, actor=user, now=timezone.now())
@@ -105,3 +106,28 @@ class TestBlindLabelling:
         expect(page.locator(f'main [data-pair="{first}"]')).to_have_count(0)
         page.keyboard.press("u")
         expect(page.locator("main [data-pair]")).to_be_visible()
+
+
+class TestBulk:
+    def test_shows_what_it_would_do_and_how_far_it_is(
+        self, log_in: Callable[..., Page], shop: tuple[Source, str], screenshot: Callable[..., Any]
+    ):
+        for number in range(2):
+            make_pair(number, probability=0.99)
+        page = log_in("engineer")
+        page.goto("/identity/review/bulk/?least=90")
+        expect(page.get_by_text("2 pairs of 4 profiles would be merged")).to_be_visible()
+        page.get_by_role("button", name="Accept 2 pairs").click()
+        page.get_by_role("button", name="Merge them").click()
+        expect(page.get_by_text("Waiting for a worker")).to_be_visible()
+        while jobs.work(clock=timezone.now):
+            pass
+
+        expect(page.get_by_text("2 merged by it")).to_be_visible()
+        screenshot(page, "batch")
+        page.get_by_role("button", name="Take the whole batch back").click()
+        page.get_by_role("button", name="Take it back").click()
+        while jobs.work(clock=timezone.now):
+            pass
+        expect(page.get_by_text("2 taken back")).to_be_visible()
+        assert states() == ["waiting", "waiting"]

@@ -102,7 +102,7 @@ def keep(request: HttpRequest, candidate_id: int) -> HttpResponse:
     """The page of a pair is still open: prolong the turn."""
     get_object_or_404(Candidate, pk=candidate_id)
     kept = turns.take(candidate_id=candidate_id, user_id=_user(request).pk, now=timezone.now())
-    return HttpResponse(status=204 if kept else 409)
+    return JsonResponse({"kept": kept})
 
 
 @requires(Scope.PROFILES_READ, write=Scope.IDENTITY_WRITE)
