@@ -15,6 +15,8 @@ from identity.models import Identifier, Profile, ProfileAlias, ProfileIdentifier
 
 SAMPLE_PROFILES = 5_000
 SEARCH_MS = 2_000
+BEGINNINGS = 2_000
+"""Of a beginning that more identifiers of a kind share, only so many are looked at."""
 
 
 def canonical_id(profile_id: int) -> int:
@@ -91,7 +93,8 @@ def _ids_in_time(statement: str, values: dict[str, Any]) -> list[int] | None:
 
 
 def _may_be_a_name(text: str) -> bool:
-    return "@" not in text and any(character.isalpha() for character in text)
+    """One word with a digit or an @ in it is an identifier."""
+    return " " in text or not any(character.isdigit() or character == "@" for character in text)
 
 
 def count_profiles() -> int:
@@ -163,9 +166,10 @@ _BY_NAME = f"SELECT p.id FROM profile p WHERE {_NAMES} LIKE %(name)s{_PAGE}"
 _BY_IDENTIFIER = (
     "SELECT p.id FROM (SELECT DISTINCT id FROM ("
     " SELECT i.profile_id AS id FROM identifier i WHERE i.kind = ANY(%(kinds)s) AND i.value = ANY(%(spellings)s)"
-    " UNION ALL SELECT i.profile_id FROM unnest(%(kinds)s::text[]) AS k(kind),"
-    "   unnest(%(begins)s::text[], %(ends)s::text[]) AS b(begin, until), identifier i"
-    "   WHERE i.kind = k.kind AND i.value{order} >= b.begin AND i.value{order} < b.until"
+    " UNION ALL SELECT l.profile_id FROM unnest(%(kinds)s::text[]) AS k(kind),"
+    "   unnest(%(begins)s::text[], %(ends)s::text[]) AS b(begin, until),"
+    "   LATERAL (SELECT i.profile_id FROM identifier i WHERE i.kind = k.kind"
+    f"     AND i.value{{order}} >= b.begin AND i.value{{order}} < b.until LIMIT {BEGINNINGS}) AS l"
     " UNION ALL SELECT p.id FROM profile p WHERE p.id = %(id)s"
     " UNION ALL SELECT a.canonical_id FROM profile_alias a WHERE a.profile_id = %(id)s"
     f") AS met) AS p WHERE true{_PAGE}"

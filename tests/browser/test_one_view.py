@@ -15,6 +15,7 @@ from cdp.kernel.access.models import AuditEntry
 from identity import queries as identities
 from identity.candidates.models import Candidate, MatchRecord
 from identity.duplicates.operations import report_duplicates
+from identity.models import ProfileIdentifier
 from identity.survivorship import disputes
 from identity.survivorship.models import PolicyRun
 from ingestion import operations
@@ -76,7 +77,7 @@ class TestProfile:
         expect(page.locator(".past-value")).to_have_text(["pro", "trial", "free"])
         screenshot(page, "view-traits")
 
-        page.get_by_role("link", name=re.compile("^Identifiers")).click()
+        page.get_by_role("link", name=re.compile("^Identifiers")).last.click()
         expect(page.get_by_role("row", name=re.compile("phone-app-7"))).to_be_visible()
         screenshot(page, "view-identifiers")
 
@@ -97,6 +98,26 @@ class TestProfile:
                 page.wait_for_timeout(800)
             screenshot(page, f"view-{part.strip('/') or 'overview'}-390-{scheme}")
             assert fits(page)
+
+    def test_stays_usable_with_hundreds_of_identifiers(self, log_in: Any, anna: int, screenshot: Shots):
+        web = Source.objects.get(slug="shop")
+        ProfileIdentifier.objects.bulk_create(
+            ProfileIdentifier(
+                profile_id=anna, kind=kind, value=f"{kind}-{n}", first_seen_at=timezone.now(), source_id=web.pk
+            )
+            for kind, count in (("anonymous_id", 400), ("device_id", 30))
+            for n in range(count)
+        )
+        page = log_in("marketer", color_scheme="dark")
+        page.goto(f"/profiles/{anna}/graph/")
+        expect(page.locator("[data-graph][data-drawn]")).to_be_visible()
+        page.wait_for_timeout(1_500)
+        screenshot(page, "view-graph-many")
+
+        page.goto(f"/profiles/{anna}/")
+        page.get_by_role("link", name="400 more of anonymous_id").click()
+        page.get_by_role("link", name=re.compile("^device_id")).click()
+        expect(page.locator("tbody tr")).to_have_count(30)
 
     def test_hides_personal_data_in_every_part(self, log_in: Any, anna: int):
         page = log_in("analyst")

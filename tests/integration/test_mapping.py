@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from cdp.kernel.access.models import ApiToken, AuditEntry
@@ -17,6 +18,7 @@ from identity.mapping.contracts import MappingFilter
 from identity.mapping.picture import picture_of
 from identity.models import Merge
 from ingestion.models import Source
+from tests.factories.access import make_user
 from tests.factories.ingestion import NOW, identify
 from tests.integration.conftest import drain_all, rows
 
@@ -161,6 +163,28 @@ class TestPicture:
         }  # fmt: skip
         [tie] = [edge for edge in picture.edges if edge.merge_id]
         assert (tie.reason, {tie.one, tie.other}) == ("message", {f"o{merged}", f"o{absorbed}"})
+
+
+class TestSearch:
+    @pytest.fixture(autouse=True)
+    def slow_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slow = "SELECT 1 FROM pg_sleep(5) WHERE %(name)s <> ''"
+        monkeypatch.setattr(identities, "_BY_NAME", slow)
+        monkeypatch.setattr(identities, "SEARCH_MS", 100)
+
+    def test_tells_whom_an_identifier_tells_where_names_take_too_long(self, merged: int):
+        found = identities.find_people(text="u")
+
+        assert ([view.id for view in found.profiles], found.complete) == ([merged], False)
+
+    def test_says_so_in_the_browser_and_over_the_api(self, api: Api, merged: int, client: Client):
+        client.force_login(make_user("marketer"))
+
+        shown = client.get("/profiles/?q=anna").content.decode()
+        refused = api("profiles:read").get("/api/v1/profiles/?search=nobody")
+
+        assert "Looking through all names took too long" in shown
+        assert (refused.status_code, refused.json()["code"]) == (503, "search_too_slow")
 
 
 class TestOneView:
