@@ -1,5 +1,6 @@
 """Which traits and identifiers are compared as what: guessed from names and data, until a person confirms or edits."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from identity.matching.contracts import ColumnType
 from identity.queries import trait_names
 
 SAMPLE = 2_000
+GUESS_SECONDS = 10.0
 # What a guess from the data alone may make of a trait with an unknown name. The rest, such as a category, is as often
 # a thing that changes, or that everybody has, as something that tells people apart.
 TELLING = frozenset(
@@ -27,10 +29,23 @@ TELLING = frozenset(
     }
 )
 
+_guess: dict[str, tuple[float, list[Field]]] = {}
+
 
 def live_fields(settings: MatchingSettings) -> list[Field]:
-    """As somebody confirmed them; else as the data suggests."""
-    return msgspec.convert(settings.fields, list[Field]) if settings.fields else guess_fields()
+    """As somebody confirmed them; else as the data suggested a moment ago: to guess costs as much as a turn."""
+    if settings.fields:
+        return msgspec.convert(settings.fields, list[Field])
+    now = time.monotonic()
+    made_at, guessed = _guess.get("fields", (0.0, []))
+    if not guessed or now - made_at > GUESS_SECONDS:
+        guessed = guess_fields()
+        _guess["fields"] = (now, guessed)
+    return list(guessed)
+
+
+def forget_guess() -> None:
+    _guess.clear()
 
 
 def guess_fields() -> list[Field]:

@@ -139,8 +139,13 @@ def fields(request: HttpRequest) -> HttpResponse:
     """Confirm or change what is compared, and as what."""
     known = live_fields(load_settings())
     chosen = [
-        Field(field.column, _type(request.POST.get(f"type-{place}"), field.type), field.traits, field.identifiers)
-        for place, field in enumerate(known)
+        Field(
+            field.column,
+            _type(request.POST.get(f"type-{field.column}"), field.type),
+            field.traits,
+            field.identifiers,
+        )
+        for field in known
     ]
     _try(
         request,

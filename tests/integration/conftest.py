@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from cdp import pipeline
 from identity import homes, last_seen
+from identity.candidates import fields
 from identity.kinds import rules
 from ingestion import event_log, keys, operations, partitions
 from ingestion.models import Source
@@ -57,6 +58,7 @@ def wipe() -> None:
     partitions.forget_known_partitions()
     keys.forget()
     homes.forget_all()
+    fields.forget_guess()
     last_seen.forget_all()
     rules.forget_rules()
 

@@ -146,7 +146,7 @@ class TestScreens:
         page = console.get(reverse("matching:settings")).content.decode()
         assert "address.postalCode" in page
 
-        console.post(reverse("matching:fields"), {"type-0": "ignore"})
+        console.post(reverse("matching:fields"), {"type-given_name": "ignore"})
 
         fields = MatchingSettings.objects.get().fields
         assert fields[0]["type"] == "ignore"
