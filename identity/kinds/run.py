@@ -151,12 +151,13 @@ def _advance(run: KindRun, batch: Batch, *, size: int, now: datetime) -> bool:
     if batch.rows:
         run.cursor = "\x1f".join(batch.rows[-1].identifier)
     run.looked_at += len(batch.rows)
+    run.total = max(run.total, run.looked_at)  # more have come, or one that was spelt anew came up again
     run.updated_at = now
     done = len(batch.rows) < size
     if done:
         run.state = KindRun.State.DONE
     kept = (
-        "cursor", "looked_at", "respelt", "together", "merged", "refused", "blocked", "profiles", "samples",
+        "cursor", "looked_at", "total", "respelt", "together", "merged", "refused", "blocked", "profiles", "samples",
         "state", "updated_at",
     )  # fmt: skip
     rows = KindRun.objects.filter(pk=run.pk, state=KindRun.State.RUNNING)
