@@ -95,6 +95,8 @@ class Keys:
 
     name: str
     arrays: tuple[Hashes, ...]
+    inside: Flags | None = None
+    """Rows that count, where not all do."""
 
 
 @dataclass(frozen=True)
@@ -365,7 +367,7 @@ def shares_key(keys: Keys, pairs: Pairs) -> Flags:
         for other in keys.arrays:
             left = one[pairs[:, 0]]
             shared |= (left > 0) & (left == other[pairs[:, 1]])
-    return shared
+    return shared if keys.inside is None else shared & keys.inside[pairs[:, 0]]
 
 
 def block(
@@ -409,6 +411,7 @@ def _choose(
     random: np.random.Generator,
 ) -> tuple[list[Chosen], list[Keys], list[PassReport]]:
     budget = settings.pairs_per_record * max(rows, 1000)
+    least = LEAST_FOUND * max(1.0, rows / LARGE) ** 0.7
     bounds = [1, *SIZES, settings.largest_block]
     classes = [
         Chosen(keys, part, high)
@@ -435,7 +438,7 @@ def _choose(
                 new[rest] = ~shares_key(earlier, probe[rest])
         found.append(float((chance * new).mean()))
         costs.append(float(new.mean()) * candidate.blocks.pairs)
-        if found[-1] >= LEAST_FOUND and candidate.blocks.pairs <= budget:
+        if found[-1] >= least and candidate.blocks.pairs <= budget:
             kept.append(candidate)
             covered.append(_within(candidate))
             budget -= candidate.blocks.pairs
@@ -465,18 +468,16 @@ def _affordable(
 
 
 def _within(chosen: Chosen) -> Keys:
-    """The keys of those rows only whose blocks are chosen."""
-    members = _members(chosen.blocks)
-    masked = []
-    for array in chosen.keys.arrays:
-        kept = np.zeros_like(array)
-        kept[members] = array[members]
-        masked.append(kept)
-    return Keys(chosen.keys.name, tuple(masked))
+    """The keys, of those rows only whose blocks are chosen."""
+    inside = np.zeros(len(chosen.keys.arrays[0]), dtype=bool)
+    inside[_members(chosen.blocks)] = True
+    return Keys(chosen.keys.name, chosen.keys.arrays, inside)
 
 
 LEAST_FOUND = 0.002
 """New likely matches per pair from which a class of blocks is worth comparing."""
+LARGE = 50_000
+"""Records from which it must find more: what is worth a second is not worth a minute."""
 
 
 def _probe_size(pairs: int, most: int) -> int:

@@ -23,6 +23,7 @@ from .table import Feature, Flags, Floats, Layout, Table
 
 Pairs = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int32]
+Packed = npt.NDArray[np.int16]
 
 
 class Role(StrEnum):
@@ -319,11 +320,17 @@ def _address(comparison: Comparison, table: Table) -> Feature:
 class Compared:
     """Levels of pairs: pairs × comparisons; and the frequency of what is shared, 0 where nothing is."""
 
-    levels: Levels
+    levels: Packed
     shared: npt.NDArray[np.float32]
 
-    def take(self, chosen: npt.NDArray[Any]) -> "Compared":
+    def take(self, chosen: npt.NDArray[Any] | slice) -> "Compared":
         return Compared(self.levels[chosen], self.shared[chosen])
+
+
+def join(parts: Sequence[Compared], comparisons: int) -> Compared:
+    if not parts:
+        return Compared(np.zeros((0, comparisons), dtype=np.int16), np.zeros((0, comparisons), dtype=np.float32))
+    return Compared(np.concatenate([p.levels for p in parts]), np.concatenate([p.shared for p in parts]))
 
 
 Frequencies = Mapping[str, Floats]
@@ -349,12 +356,23 @@ class Comparer:
         self.frequencies = frequencies
 
     def compare(self, pairs: Pairs) -> Compared:
-        levels = np.zeros((len(pairs), len(self.comparisons)), dtype=np.int32)
+        levels = np.zeros((len(pairs), len(self.comparisons)), dtype=np.int16)
         shared = np.zeros((len(pairs), len(self.comparisons)), dtype=np.float32)
         look = _Look(self.table, pairs[:, 0], pairs[:, 1])
         for at, comparison in enumerate(self.comparisons):
             levels[:, at], shared[:, at] = self._compare(comparison, look)
         return Compared(levels, shared)
+
+    def share_anew(self, compared: Compared, pairs: Pairs) -> Compared:
+        """The same levels, with this comparer's frequencies."""
+        shared = np.zeros(compared.shared.shape, dtype=np.float32)
+        for at, comparison in enumerate(self.comparisons):
+            feature = counted(comparison, self.table)
+            if feature is not None:
+                agreed = np.flatnonzero(comparison.agrees[compared.levels[:, at]])
+                by_row = feature.spread(self.frequencies[comparison.name].astype(np.float32), 0)
+                shared[agreed, at] = by_row[pairs[agreed, 0]]
+        return Compared(compared.levels, shared)
 
     def _compare(self, comparison: Comparison, look: "_Look") -> tuple[Levels, npt.NDArray[np.float32]]:
         level = np.zeros(len(look.one), dtype=np.int32)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
 
-from .compare import ID, Comparison, Levels, Role
+from .compare import ID, Comparison, Packed, Role
 from .model import (
     CLASSES,
     Sharing,
@@ -65,7 +65,7 @@ class Patterns:
         return csr_array((np.ones(self.levels.size), self.levels.ravel(), ends), shape=(patterns, self.size))
 
 
-def find_patterns(levels: Levels, weight: Floats, comparisons: Sequence[Comparison]) -> Patterns:
+def find_patterns(levels: Packed, weight: Floats, comparisons: Sequence[Comparison]) -> Patterns:
     sizes = [comparison.size for comparison in comparisons]
     mixed = np.zeros(len(levels), dtype=np.uint64)
     for at, size in enumerate(sizes):
@@ -76,6 +76,10 @@ def find_patterns(levels: Levels, weight: Floats, comparisons: Sequence[Comparis
     first[which[::-1]] = np.arange(len(which))[::-1]
     offsets = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
     return Patterns(levels[first] + offsets, count.astype(np.float64), sum(sizes))
+
+
+LEAST_PAIRS = 0.5
+"""Pairs that every class has at least: that none was seen does not make the next one impossible."""
 
 
 def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: int, sampled: float) -> Weights:
@@ -103,7 +107,7 @@ def estimate(comparisons: Sequence[Comparison], patterns: Patterns, *, records: 
         counts = _expected(patterns, chances)
         for inside, comparison, default in zip(slices, comparisons, defaults, strict=True):
             logs[inside] = np.log2(_maximise(comparison, counts[inside], np.exp2(logs[inside]), default, sampled))
-        masses = (chances * patterns.count[:, None]).sum(axis=0) + 1e-3
+        masses = (chances * patterns.count[:, None]).sum(axis=0) + LEAST_PAIRS
         before, shares = shares, np.log2(masses / total)
         if np.abs(np.exp2(shares - before) - 1).max() < SETTLED:
             break

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .compare import Compared, Comparer, Comparison, counted
+from .compare import Compared, Comparer, Comparison, counted, join
 from .link import best_mean
 from .model import Model, Weights
 from .score import Evidence, blend, combine, household_chance, score, weigh
@@ -28,12 +28,17 @@ class Judge:
 
     def compare_leading(self, pairs: Pairs) -> Compared:
         """Levels by the leading values alone."""
-        return self.comparer.compare(pairs if self.table.single else self._start[pairs])
+        rows = pairs if self.table.single else self._start[pairs]
+        parts = [self.comparer.compare(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
+        return join(parts, len(self.weights.comparisons))
 
     def evidence(self, pairs: Pairs) -> Evidence:
         if self.table.single:
             return weigh(self.comparer.compare(pairs), self.weights)
         return self._best_of_values(pairs)[0]
+
+    def _known(self, pairs: Pairs, compared: Compared) -> Evidence:
+        return weigh(self.comparer.share_anew(compared, pairs), self.weights)
 
     def explain(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
         """Evidence, the levels it comes from, and which rows of the table it compares (pairs × comparisons × 2)."""
@@ -42,11 +47,15 @@ class Judge:
     def score(self, pairs: Pairs) -> Floats:
         return self.judge(pairs)[0]
 
-    def judge(self, pairs: Pairs) -> tuple[Floats, Floats]:
-        """Log2 odds of one person, and how likely the two are of one household."""
+    def judge(self, pairs: Pairs, compared: Compared | None = None) -> tuple[Floats, Floats]:
+        """Log2 odds of one person, and how likely the two are of one household. `compared`: by `compare_leading`."""
         odds, at_home = [np.zeros(0)], [np.zeros(0)]
         for start in range(0, len(pairs), CHUNK):
-            evidence = self.evidence(pairs[start : start + CHUNK])
+            chunk = slice(start, start + CHUNK)
+            known = compared is not None and self.table.single
+            evidence = (
+                self._known(pairs[chunk], compared.take(chunk)) if known and compared else self.evidence(pairs[chunk])
+            )
             odds.append(score(evidence, self.weights))
             at_home.append(household_chance(evidence, self.weights))
         return np.concatenate(odds), np.concatenate(at_home)

@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .block import Blocking, block, shares_key, unique_pairs
-from .compare import Comparison, count_frequencies, counted
+from .compare import Compared, Comparison, count_frequencies, counted
 from .contracts import Columns, ColumnType, Labelled, MatchReport, MatchSettings, Types
 from .estimate import estimate, find_patterns
 from .groups import Bridge, find_bridges, find_households
@@ -165,12 +165,13 @@ class _Run:
             likely = _Likely(judge, start)
             blocking = block(self.table, likely=likely, settings=self.settings, random=self.random)
             pairs = self._record_pairs(blocking)
+        compared: Compared | None = None
         if self.given is None and self.table.records >= self.settings.fewest:
-            judge = self._estimate(judge, pairs)
+            judge, compared = self._estimate(judge, pairs)
         if labels:
             judge = self._learn(judge, labels)
         with self.clock.step("score"):
-            scores, at_home = judge.judge(pairs)
+            scores, at_home = judge.judge(pairs, compared)
         model = self.given or self._pack(start, judge, blocking)
         with self.clock.step("link"):
             threshold = model.odds_at(self.settings.threshold)
@@ -203,22 +204,23 @@ class _Run:
             return blocking.pairs
         return unique_pairs(self.table.owner[blocking.pairs].reshape(-1, 2), self.table.records)
 
-    def _estimate(self, judge: Judge, pairs: Pairs) -> Judge:
+    def _estimate(self, judge: Judge, pairs: Pairs) -> tuple[Judge, Compared]:
         comparisons, records = judge.weights.comparisons, self.table.records
         with self.clock.step("compare"):
-            chosen = pairs
+            compared = judge.compare_leading(pairs)
+            chosen = np.arange(len(pairs))
             if len(pairs) > MOST_ESTIMATED:
-                chosen = pairs[np.sort(self.random.choice(len(pairs), MOST_ESTIMATED, replace=False))]
+                chosen = np.sort(self.random.choice(len(pairs), MOST_ESTIMATED, replace=False))
             others, each = self._random_pairs(pairs)
-            compared = judge.compare_leading(np.concatenate([chosen, others]))
+            levels = np.concatenate([compared.levels[chosen], judge.compare_leading(others).levels])
         with self.clock.step("estimate"):
             candidates = np.full(len(chosen), len(pairs) / max(1, len(chosen)))
             counts = np.concatenate([candidates, np.full(len(others), each)])
-            patterns = find_patterns(compared.levels, counts, comparisons)
+            patterns = find_patterns(levels, counts, comparisons)
             weights = estimate(comparisons, patterns, records=records, sampled=max(each, 1.0))
-            sure = Judge(self.table, weights, judge.comparer.frequencies).score(pairs) > SURE
-            entity = _components(pairs[sure], records)
-            return Judge(self.table, weights, frequencies_by_entity(comparisons, self.table, entity))
+            odds, _ = Judge(self.table, weights, judge.comparer.frequencies).judge(pairs, compared)
+            entity = _components(pairs[odds > SURE], records)
+            return Judge(self.table, weights, frequencies_by_entity(comparisons, self.table, entity)), compared
 
     def _random_pairs(self, known: Pairs) -> tuple[Pairs, float]:
         """Pairs that are no candidates, and how many such pairs each stands for."""

@@ -5,6 +5,7 @@ Every function takes any text: empty, of one letter, of ten thousand, in any scr
 
 import re
 from collections.abc import Callable
+from unicodedata import category as category_of
 
 from anyascii import anyascii
 
@@ -145,7 +146,8 @@ def squeeze(value: str) -> str:
     """Lower case, Latin letters, one space between words."""
     text = value[:LONGEST]
     if not text.isascii():
-        text = anyascii(text)[:LONGEST]
+        letters = "".join(char for char in text if not category_of(char).startswith("S") or char.isascii())
+        text = anyascii(letters)[:LONGEST]
     return " ".join(text.lower().split())
 
 
