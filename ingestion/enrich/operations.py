@@ -2,8 +2,8 @@
 
 What it finds becomes the key `enriched` of the message's context, and the address there is cut to what the source
 keeps. Both are appended to the bytes that came, which are otherwise left alone: of a key that comes twice, jsonb and
-every reader here keep the last (as in `messages.lay_over`). Everything is remembered per user agent, per address and
-per way of coming, so that most messages cost one typed decoding and three look-ups.
+every reader here keep the last (as in `messages.lay_over`). Everything is remembered per context, and what is new
+there per user agent, per address and per way of coming, so that most messages cost one look-up.
 """
 
 import functools
@@ -44,8 +44,13 @@ CLIENT_LIBRARIES = frozenset(
 )
 
 
+REMEMBERED = 32_768
 _encode = msgspec.json.Encoder().encode
 _NO_PAGE = Page()
+
+
+Told = dict[tuple[bytes, str], tuple[Origin, bytes]]
+"""By context and address of the request: where such messages come from, and their context with that appended."""
 
 
 def enrich(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) -> None:
@@ -59,13 +64,32 @@ def enrich(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) -> No
     if not active:
         return
     generation = geo.refresh()
+    remembered = {id_: _told(*found, generation) for id_, found in active.items()}
     for event in events:
-        found = active.get(event.source_id)
-        if found is not None:
-            _enrich_one(event, *found, generation)
+        told = remembered.get(event.source_id)
+        if told is None:
+            continue
+        key = (event.context, event.row.remote_addr)
+        found = told.get(key)
+        if found is None:
+            found = told[key] = _enriched(event, *active[event.source_id], generation)
+        event.origin, event.context = found
 
 
-def _enrich_one(event: Incoming, settings: EnrichSettings, own: frozenset[str], generation: int) -> None:
+@functools.lru_cache(maxsize=8)
+def _memory(settings: EnrichSettings, own: frozenset[str], generation: int) -> Told:  # noqa: ARG001 - part of the key
+    return {}
+
+
+def _told(settings: EnrichSettings, own: frozenset[str], generation: int) -> Told:
+    """What these settings made of contexts lately. Forgetting all of it when it is full costs less than order does."""
+    told = _memory(settings, own, generation)
+    if len(told) > REMEMBERED:
+        told.clear()
+    return told
+
+
+def _enriched(event: Incoming, settings: EnrichSettings, own: frozenset[str], generation: int) -> tuple[Origin, bytes]:
     # 1. Who sent it: the address, device and program. 2. The page, and the way to it. 3. What is written of both.
     context, told = event.context, event.said
     client = told.page is not None or _is_client(told)
@@ -75,21 +99,20 @@ def _enrich_one(event: Incoming, settings: EnrichSettings, own: frozenset[str], 
     else:
         hints = (bytes(told.userAgentData), bytes(told.device), bytes(told.os))
         sender = _sender(client, address, settings.ip, generation, told.userAgent, *hints)
+    origin = sender.origin
     if told.page is None and told.campaign is told.referrer:
-        event.origin = sender.origin
         added = sender.enriched if settings.enabled else sender.plain
     else:
         page, came, came_json = _visit(told, told.page or _NO_PAGE, own)
-        event.origin = Origin(client, page, sender.origin.agent, sender.origin.place, came)
+        origin = Origin(client, page, sender.origin.agent, sender.origin.place, came)
         added = sender.plain
         if settings.enabled and (came_json or sender.told):
             added = b"".join((sender.kept, sender.begin, came_json, b"}}"))
     if not added:
-        return
+        return origin, context
     if context[1] != _QUOTE and not context[1:-1].strip():
-        event.context = b"{" + added[1:]
-    else:
-        event.context = context[:-1] + added
+        return origin, b"{" + added[1:]
+    return origin, context[:-1] + added
 
 
 class _Sender(msgspec.Struct, frozen=True, gc=False):
@@ -105,7 +128,7 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     plain: bytes
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=8_192)
 def _sender(  # noqa: PLR0917 - what is remembered is found fastest by place
     client: bool,
     address: str | None,
@@ -163,7 +186,7 @@ def _agent(
 _NO_ADDRESS = (b"", NO_PLACE, b"")
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=16_384)
 def _address(text: str, policy: str, generation: int) -> tuple[bytes, Place, bytes]:  # noqa: ARG001 - part of the key
     """What to append for the address itself, and the place it is at."""
     address = addresses.parse(text)
