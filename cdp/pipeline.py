@@ -15,10 +15,11 @@
 Every step moves rows from one table to the next in one transaction, so a step that is killed has not happened.
 """
 
-from collections import defaultdict
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 import structlog
@@ -398,22 +399,28 @@ def _changes(
     others: Iterable[tuple[int, int]] = (),
 ) -> list[ProfileChange]:
     """`others` are profiles with the id of an event name that changed otherwise than by new events."""
-    names: defaultdict[int, set[int]] = defaultdict(set)
-    for profile_id, name_id in others:
-        names[profile_id].add(name_id)
-    for event, profile_id in owned:
-        names[profile_id].add(event_log.name_id(event.name))
+    names: dict[int, frozenset[int]] = {}
+    for profile_id, name_id in chain(others, event_log.names_of(owned)):
+        known = names.get(profile_id, NOTHING)
+        if name_id not in known:
+            names[profile_id] = _with(known, name_id)
     merged = set(resolution.absorbed) | set(resolution.absorbed.values())
     return [
         ProfileChange(
-            profile_id=profile_id,
-            events=frozenset(names.get(profile_id, NOTHING)),
-            traits=frozenset(changed_traits.get(profile_id, NOTHING)),
-            merged=profile_id in merged,
-            created=profile_id in resolution.created,
+            profile_id,
+            names.get(profile_id, NOTHING),
+            frozenset(changed_traits.get(profile_id, NOTHING)),
+            profile_id in merged,
+            profile_id in resolution.created,
         )
         for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created)
     ]
+
+
+@functools.lru_cache(maxsize=4_096)
+def _with(names: frozenset[int], name_id: int) -> frozenset[int]:
+    """The same few sets come again and again: they are built once."""
+    return names | {name_id}
 
 
 def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:

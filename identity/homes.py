@@ -5,7 +5,7 @@ profile that loses identifiers and stays is not caught by that: taking them away
 transaction, and whoever has locked the profiles asks whether the epoch is still the one that it remembers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db import connection
 
@@ -24,20 +24,13 @@ class _Known:
     epoch: int | None = None
 
 
-def recall(combinations: Iterable[Combination]) -> tuple[dict[Combination, int], list[Combination]]:
+def recall(combinations: Collection[Combination]) -> tuple[dict[Combination, int], list[Combination]]:
     """Those that are remembered, with their profiles, and the others."""
-    found: dict[Combination, int] = {}
-    aged: dict[Combination, int] = {}
-    others: list[Combination] = []
-    for combination in combinations:
-        profile_id = _young.get(combination)
-        if profile_id is None:
-            profile_id = _old.get(combination)
-            if profile_id is None:
-                others.append(combination)
-                continue
-            aged[combination] = profile_id
-        found[combination] = profile_id
+    young = dict(zip(combinations, map(_young.get, combinations), strict=True))
+    unknown = [combination for combination, profile_id in young.items() if profile_id is None]
+    aged = {combination: _old[combination] for combination in unknown if combination in _old}
+    found = {combination: profile_id for combination, profile_id in young.items() if profile_id is not None} | aged
+    others = [combination for combination in unknown if combination not in aged]
     remember(aged, {})
     return found, others
 

@@ -28,6 +28,9 @@ from identity.merging.move import absorb
 from identity.models import Merge
 from identity.parts import Parts
 
+KINDS_AT_ONCE = 16
+"""In one query; senders can name many, and each is a part of the plan."""
+
 SightingsOf = Callable[[Collection[Combination]], Iterable[Sighting]]
 
 
@@ -213,28 +216,28 @@ def _is_settled(combination: Combination, places: dict[Identifier, int]) -> bool
 
 
 def _look_up(identifiers: Collection[Identifier]) -> tuple[dict[Identifier, int], dict[Identifier, int]]:
-    """Where they lead, and the origins that are another profile.
+    """Where they lead, and the origins that are another profile."""
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for kind, value in identifiers:
+        by_kind[kind].append(value)
+    kinds = sorted(by_kind)
+    rows: list[tuple[str, str, int, int | None]] = []
+    for start in range(0, len(kinds), KINDS_AT_ONCE):
+        rows += _look_up_kinds({kind: by_kind[kind] for kind in kinds[start : start + KINDS_AT_ONCE]})
+    leading = {(kind, value): profile_id for kind, value, profile_id, _ in rows}
+    return leading, {(kind, value): origin for kind, value, _, origin in rows if origin is not None}
 
-    One text goes out and one comes back: rows of Python objects would cost more than the search.
-    """
-    asked = list(identifiers)
-    if not asked:
-        return {}, {}
+
+def _look_up_kinds(asked: Mapping[str, Collection[str]]) -> list[tuple[str, str, int, int | None]]:
+    """One walk through the index for each kind. A join with what is asked would be left to hash the whole table."""
+    one = f"SELECT kind, value, profile_id, origin_id FROM identifier WHERE kind = %s AND value = ANY({_TEXTS})"
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT string_agg(u.place || ' ' || i.profile_id, ' '),"
-            " string_agg(u.place || ' ' || i.origin_id, ' ') FILTER (WHERE i.origin_id IS NOT NULL)"
-            f" FROM unnest({_TEXTS}, {_TEXTS}) WITH ORDINALITY AS u(kind, value, place)"
-            " JOIN identifier i ON i.kind = u.kind AND i.value = u.value",
-            [_texts(kind for kind, _ in asked), _texts(value for _, value in asked)],
+            " UNION ALL ".join([one] * len(asked)),
+            [text for kind, values in asked.items() for text in (kind, _texts(values))],
         )
-        leading, origins = cursor.fetchone()
-    return _pairs(asked, leading), _pairs(asked, origins)
-
-
-def _pairs(asked: Sequence[Identifier], text: str | None) -> dict[Identifier, int]:
-    numbers = [int(number) for number in (text or "").split()]
-    return {asked[place - 1]: id_ for place, id_ in zip(numbers[::2], numbers[1::2], strict=True)}
+        rows: list[tuple[str, str, int, int | None]] = cursor.fetchall()
+    return rows
 
 
 def _lock(ids: Collection[int], *, strength: str, settled: dict[Combination, int]) -> None:
@@ -300,28 +303,27 @@ def _insert_identifiers(links: list[tuple[Identifier, int, int, Sighting]]) -> N
     """From both sides. Nobody led anywhere a moment ago: a key that is taken now was taken by another worker."""
     if not links:
         return
-    ways = bytearray()
-    for (kind, value), profile_id, origin, _ in sorted(links, key=lambda link: link[0]):
-        ways += _TWO(4) + _text(kind) + _text(value) + _ID(8, profile_id)
-        ways += NULL if origin == profile_id else _ID(8, origin)
+    ways: list[bytes] = []
+    held: list[tuple[int, bytes, bytes]] = []
+    for (kind, value), profile_id, origin, sighting in sorted(links, key=lambda link: link[0]):
+        name, owner = _text(kind) + _text(value), NULL if origin == profile_id else _ID(8, origin)
+        ways += (_FOUR, name, _ID(8, profile_id), owner)
+        held.append((profile_id, name, _SEEN(8, sighting.at, 8, sighting.source_id) + owner))
     try:
-        copy_rows(table="identifier", columns=("kind", "value", "profile_id", "origin_id"), rows=ways)
+        copy_rows(table="identifier", columns=("kind", "value", "profile_id", "origin_id"), rows=b"".join(ways))
     except IntegrityError:
         raise ContendedError from None
-    held = bytearray()
-    for (kind, value), profile_id, origin, sighting in sorted(links, key=lambda link: (link[1], link[0])):
-        held += _TWO(6) + _ID(8, profile_id) + _text(kind) + _text(value)
-        held += _ID(8, sighting.at) + _ID(8, sighting.source_id)
-        held += NULL if origin == profile_id else _ID(8, origin)
     copy_rows(
         table="profile_identifier",
         columns=("profile_id", "kind", "value", "first_seen_at", "source_id", "origin_id"),
-        rows=held,
+        rows=b"".join([_SIX(6, 8, profile_id) + name + rest for profile_id, name, rest in sorted(held)]),
     )
 
 
-_TWO = struct.Struct(">h").pack
+_FOUR = struct.pack(">h", 4)
+_SIX = struct.Struct(">hiq").pack
 _ID = struct.Struct(">iq").pack
+_SEEN = struct.Struct(">iqiq").pack
 
 
 def _text(value: str) -> bytes:

@@ -1,7 +1,7 @@
 """The event log: which messages are new, and their rows, written by binary COPY in key order."""
 
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from operator import itemgetter
 from types import MappingProxyType
@@ -106,11 +106,11 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     if (weeks := hold_seen_weeks(now.date())) is None:
         raise UnpreparedError(events)
     week, last = weeks
-    first: dict[bytes, Incoming] = {}
-    for event in events:
-        first.setdefault(event.id, event)
+    first = {event.id: event for event in reversed(events)}
+    if len(first) < len(events):
+        events = [event for event in events if first[event.id] is event]
     seen = _mark_seen(sorted(first), week=week, last=last)
-    fresh = [event for id_, event in first.items() if id_ not in seen] if seen else list(first.values())
+    fresh = [event for event in events if event.id not in seen] if seen else list(events)
     known_since = _micros(datetime.combine(last, time(), UTC)) + MINUTE  # an event may be dated a minute after it came
     stored = _already_stored(
         [event for event in fresh if event.ts < known_since or event.ts > event.received + MINUTE]
@@ -123,11 +123,12 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
 
     `origins` are those of events whose origin is not the profile itself, by the event's id.
     """
-    numbered = [(profile_id << 32 | _names[event.name][0], event) for event, profile_id in events]
+    names = _names
+    numbered = [(profile_id << 32 | names[event.name][0], event) for event, profile_id in events]
     numbered.sort(key=_first)
     parts: list[bytes] = []
     for place, event in numbered:
-        value_index = _names[event.name][1]
+        value_index = names[event.name][1]
         value = None if value_index is None else event.numbers[value_index]
         properties, context = event.properties, event.context
         profile_id, name_id, size = place >> 32, place & _NAME_ID, len(properties) + 1
@@ -148,6 +149,12 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
 def name_id(name: str) -> int:
     """The dictionary id of an event name that `prepare` has seen."""
     return _names[name][0]
+
+
+def names_of(owned: Iterable[tuple[Incoming, int]]) -> Iterator[tuple[int, int]]:
+    """For each event, its profile and the dictionary id of its name."""
+    names = _names
+    return ((profile_id, names[event.name][0]) for event, profile_id in owned)
 
 
 def _mark_seen(ids: list[bytes], *, week: date, last: date) -> set[bytes]:

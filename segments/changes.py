@@ -4,6 +4,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import repeat
 
 import msgspec
 
@@ -12,6 +13,7 @@ from cdp.kernel.copy import copy_rows
 _COLUMNS = ("profile_ids", "events", "traits", "merged", "created")
 _INT4, _INT8, _TEXT = 23, 20, 25
 _HEAD = struct.Struct(">h").pack
+_ID = struct.Struct(">iq").pack
 _TAIL = struct.Struct(">i?i?").pack
 PROFILES_A_ROW = 500
 
@@ -63,7 +65,9 @@ def _traits(traits: frozenset[str]) -> bytes:
 
 
 def _profiles(ids: Sequence[int]) -> bytes:
-    return _array(_INT8, [struct.pack(">q", profile_id) for profile_id in sorted(ids)])
+    """As `_array` does it, in one step, since there are thousands."""
+    body = struct.pack(">iiiii", 1, 0, _INT8, len(ids), 1) + b"".join(map(_ID, repeat(8), sorted(ids)))
+    return struct.pack(">i", len(body)) + body
 
 
 def _array(element: int, items: Sequence[bytes]) -> bytes:
