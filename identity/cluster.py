@@ -255,6 +255,8 @@ class Clusters:
 
 def by_priority(combination: Combination) -> list[Identifier]:
     """The identifiers of a message, the one that decides first."""
+    if len(combination) == 1 and combination[0][0] != PREVIOUS:
+        return [*combination]
     named = {identifier for identifier in combination if identifier[0] != PREVIOUS}
     return sorted(named, key=lambda item: (kind_of(item[0]).priority, item))
 

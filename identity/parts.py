@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from identity.traits import Policy, TraitState
+from identity.traits import Policy, TraitState, dump_json
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def dump(parts: Mapping[int, Part]) -> str:
         }
         for origin, part in sorted(parts.items())
     }
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return dump_json(said)
 
 
 def fold_parts(parts: Iterable[Part], *, policies: Mapping[str, Policy]) -> TraitState:

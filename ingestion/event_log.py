@@ -228,9 +228,12 @@ def _learn_names(events: Iterable[Incoming], *, now: datetime) -> None:
 def _unknown_names(events: Iterable[Incoming]) -> dict[str, tuple[str, int | None]]:
     """Names that are new, or whose `value_property` is open while a number for it has arrived."""
     wanted: dict[str, tuple[str, int | None]] = {}
+    settled = {name for name, (_, index) in _names.items() if index is not None}
     for event in events:
+        if event.name in settled:
+            continue
         known = _names.get(event.name)
-        if known is not None and (known[1] is not None or event.numbers is NO_NUMBERS):
+        if known is not None and event.numbers is NO_NUMBERS:
             continue
         number = _first_number(event)
         if known is not None and number is None:

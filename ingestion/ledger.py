@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from django.db import connection
 
@@ -14,15 +15,15 @@ Tally = Counter[tuple[int, datetime, Outcome]]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000
+_arrival = attrgetter("source_id", "received")  # a request's messages have it in common
 
 
 def tally(outcomes: Mapping[Outcome, Iterable[Incoming]], rejected: Iterable[Rejected]) -> Tally:
     """Count messages per source, hour of arrival and outcome; one that fails again was counted when it came."""
     counts: Tally = Counter()
     for outcome, events in outcomes.items():
-        by_hour = Counter((event.source_id, event.received // _HOUR) for event in events)
-        for (source_id, hour), number in by_hour.items():
-            counts[source_id, _EPOCH + timedelta(hours=hour), outcome] += number
+        for (source_id, received), number in Counter(map(_arrival, events)).items():
+            counts[source_id, _EPOCH + timedelta(hours=received // _HOUR), outcome] += number
     for item in rejected:
         if item.held_id:
             continue

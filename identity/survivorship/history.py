@@ -1,6 +1,5 @@
 """What traits were: a row for every message that told something its source had not said before."""
 
-import json
 import struct
 import uuid
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
-from identity.traits import TraitState, TraitUpdate
+from identity.traits import TraitState, TraitUpdate, dump_json
 
 _COLUMNS = ("profile_id", "at", "event_id", "source_id", "origin_id", "recorded_at", "traits")
 _HEAD = struct.Struct(">hiqiqi16siq").pack
@@ -29,7 +28,7 @@ def record_news(states: Iterable[TraitState], *, now: datetime) -> None:
     recorded = timestamp_micros(now)
     rows = bytearray()
     for update, traits in sorted(news, key=_place):
-        data = json.dumps(traits, ensure_ascii=False, separators=(",", ":")).encode()
+        data = dump_json(traits).encode()
         event_id = update.event_id or uuid.uuid4().bytes
         rows += _HEAD(7, 8, update.profile_id, 8, update.at, 16, event_id, 8, update.source_id)
         rows += NULL if update.origin_id is None else _ID(8, update.origin_id)

@@ -22,6 +22,9 @@ from ingestion.people import people_in
 
 KEPT = 200
 PER_CHUNK = 50
+BUSY = 1_000
+PER_BUSY_CHUNK = 15
+"""Of a source with more than `BUSY` messages in a chunk, which fills the window several times a second."""
 PROBLEMS_PER_CHUNK = 30
 LOOKED_AT = 2_000
 MAX_PAYLOAD = 32 * 1024
@@ -73,11 +76,11 @@ def show_after_commit(
     rejected: Sequence[Rejected],
 ) -> None:
     """Put the newest few of a chunk on show, once it is true that they were taken in."""
-    chosen = _choose(stored, duplicates, refused, rejected)
     numbers: Counter[int] = Counter(event.source_id for event, _ in stored)
     for items in (duplicates, refused, rejected):
         numbers.update(item.source_id for item in items)
     if numbers:
+        chosen = _choose(stored, duplicates, refused, rejected, numbers)
         transaction.on_commit(functools.partial(_publish, chosen, numbers), robust=True)
 
 
@@ -150,6 +153,7 @@ def _choose(
     duplicates: Sequence[Incoming],
     refused: Sequence[Incoming],
     rejected: Sequence[Rejected],
+    numbers: Mapping[int, int],
 ) -> list[tuple[int, Entry]]:
     """The newest of each source, what went wrong first, so that it is not lost among what went well."""
     room: Counter[int] = Counter()
@@ -157,8 +161,9 @@ def _choose(
     chosen += [(item.source_id, _unnamed(item)) for item in _newest(refused, room)]
     chosen += [(item.source_id, _told(item, DUPLICATE)) for item in _newest(duplicates, room)]
     taken = Counter(source_id for source_id, _ in chosen)
+    most = {source_id: PER_CHUNK if number <= BUSY else PER_BUSY_CHUNK for source_id, number in numbers.items()}
     for event, profile_id in reversed(stored[-LOOKED_AT:]):
-        if taken[event.source_id] < PER_CHUNK:
+        if taken[event.source_id] < most[event.source_id]:
             taken[event.source_id] += 1
             chosen.append((event.source_id, _told(event, STORED, profile_id=profile_id)))
     chosen.reverse()

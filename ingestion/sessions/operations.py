@@ -60,7 +60,7 @@ def find_visits(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) 
     for event in events:
         origin = event.origin
         mode = modes[event.source_id]
-        if mode == "never" or origin.agent.bot or not (origin.client or mode == "always"):
+        if not (origin.client or mode == "always") or mode == "never" or origin.agent.bot:
             continue
         for kind, value in event.identifiers:
             if kind == "anonymous_id":
