@@ -44,9 +44,21 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[Path]:
+def kept_home(base: Path) -> Iterator[Path]:
+    """One that stays for the next time; only its servers are stopped."""
+    base.mkdir(parents=True, exist_ok=True)
+    base.chmod(0o755)
+    home = base / "home"
+    try:
+        yield home
+    finally:
+        leftovers.stop(home)
+
+
+@contextlib.contextmanager
+def servers(*, keep: Path | None = None) -> Iterator[Path]:
     """PostgreSQL and Valkey with our tables in place, and Django set up to use them in this process."""
-    with temporary_home() as home:
+    with kept_home(keep) if keep else temporary_home() as home:
         services.start(home)
         for name in OTHERS:
             os.environ.pop(name, None)

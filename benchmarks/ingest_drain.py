@@ -122,10 +122,11 @@ def make_yardstick(now: datetime) -> None:
     months = {partitions.month_of(now), partitions.month_of(now - timedelta(days=1))}
     partitions.ensure_event_partitions(months)
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE yardstick (LIKE event INCLUDING ALL) PARTITION BY RANGE (ts)")
+        cursor.execute("CREATE TABLE IF NOT EXISTS yardstick (LIKE event INCLUDING ALL) PARTITION BY RANGE (ts)")
         for month in months:
             cursor.execute(
-                f"CREATE TABLE yardstick_{month:%Y_%m} PARTITION OF yardstick FOR VALUES FROM (%s) TO (%s)",
+                f"CREATE TABLE IF NOT EXISTS yardstick_{month:%Y_%m} PARTITION OF yardstick"
+                " FOR VALUES FROM (%s) TO (%s)",
                 [month, partitions.next_month(month)],
             )
 

@@ -5,18 +5,25 @@ SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of its rows 
 which says how fast the machine was at that moment. Senders are drawn from all profiles, so that nearly nobody is
 remembered from the chunk before.
 
-It takes long and much disk, and is therefore not part of `make bench`:
+It takes long and much disk (20 million: about 20 GB), and is therefore not part of `make bench`:
 
-    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [millions …]
+    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [--minutes LIMIT] [millions …]
+
+With `--keep` the data stays in that folder, and a run after one that was stopped, by its limit or otherwise, goes on
+from what is stored there: sizes that were measured are printed again, and not measured again.
 """
 
+import argparse
+import contextlib
 import os
 import struct
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import ingest_drain as drain
@@ -40,71 +47,121 @@ FROM generate_series(1, %(count)s) AS n
 """
 FILL_SEEN = "INSERT INTO seen_message (week, id) SELECT %(week)s, gen_random_uuid() FROM generate_series(1, %(count)s)"
 FILL_PROFILES = """
-INSERT INTO profile (traits, provenance, created_at, updated_at)
-SELECT '{}', '{}', %(now)s, %(now)s FROM generate_series(1, %(count)s)
+WITH made AS (
+    INSERT INTO profile (traits, provenance, created_at, updated_at)
+    SELECT '{}', '{}', %(now)s, %(now)s FROM generate_series(1, %(count)s) RETURNING id
+)
+SELECT min(id) FROM made
 """
 
 
-def measure(sizes: list[int]) -> Iterator[tuple[int, drain.Result]]:
-    """For each size, in events, the medians as `drain.measure` gives them."""
-    with servers():
+PROGRESS = """
+CREATE TABLE IF NOT EXISTS bench_progress (events bigint NOT NULL, people bigint NOT NULL);
+INSERT INTO bench_progress SELECT 0, 0 WHERE NOT EXISTS (SELECT FROM bench_progress);
+CREATE TABLE IF NOT EXISTS bench_result (events bigint PRIMARY KEY, figures float8[] NOT NULL)
+"""
+
+
+class OutOfTimeError(Exception):
+    """The limit was reached."""
+
+
+def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, drain.Result]]:
+    """For each size, in events, the medians as `drain.measure` gives them.
+
+    Raises:
+        OutOfTimeError: `until`, of the monotonic clock, came first.
+    """
+    with servers(keep=keep):
         from django.db import connection
         from django.utils import timezone
 
+        from cdp import pipeline
         from ingestion import operations
+        from ingestion.models import Source
 
-        source, _ = operations.create_source(name="Benchmark", now=timezone.now())
+        known = Source.objects.order_by("pk").first()
+        source = known or operations.create_source(name="Benchmark", now=timezone.now())[0]
         drain.make_yardstick(timezone.now())
-        traffic = Traffic(people=max(sizes) // EVENTS_A_PROFILE)
-        drain.run(source.pk, traffic, timezone.now(), batches=10)  # begins the week and the dictionary
-        stored = 0
+        with connection.cursor() as cursor:
+            cursor.execute(PROGRESS)
+            cursor.execute("SELECT events, figures FROM bench_result")
+            measured = dict(cursor.fetchall())
+        while pipeline.drain(now=timezone.now()).rows:
+            pass  # what a run that was killed has left in the inbox
+        drain.run(source.pk, Traffic(people=1_000, seed=time.time_ns()), timezone.now(), batches=10)
         for size in sizes:
-            grow(stored, size, source.pk)
-            stored = size
-            traffic = Traffic(people=size // EVENTS_A_PROFILE, seed=size)
-            drain.run(source.pk, traffic, timezone.now(), batches=50)
-            with connection.cursor() as cursor:
-                cursor.execute("CHECKPOINT")
-            rounds = [drain.run(source.pk, traffic, timezone.now()) for _ in range(RUNS)]
-            yield size, drain.summary(rounds)
+            if size not in measured:
+                grow(size, source.pk, until=until)
+                measured[size] = _measure_one(size, source.pk, until=until)
+            yield size, drain.Result(*measured[size])
 
 
-def grow(start: int, end: int, source_id: int) -> None:
-    """From `start` to `end` stored events."""
+def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
+    from django.db import connection
+    from django.utils import timezone
+
+    traffic = Traffic(people=size // EVENTS_A_PROFILE, seed=time.time_ns())  # messages that no earlier run has sent
+    drain.run(source_id, traffic, timezone.now(), batches=50)
+    with connection.cursor() as cursor:
+        cursor.execute("CHECKPOINT")
+    rounds = []
+    for _ in range(RUNS):
+        check(until)
+        rounds.append(drain.run(source_id, traffic, timezone.now()))
+    figures = list(astuple(drain.summary(rounds)))
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_result VALUES (%s, %s)", [size, figures])
+    return figures
+
+
+def check(until: float) -> None:
+    if time.monotonic() > until:
+        raise OutOfTimeError
+
+
+def grow(end: int, source_id: int, *, until: float) -> None:
+    """Up to `end` stored events, from what there is. Each step says in its own transaction that it was done."""
     from django.db import connection
     from django.utils import timezone
 
     now = timezone.now()
     people = end // EVENTS_A_PROFILE
-    add_people(start // EVENTS_A_PROFILE, people, now)
-    received = now - timedelta(hours=1)
     with connection.cursor() as cursor:
+        cursor.execute("SELECT events, people FROM bench_progress")
+        start, known = cursor.fetchone()
         cursor.execute("SELECT max(week) FROM seen_message")
         (week,) = cursor.fetchone()
-        batches = []
-        for done in range(start, end, STEP):
-            values = {
-                "now": now,
-                "people": people,
-                "source": source_id,
-                "received": received,
-                "count": min(STEP, end - done),
-                "week": week,
-            }
-            batches.append(values)
+    if people > known:
+        with transaction_of_people(people):
+            add_people(known, people, now)
+    common = {"now": now, "people": people, "source": source_id, "received": now - timedelta(hours=1), "week": week}
+    batches = [common | {"count": min(STEP, end - done), "until": until} for done in range(start, end, STEP)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(fill, batches))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE event, seen_message, profile, identifier, profile_identifier")
 
 
+@contextlib.contextmanager
+def transaction_of_people(people: int) -> Iterator[None]:
+    from django.db import connection, transaction
+
+    with transaction.atomic():
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE bench_progress SET people = %s", [people])
+
+
 def fill(values: dict[str, Any]) -> None:
     """In a session of its own, so that two cores are busy."""
-    from django.db import connection
+    from django.db import connection, transaction
 
-    with connection.cursor() as cursor:
+    check(values["until"])
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(FILL, values)
         cursor.execute(FILL_SEEN, values)
+        cursor.execute("UPDATE bench_progress SET events = events + %(count)s", values)
     connection.close()
 
 
@@ -115,13 +172,12 @@ def add_people(start: int, end: int, now: datetime) -> None:
     from cdp.kernel.copy import copy_rows, timestamp_micros
 
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(id), 0) FROM profile")
-        (last,) = cursor.fetchone()
         cursor.execute(FILL_PROFILES, {"now": now, "count": end - start})
+        (first,) = cursor.fetchone()
         cursor.execute("CREATE TEMPORARY TABLE known AS SELECT kind, value FROM identifier")
     identifiers, held = bytearray(), bytearray()
     seen = _known()
-    for number, person in enumerate(range(start, end), last + 1):
+    for number, person in enumerate(range(start, end), first):
         pairs = [(b"anonymous_id", str(visitor_id(person)).encode())]
         if person % 3:
             pairs.append((b"user_id", b"customer-%d" % person))
@@ -148,16 +204,24 @@ def _known() -> set[tuple[str, str]]:
 
 
 def main() -> None:
-    sizes = [int(float(text) * 1_000_000) for text in sys.argv[1:]] or [1_000_000, 5_000_000, 20_000_000]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the data stays for the next run")
+    parser.add_argument("--minutes", type=float, default=120, metavar="LIMIT", help="stop after this long (120)")
+    parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
+    asked = parser.parse_args()
     heads = ("stored events", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
     print("{:>14} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
     began = time.monotonic()
-    for size, result in measure(sorted(sizes)):
-        print(
-            f"{size:14,} {result.drain:13,.0f} {result.raw:11,.0f} {result.ratio:6.2f}"
-            f" {result.client:10.1f} {result.server:10.1f}",
-            flush=True,
-        )
+    sizes = sorted(int(millions * 1_000_000) for millions in asked.millions)
+    try:
+        for size, result in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
+            print(
+                f"{size:14,} {result.drain:13,.0f} {result.raw:11,.0f} {result.ratio:6.2f}"
+                f" {result.client:10.1f} {result.server:10.1f}",
+                flush=True,
+            )
+    except OutOfTimeError:
+        print(f"stopped after {asked.minutes:g} minutes; with --keep the next run goes on from here", file=sys.stderr)
     print(f"{time.monotonic() - began:,.0f} s, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
 
 
