@@ -31,9 +31,9 @@ class Seen(Protocol):
 
 def note(messages: Iterable[Seen], resolution: Resolution, *, now: datetime) -> None:
     """Inside the transaction that stores the messages. What lies in the future counts as now."""
-    today = timestamp_micros(now)
+    today, days = timestamp_micros(now), _days
     newest: dict[Combination, int] = {}
-    for message in messages:
+    for message in [one for one in messages if one.ts // DAY > days.get(one.identifiers, -1)]:
         if message.ts > newest.get(message.identifiers, -1):
             newest[message.identifiers] = message.ts
     met = {one: min(at, today) for one, at in newest.items() if min(at, today) // DAY > _days.get(one, -1)}
