@@ -7,6 +7,7 @@ pass finds.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -268,8 +269,13 @@ def make_keys(table: Table, passes: Sequence[tuple[str, ...]] = PASSES) -> list[
     return made
 
 
+@cache
+def _seed(names: tuple[str, ...]) -> np.uint64:
+    return np.uint64(int.from_bytes(" + ".join(names).encode()[:64], "little") * 0x9E3779B97F4A7C15 % 2**64)
+
+
 def _combine(names: tuple[str, ...], arrays: Sequence[tuple[Hashes, ...]]) -> list[Hashes]:
-    seed = np.uint64(int.from_bytes(" + ".join(names).encode()[:64], "little") * 0x9E3779B97F4A7C15 % 2**64)
+    seed = _seed(names)
     combined = []
     first, *rest = arrays
     for leading in first:

@@ -22,6 +22,10 @@ MOST_VALUES = 5
 """Values of a column that count, where a record has many: the leading ones."""
 
 
+FEW = 64
+"""Values up to which a loop is faster than an array."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """One thing known of every row: `codes` point into `vocabulary`, -1 where nothing is known."""
@@ -31,10 +35,21 @@ class Feature:
 
     @classmethod
     def of(cls, texts: Sequence[str | None] | npt.NDArray[np.object_]) -> "Feature":
+        if len(texts) <= FEW:
+            return cls._of_few(texts)
         array = np.empty(len(texts), dtype=object)
         array[:] = texts
         codes, values = pd.factorize(array)
         return cls(codes.astype(np.int32), np.asarray(values, dtype=object))
+
+    @classmethod
+    def _of_few(cls, texts: Sequence[str | None] | npt.NDArray[np.object_]) -> "Feature":
+        """The same without what arrays cost before they begin."""
+        known: dict[str, int] = {}
+        codes = [-1 if text is None else known.setdefault(text, len(known)) for text in texts]
+        vocabulary = np.empty(len(known), dtype=object)
+        vocabulary[:] = list(known)
+        return cls(np.asarray(codes, dtype=np.int32), vocabulary)
 
     def derive(self, change: Callable[[str], str | None]) -> "Feature":
         changed = Feature.of([change(value) for value in self.vocabulary])
@@ -42,7 +57,9 @@ class Feature:
 
     def spread(self, by_value: npt.NDArray[Any], missing: Any) -> npt.NDArray[Any]:
         """What is given by value, by row."""
-        padded = np.append(by_value, np.asarray([missing], dtype=by_value.dtype))
+        padded = np.empty(len(by_value) + 1, dtype=by_value.dtype)
+        padded[:-1] = by_value
+        padded[-1] = missing
         return padded[self.codes]
 
     @cached_property
