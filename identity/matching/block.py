@@ -123,17 +123,28 @@ def _mix(one: Hashes, other: Hashes) -> Hashes:
     return mixed ^ (mixed >> np.uint64(31))
 
 
+WORD = 2**64 - 1
+
+
+def mix_whole(one: int, other: int) -> int:
+    """As `_mix`, of two whole numbers of 64 bits."""
+    mixed = ((one ^ (one >> 29)) * 0xBF58476D1CE4E5B9 + other) & WORD
+    mixed = ((mixed ^ (mixed >> 32)) * 0x94D049BB133111EB) & WORD
+    return mixed ^ (mixed >> 31)
+
+
 def mix(one: int, other: int) -> int:
     """The key of two crowded keys of a record, in the order of their passes."""
-    left, right = (np.asarray([value], dtype=np.int64).view(np.uint64) for value in (one, other))
-    return int((_mix(left, right) | np.uint64(1))[0])
+    return mix_whole(one & WORD, other & WORD) | 1
 
 
-def _start(length: int) -> Callable[[str], str | None]:
+@cache
+def start_of(length: int) -> Callable[[str], str | None]:
     return lambda value: value[:length] if len(value) >= length else None
 
 
-def _end(length: int) -> Callable[[str], str | None]:
+@cache
+def end_of(length: int) -> Callable[[str], str | None]:
     return lambda value: value[-length:] if len(value) >= length else None
 
 
@@ -175,11 +186,11 @@ CUTS: dict[str, tuple[ColumnType, Callable[[str], str | None]]] = {
     "local": (ColumnType.EMAIL, _local),
     "local_start": (ColumnType.EMAIL, _local_start),
     "phone": (ColumnType.PHONE, _whole),
-    "phone_start": (ColumnType.PHONE, _start(5)),
-    "phone_end": (ColumnType.PHONE, _end(6)),
+    "phone_start": (ColumnType.PHONE, start_of(5)),
+    "phone_end": (ColumnType.PHONE, end_of(6)),
     "id": (ColumnType.NATIONAL_ID, _whole),
     "id_start": (ColumnType.NATIONAL_ID, lambda value: value[: len(value) // 2]),
-    "id_end": (ColumnType.NATIONAL_ID, _end(4)),
+    "id_end": (ColumnType.NATIONAL_ID, end_of(4)),
     "id_sorted": (ColumnType.NATIONAL_ID, _sorted_letters),
 }
 """Parts that are a column's value or a piece of it."""
@@ -209,17 +220,17 @@ class Parts:
         makers: dict[str, Callable[[], Sequence[Hashes]]] = {
             "given_sound": self._given_sounds,
             "given_root": lambda: [self._table.root(column).hashes for column in self._layout.given[:1]],
-            "given_initial": lambda: self._given_cut(_start(1)),
+            "given_initial": lambda: self._given_cut(start_of(1)),
             "surname_sound": self._surname_sounds,
-            "surname_initial": lambda: self._surname_cut(_start(1)),
-            "surname_start": lambda: self._surname_cut(_start(3)),
+            "surname_initial": lambda: self._surname_cut(start_of(1)),
+            "surname_start": lambda: self._surname_cut(start_of(3)),
             "names": lambda: self._pairwise(
                 [self._table.given(column).hashes for column in self._layout.given[:1]],
                 [self._table.surname(column).hashes for column in self._layout.surname],
             ),
             "sounds": lambda: self._pairwise(self._given_sounds(), self._surname_sounds()),
-            "starts": lambda: self._pairwise(self._given_cut(_start(3)), self._surname_cut(_start(3))),
-            "ends": lambda: self._pairwise(self._given_cut(_end(3)), self._surname_cut(_end(3))),
+            "starts": lambda: self._pairwise(self._given_cut(start_of(3)), self._surname_cut(start_of(3))),
+            "ends": lambda: self._pairwise(self._given_cut(end_of(3)), self._surname_cut(end_of(3))),
         }
         return tuple(makers[name]()) if name in makers else None
 
@@ -249,7 +260,7 @@ class Parts:
         table, layout = self._table, self._layout
         features: dict[str, Callable[[], list[Feature]]] = {
             "street": lambda: [table.street(column) for column in layout.street[:1]],
-            "street_start": lambda: [table.street(column).derive(_start(4)) for column in layout.street[:1]],
+            "street_start": lambda: [table.street(column).derive(start_of(4)) for column in layout.street[:1]],
             "number": lambda: [table.number(column) for column in layout.number[:1]],
             "postcode": lambda: [table.clean(column) for column in layout.of(ColumnType.POSTCODE)[:1]],
             "city": lambda: [table.clean(column) for column in layout.of(ColumnType.CITY)[:1]],
@@ -270,12 +281,12 @@ def make_keys(table: Table, passes: Sequence[tuple[str, ...]] = PASSES) -> list[
 
 
 @cache
-def _seed(names: tuple[str, ...]) -> np.uint64:
+def seed_of(names: tuple[str, ...]) -> np.uint64:
     return np.uint64(int.from_bytes(" + ".join(names).encode()[:64], "little") * 0x9E3779B97F4A7C15 % 2**64)
 
 
 def _combine(names: tuple[str, ...], arrays: Sequence[tuple[Hashes, ...]]) -> list[Hashes]:
-    seed = _seed(names)
+    seed = seed_of(names)
     combined = []
     first, *rest = arrays
     for leading in first:

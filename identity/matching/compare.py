@@ -385,7 +385,7 @@ class Comparer:
         return level, np.where(comparison.agrees[level], frequency[look.one], np.float32(0))
 
     def _part(self, part: Part, comparison: Comparison, look: "_Look", *, leading: bool) -> Levels:
-        column = comparison.columns[0] if leading else self._column(part, comparison)
+        column = comparison.columns[0] if leading else column_of(part, comparison, self.table.layout.types)
         level = _COMPARE[part.name](look, column)
         if leading and part.graded:
             feature = counted(comparison, self.table)
@@ -395,16 +395,17 @@ class Comparer:
             level = np.where(level == 1, grade, level + 2 * (level > 1)).astype(np.int32)
         return level
 
-    def _column(self, part: Part, comparison: Comparison) -> str:
-        kinds = {
-            "number": (ColumnType.HOUSE_NUMBER, ColumnType.ADDRESS),
-            "postcode": (ColumnType.POSTCODE,),
-            "city": (ColumnType.CITY,),
-            "state": (ColumnType.STATE,),
-            "sex": (ColumnType.SEX,),
-        }[part.name]
-        types = self.table.layout.types
-        return next(column for kind in kinds for column in comparison.columns if types[column] is kind)
+
+def column_of(part: Part, comparison: Comparison, types: Types) -> str:
+    """The column of a part that is not the leading one."""
+    kinds = {
+        "number": (ColumnType.HOUSE_NUMBER, ColumnType.ADDRESS),
+        "postcode": (ColumnType.POSTCODE,),
+        "city": (ColumnType.CITY,),
+        "state": (ColumnType.STATE,),
+        "sex": (ColumnType.SEX,),
+    }[part.name]
+    return next(column for kind in kinds for column in comparison.columns if types[column] is kind)
 
 
 class _Look:
@@ -596,7 +597,7 @@ def _birth(look: _Look, column: str) -> Levels:
     month = part.same(table.part(column, "month", lambda value: value[4:6]))
     day = part.same(table.part(column, "day", lambda value: value[6:]))
     turned = table.part(column, "turned", lambda value: value[:4] + value[6:] + value[4:6])
-    days = table.measure(column, "days", _days, 0)
+    days = table.measure(column, "days", days_of, 0)
     apart = np.abs(days[part.one] - days[part.other])
     found = np.full(len(edits), 8, dtype=np.int32)
     found[apart <= 366] = 7
@@ -609,7 +610,7 @@ def _birth(look: _Look, column: str) -> Levels:
     return level
 
 
-def _days(date: str) -> int:
+def days_of(date: str) -> int:
     """Roughly, since year 0."""
     year, month, day = (int(text or 0) for text in (date[:4], date[4:6], date[6:8]))
     return round(365.25 * year + 30.44 * month) + day
@@ -648,14 +649,14 @@ def _email(look: _Look, column: str) -> Levels:
     close = np.flatnonzero((found < 6) & (at_public | apart))
     if len(close):
         rows = one[close], other[close]
-        digits = table.part(column, "digits", _local_digits)
+        digits = table.part(column, "digits", local_digits)
         plain = _repeats_name(table, column, rows[0]) & _repeats_name(table, column, rows[1])
         found[close[plain & ~_Look(table, *rows).same(digits)]] = 5
     level[left] = found
     return level
 
 
-def _local_digits(address: str) -> str | None:
+def local_digits(address: str) -> str | None:
     return "".join(filter(str.isdigit, address.partition("@")[0])) or None
 
 
@@ -671,7 +672,7 @@ def _repeats_name(table: Table, column: str, rows: npt.NDArray[np.int64]) -> Fla
     for mail, first, last in different.tolist():
         local = "".join(filter(str.isalpha, email.vocabulary[mail].partition("@")[0]))
         names = (given.vocabulary[first] if first >= 0 else "", surname.vocabulary[last] if last >= 0 else "")
-        plain.append(_holds_only(local, names[0].replace(" ", ""), names[1].replace(" ", "")))
+        plain.append(holds_only(local, names[0].replace(" ", ""), names[1].replace(" ", "")))
     return np.asarray(plain, dtype=bool)[back.ravel()]
 
 
@@ -679,7 +680,7 @@ MERE_INITIALS = 3
 """Letters of an e-mail address up to which they are initials, or might be."""
 
 
-def _holds_only(local: str, given: str, surname: str) -> bool:
+def holds_only(local: str, given: str, surname: str) -> bool:
     if len(local) <= MERE_INITIALS:
         return True
     forms = (

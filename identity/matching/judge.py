@@ -19,10 +19,12 @@ CHUNK = 400_000
 class Judge:
     """Scores pairs of records, and pairs of clusters by all that their records say of each other."""
 
-    def __init__(self, table: Table, weights: Weights, frequencies: Mapping[str, Floats]) -> None:
+    def __init__(
+        self, table: Table, weights: Weights, frequencies: Mapping[str, Floats], *, comparer: Comparer | None = None
+    ) -> None:
         self.table = table
         self.weights = weights
-        self.comparer = Comparer(table, weights.comparisons, frequencies)
+        self.comparer = comparer or Comparer(table, weights.comparisons, frequencies)
         self._height = np.bincount(table.owner, minlength=table.records)
         self._start = np.cumsum(self._height) - self._height
 

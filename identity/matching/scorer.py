@@ -10,6 +10,9 @@ from .compare import Comparison
 from .contracts import Explanation, FieldEvidence, Record
 from .judge import Judge, frequencies_of_model
 from .model import Model, unpack
+from .rowkeys import KeyMaker
+from .rowlevels import FewComparer, RowComparer
+from .rows import Reader
 from .score import Evidence, score
 from .table import Floats, Ints, Table, build_records
 
@@ -17,6 +20,10 @@ OTHERS = "household"
 """The field of an explanation that says how well relatives or namesakes would explain the pair."""
 MOST_CROWDED = 6
 """Crowded keys of a record that are combined with each other."""
+
+FEW_RECORDS = 64
+FEW_PAIRS = 300
+"""Up to which records are read one by one."""
 
 
 class Scorer:
@@ -44,11 +51,23 @@ class Scorer:
 
         A key that too many records share does not count alone: it is combined with the record's other such keys.
         """
+        if len(records) <= FEW_RECORDS:
+            return [self._spread(self._keys_of(record)) for record in records]
         table = self._table(records)
         found: list[dict[int, None]] = [{} for _ in records]
         for keys in make_keys(table, self._passes):
             _add(found, keys, table)
         return [self._spread(list(keys)) for keys in found]
+
+    def _keys_of(self, record: Record) -> list[int]:
+        reader, maker, _ = self._one_by_one
+        return maker.keys(reader.read(record))
+
+    @cached_property
+    def _one_by_one(self) -> tuple[Reader, KeyMaker, RowComparer]:
+        reader, model = Reader(self.model.types, self.model.formats), self.model
+        by = RowComparer(reader, self.weights.comparisons, model.frequencies, model.rarest)
+        return reader, KeyMaker(reader, self._passes), by
 
     def _spread(self, keys: list[int]) -> list[int]:
         crowded = [key for key in keys if key in self._crowded][:MOST_CROWDED]
@@ -61,21 +80,21 @@ class Scorer:
         """Log2 odds that the record and each other are one person."""
         if not others:
             return np.zeros(0)
-        judge = self._judge([record, *others])
+        judge = self._judge([record, *others], len(others))
         pairs = np.stack([np.zeros(len(others), dtype=np.int64), np.arange(1, len(others) + 1)], axis=1)
         return judge.score(pairs)
 
     def score_pairs(self, pairs: Sequence[tuple[Record, Record]]) -> Floats:
-        judge = self._judge([record for pair in pairs for record in pair])
+        judge = self._judge([record for pair in pairs for record in pair], len(pairs))
         return judge.score(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
 
     def evidence_of(self, pairs: Sequence[tuple[Record, Record]]) -> Evidence:
-        judge = self._judge([record for pair in pairs for record in pair])
+        judge = self._judge([record for pair in pairs for record in pair], len(pairs))
         return judge.evidence(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
 
     def score_among(self, records: Sequence[Record], pairs: Ints) -> Floats:
         """Log2 odds of pairs (n × 2 indices) of these records: each record is cleaned once, however many it meets."""
-        return self._judge(records).score(pairs) if len(pairs) else np.zeros(0)
+        return self._judge(records, len(pairs)).score(pairs) if len(pairs) else np.zeros(0)
 
     def explain(self, one: Record, other: Record) -> Explanation:
         """The waterfall of a pair: prior and weights add up to the score."""
@@ -85,7 +104,7 @@ class Scorer:
         """The waterfalls of pairs (n × 2 indices) of these records."""
         if not len(pairs):
             return []
-        judge = self._judge(records)
+        judge = self._judge(records, len(pairs))
         evidence, compared, rows = judge.explain(pairs)
         totals = score(evidence, self.weights)
         chances = self.model.probability(totals)
@@ -116,9 +135,19 @@ class Scorer:
     def _table(self, records: Sequence[Record]) -> Table:
         return build_records(records, self.model.types, self.model.formats)
 
-    def _judge(self, records: Sequence[Record]) -> Judge:
+    def _judge(self, records: Sequence[Record], pairs: int) -> Judge:
+        """A judge of these records, made for so many pairs: of few, one by one is faster than with arrays."""
+        if pairs <= FEW_PAIRS:
+            return self._judge_few(records)
         table = self._table(records)
         return Judge(table, self.weights, frequencies_of_model(self.weights.comparisons, table, self.model))
+
+    def _judge_few(self, records: Sequence[Record]) -> Judge:
+        reader, _, by = self._one_by_one
+        read = [reader.read(record) for record in records]
+        owner = np.repeat(np.arange(len(read)), [len(rows) for rows in read])
+        comparer = FewComparer([row for rows in read for row in rows], self.weights.comparisons, by)
+        return Judge(Table(reader.layout, {}, owner, len(read)), self.weights, {}, comparer=comparer)
 
 
 def _add(found: list[dict[int, None]], keys: Keys, table: Table) -> None:

@@ -168,25 +168,23 @@ class Table:
         return self.columns[column]
 
     def given(self, column: str) -> Feature:
-        return (
-            self._derived(column, "given", _given_of_full) if self.is_full(column) else self._filled(column, "given")
-        )
+        return self._derived(column, "given", given_of_full) if self.is_full(column) else self._filled(column, "given")
 
     def surname(self, column: str) -> Feature:
         return (
-            self._derived(column, "surname", _surname_of_full)
+            self._derived(column, "surname", surname_of_full)
             if self.is_full(column)
             else self._filled(column, "surname")
         )
 
     def street(self, column: str) -> Feature:
-        return self._derived(column, "street", _street_of) if self._is_address(column) else self.columns[column]
+        return self._derived(column, "street", street_of) if self._is_address(column) else self.columns[column]
 
     def number(self, column: str) -> Feature:
-        return self._derived(column, "number", _number_of) if self._is_address(column) else self.columns[column]
+        return self._derived(column, "number", number_of) if self._is_address(column) else self.columns[column]
 
     def sound(self, column: str, part: str) -> Feature:
-        return self._from(column, part, "sound", _sound)
+        return self._from(column, part, "sound", sound_of)
 
     def initial(self, column: str, part: str) -> Feature:
         return self._from(column, part, "initial", _first_letter)
@@ -237,21 +235,21 @@ class Table:
         return self.layout.types[column] is ColumnType.ADDRESS
 
 
-def _given_of_full(name: str) -> str | None:
+def given_of_full(name: str) -> str | None:
     words = name.split()
     return " ".join(words[:-1]) or words[0]
 
 
-def _surname_of_full(name: str) -> str | None:
+def surname_of_full(name: str) -> str | None:
     words = name.split()
     return words[-1] if len(words) > 1 else None
 
 
-def _number_of(address: str) -> str | None:
+def number_of(address: str) -> str | None:
     return next((word.lstrip("0") for word in address.split() if word[0].isdigit()), None) or None
 
 
-def _street_of(address: str) -> str | None:
+def street_of(address: str) -> str | None:
     return " ".join(word for word in address.split() if not word[0].isdigit()) or None
 
 
@@ -259,7 +257,7 @@ def _first_letter(name: str) -> str:
     return name[0]
 
 
-_sound = lru_cache(maxsize=200_000)(normalise.sound)
+sound_of = lru_cache(maxsize=200_000)(normalise.sound)
 _root = normalise.root
 
 
@@ -301,7 +299,7 @@ def _has_many(values: npt.NDArray[np.object_]) -> bool:
 
 def _unfold(raw: dict[str, npt.NDArray[np.object_]], length: int) -> tuple[dict[str, npt.NDArray[np.object_]], Ints]:
     """One row per value; columns with fewer values repeat their leading one, so that no field is lost in any row."""
-    lists = {name: [_values(cell) for cell in values] for name, values in raw.items()}
+    lists = {name: [values_of(cell) for cell in values] for name, values in raw.items()}
     height = np.ones(length, dtype=np.int64)
     for cells in lists.values():
         np.maximum(height, np.fromiter(map(len, cells), np.int64, length), out=height)
@@ -318,7 +316,7 @@ def _unfold(raw: dict[str, npt.NDArray[np.object_]], length: int) -> tuple[dict[
     return unfolded, owner
 
 
-def _values(cell: Any) -> list[str]:
+def values_of(cell: Any) -> list[str]:
     if isinstance(cell, list | tuple):
         return [value for value in dict.fromkeys(cell) if isinstance(value, str)][:MOST_VALUES]
     return [cell] if isinstance(cell, str) else []
