@@ -664,18 +664,20 @@ def _repeats_name(table: Table, column: str, rows: npt.NDArray[np.int64]) -> Fla
     """Whether an e-mail address holds no more than its owner's name."""
     if not table.layout.given or not table.layout.surname:
         return np.zeros(len(rows), dtype=bool)
+    found = table.measures.setdefault((column, "repeats name"), np.full(table.rows, UNASKED, dtype=np.int8))
+    asked = np.zeros(table.rows, dtype=bool)
+    asked[rows] = True
     email = table.clean(column)
     given, surname = table.given(table.layout.given[0]), table.surname(table.layout.surname[0])
-    codes = np.stack([email.codes[rows], given.codes[rows], surname.codes[rows]], axis=1)
-    different, back = np.unique(codes, axis=0, return_inverse=True)
-    plain = []
-    for mail, first, last in different.tolist():
+    for row in np.flatnonzero(asked & (found == UNASKED)).tolist():
+        mail, first, last = email.codes[row], given.codes[row], surname.codes[row]
         local = "".join(filter(str.isalpha, email.vocabulary[mail].partition("@")[0]))
         names = (given.vocabulary[first] if first >= 0 else "", surname.vocabulary[last] if last >= 0 else "")
-        plain.append(holds_only(local, names[0].replace(" ", ""), names[1].replace(" ", "")))
-    return np.asarray(plain, dtype=bool)[back.ravel()]
+        found[row] = holds_only(local, names[0].replace(" ", ""), names[1].replace(" ", ""))
+    return np.asarray(found[rows] == 1)
 
 
+UNASKED = -1
 MERE_INITIALS = 3
 """Letters of an e-mail address up to which they are initials, or might be."""
 

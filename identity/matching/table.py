@@ -290,11 +290,8 @@ def _as_objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 
 def _has_many(values: npt.NDArray[np.object_]) -> bool:
-    """Whether any cell holds several values: lists cannot be hashed, tuples show among the different values."""
-    try:
-        return any(type(value) is tuple for value in pd.unique(values))
-    except TypeError:
-        return True
+    """Whether any cell holds several values, as a tuple or as something like a list, which cannot be hashed."""
+    return any(kind is tuple or kind.__hash__ is None for kind in set(map(type, values)))
 
 
 def _unfold(raw: dict[str, npt.NDArray[np.object_]], length: int) -> tuple[dict[str, npt.NDArray[np.object_]], Ints]:
@@ -331,9 +328,11 @@ def _clean(
         change = partial(normalise.birth_date, day_first=date_format[0], year_first=date_format[1])
     clean = Feature.of([change(value) if isinstance(value, str) else _from_any(value, change) for value in raw])
     given = np.bincount(raw_codes[raw_codes >= 0], minlength=len(raw))
-    filled = np.asarray([bool(str(value).strip()) for value in raw], dtype=bool)
-    overlong = np.asarray([len(str(value)) > normalise.LONGEST for value in raw], dtype=bool)
-    odd = Oddities(int(given[filled].sum()), int(given[filled & (clean.codes < 0)].sum()), int(given[overlong].sum()))
+    unread = np.flatnonzero(clean.codes < 0)
+    blank = np.asarray([at for at in unread.tolist() if not str(raw[at]).strip()], dtype=np.int64)
+    overlong = np.fromiter(map(len, map(str, raw)), np.int64, len(raw)) > normalise.LONGEST
+    filled = int(given.sum() - given[blank].sum())
+    odd = Oddities(filled, filled - int(given[clean.codes >= 0].sum()), int(given[overlong].sum()))
     return Feature(Feature(raw_codes.astype(np.int32), raw).spread(clean.codes, -1), clean.vocabulary), odd
 
 
