@@ -1,6 +1,6 @@
 """Judges pairs of records of one table by a model's weights: the best over all values that they have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +8,40 @@ import numpy.typing as npt
 from .compare import Compared, Comparer, Comparison, counted, join
 from .link import best_mean
 from .model import Model, Weights
-from .score import Evidence, blend, combine, household_chance, score, weigh
+from .score import Evidence, Sums, add_up, blend, combine, judge_sums, weigh, weigh_at_once
 from .table import Floats, Ints, Table
 
 Pairs = npt.NDArray[np.int64]
 CHUNK = 400_000
 """Pairs that are judged at once, to bound memory."""
+
+
+class _Memory:
+    """Levels of pairs that were compared once."""
+
+    def __init__(self, records: int, pairs: Pairs, compared: Compared) -> None:
+        """The pairs are in order, the smaller record first, as all that is asked for."""
+        self._records = records
+        self._coded, self._compared = self._code(pairs), compared
+
+    def _code(self, pairs: Pairs) -> Ints:
+        coded: Ints = pairs[:, 0] * np.int64(self._records) + pairs[:, 1]
+        return coded
+
+    def find(self, pairs: Pairs, compare: Callable[[Pairs], Compared]) -> Compared:
+        """What is not known yet is compared, and known from then on."""
+        coded = self._code(pairs)
+        at = np.searchsorted(self._coded, coded)
+        new = self._coded[np.minimum(at, len(self._coded) - 1)] != coded if len(self._coded) else coded >= 0
+        if new.any():
+            unknown, first = np.unique(coded[new], return_index=True)
+            found = compare(pairs[new][first])
+            together = np.concatenate([self._coded, unknown])
+            order = np.argsort(together, kind="stable")
+            self._coded = together[order]
+            self._compared = join([self._compared, found], found.levels.shape[1]).take(order)
+            at = np.searchsorted(self._coded, coded)
+        return self._compared.take(at)
 
 
 class Judge:
@@ -27,6 +55,12 @@ class Judge:
         self.comparer = comparer or Comparer(table, weights.comparisons, frequencies)
         self._height = np.bincount(table.owner, minlength=table.records)
         self._start = np.cumsum(self._height) - self._height
+        self._memory: _Memory | None = None
+
+    def remember(self, pairs: Pairs, compared: Compared) -> None:
+        """What `compare_leading` said of pairs, for `score_groups` to use."""
+        if self.table.single:
+            self._memory = _Memory(self.table.records, pairs, compared)
 
     def compare_leading(self, pairs: Pairs) -> Compared:
         """Levels by the leading values alone."""
@@ -38,9 +72,6 @@ class Judge:
         if self.table.single:
             return weigh(self.comparer.compare(pairs), self.weights)
         return self._best_of_values(pairs)[0]
-
-    def _known(self, pairs: Pairs, compared: Compared) -> Evidence:
-        return weigh(self.comparer.share_anew(compared, pairs), self.weights)
 
     def explain(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
         """Evidence, the levels it comes from, and which rows of the table it compares (pairs × comparisons × 2)."""
@@ -54,17 +85,20 @@ class Judge:
         odds, at_home = [np.zeros(0)], [np.zeros(0)]
         for start in range(0, len(pairs), CHUNK):
             chunk = slice(start, start + CHUNK)
-            known = compared is not None and self.table.single
-            evidence = (
-                self._known(pairs[chunk], compared.take(chunk)) if known and compared else self.evidence(pairs[chunk])
-            )
-            odds.append(score(evidence, self.weights))
-            at_home.append(household_chance(evidence, self.weights))
+            found = judge_sums(self._sums(pairs[chunk], compared.take(chunk) if compared else None), self.weights)
+            odds.append(found[0])
+            at_home.append(found[1])
         return np.concatenate(odds), np.concatenate(at_home)
+
+    def _sums(self, pairs: Pairs, compared: Compared | None) -> Sums:
+        if not self.table.single:
+            return add_up(self._best_of_values(pairs)[0])
+        known = self.comparer.share_anew(compared, pairs) if compared else self.comparer.compare(pairs)
+        return weigh_at_once(known, self.weights)
 
     def score_groups(self, pairs: Pairs, group: Ints, groups: int) -> Floats:
         """For profile linkage: per field the mean of the best 70% of what is known, then as for a single pair."""
-        evidence = self.evidence(pairs)
+        evidence = self._remembered(pairs)
         sums = np.zeros((groups, evidence.weights.shape[2]))
         learned = np.zeros(groups)
         for at in range(len(self.weights.comparisons)):
@@ -75,6 +109,12 @@ class Judge:
             sums += np.stack(means[:-1], axis=1)
             learned += means[-1]
         return blend(combine(sums, self.weights), learned, self.weights)
+
+    def _remembered(self, pairs: Pairs) -> Evidence:
+        if self._memory is None:
+            return self.evidence(pairs)
+        compared = self._memory.find(pairs, self.comparer.compare)
+        return weigh(self.comparer.share_anew(compared, pairs), self.weights)
 
     def _best_of_values(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
         rows, group = self._rows_of(pairs)

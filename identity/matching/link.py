@@ -54,6 +54,8 @@ def link(
     judge = score_groups or _mean_of_scores(pairs, scores, n)
     known = _Known(n)
     for _ in range(MOST_ROUNDS):
+        apart = clusters[pairs[:, 0]] != clusters[pairs[:, 1]]
+        pairs, scores = pairs[apart], scores[apart]
         edges, at = _between(pairs, clusters, n)
         if not len(edges):
             break
@@ -158,8 +160,8 @@ def _across(edges: Pairs, clusters: Ints) -> tuple[Pairs, Ints]:
 
 
 def _mutual(edges: Pairs, values: Floats, n: int) -> Pairs:
-    """Edges that are the best of both their ends. Equal values are put in order by the clusters' names."""
-    order = np.lexsort((edges[:, 1], edges[:, 0], -values))
+    """Edges that are the best of both their ends; of equal ones, which are in order, the first."""
+    order = np.argsort(-values, kind="stable")
     ranked = edges[order]
     best = np.full(n, len(ranked), dtype=np.int64)
     rank = np.arange(len(ranked))[::-1]
@@ -174,14 +176,17 @@ def _mutual(edges: Pairs, values: Floats, n: int) -> Pairs:
 
 def best_mean(values: Floats, group: Ints, groups: int, *, along: Sequence[Floats] = ()) -> list[Floats]:
     """Mean of each group's best 70%; of `along`, the mean over the same members."""
-    order = np.lexsort((-values, group))
     count = np.bincount(group, minlength=groups)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
     taken = np.ceil(BEST_SHARE * count - 1e-9).astype(np.int64)
-    best = order[place < taken[group[order]]]
-    return [
-        np.bincount(group[best], weights=of[best], minlength=groups) / np.maximum(taken, 1) for of in (values, *along)
-    ]
+    counts = np.ones(len(group), dtype=bool)
+    choosy = np.flatnonzero((taken < count)[group])
+    if len(choosy):
+        order = choosy[np.lexsort((-values[choosy], group[choosy]))]
+        among = np.bincount(group[order], minlength=groups)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(among) - among, among)
+        counts[order[place >= taken[group[order]]]] = False
+    best = group[counts]
+    return [np.bincount(best, weights=of[counts], minlength=groups) / np.maximum(taken, 1) for of in (values, *along)]
 
 
 @dataclass(frozen=True)

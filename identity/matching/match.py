@@ -19,7 +19,7 @@ from .judge import Judge, frequencies_by_entity, frequencies_of_model
 from .learn import learn_weights
 from .link import link
 from .model import Model, default_model, pack_fields, unpack
-from .table import Floats, Ints, Table, build_table, guess_date_format
+from .table import Flags, Floats, Ints, Table, build_table, guess_date_format
 from .warn import find_warnings
 
 Pairs = npt.NDArray[np.int64]
@@ -175,7 +175,10 @@ class _Run:
         model = self.given or self._pack(start, judge, blocking)
         with self.clock.step("link"):
             threshold = model.odds_at(self.settings.threshold)
-            clusters = self._link(judge, pairs, scores, threshold=threshold, never=never, must=must)
+            near = scores > HOPELESS
+            if compared is not None:
+                judge.remember(pairs[near], compared.take(near))
+            clusters = self._link(judge, pairs[near], scores[near], threshold=threshold, never=never, must=must)
         chances = model.probability(scores)
         report = self._report(blocking, pairs, chances, clusters)
         households = find_households(clusters, pairs, at_home)
@@ -226,7 +229,7 @@ class _Run:
         """Pairs that are no candidates, and how many such pairs each stands for."""
         n = self.table.records
         drawn = unique_pairs(self.random.integers(0, n, (min(self.settings.sample, 4 * n * n), 2)), n)
-        drawn = drawn[~np.isin(drawn[:, 0] * n + drawn[:, 1], known[:, 0] * n + known[:, 1])]
+        drawn = drawn[~_among(drawn[:, 0] * n + drawn[:, 1], known[:, 0] * n + known[:, 1])]
         left = n * (n - 1) / 2 - len(known)
         return drawn, max(left, 0.0) / max(1, len(drawn))
 
@@ -247,10 +250,9 @@ class _Run:
         never: Sequence[Two],
         must: Sequence[Two],
     ) -> Ints:
-        near = scores > HOPELESS
         return link(
-            pairs[near],
-            scores[near],
+            pairs,
+            scores,
             self.table.records,
             threshold=threshold,
             score_groups=judge.score_groups,
@@ -286,7 +288,7 @@ class _Run:
             passes=tuple(blocking.passes),
             dropped_blocks=blocking.dropped_blocks,
             dropped_pairs=blocking.dropped_pairs,
-            clusters=len(np.unique(clusters)),
+            clusters=int(np.count_nonzero(np.bincount(clusters))),
             expected_matches=float(chances.sum()),
             coverage=self._coverage(blocking, pairs, chances),
             seconds=self.clock.seconds,
@@ -313,6 +315,13 @@ class _Likely:
     def __call__(self, rows: Pairs) -> Floats:
         pairs = self.judge.table.owner[rows]
         return np.where(pairs[:, 0] == pairs[:, 1], 0.0, self.model.probability(self.judge.score(pairs)))
+
+
+def _among(values: Ints, ordered: Ints) -> Flags:
+    """Which values are among the others, which are in order."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values)
 
 
 def _components(pairs: Pairs, n: int) -> Ints:

@@ -36,30 +36,61 @@ def weigh(compared: Compared, weights: Weights) -> Evidence:
     return Evidence(against, weights.known[levels], weights.learned_gains[levels])
 
 
+@dataclass(frozen=True)
+class Sums:
+    """The same, summed over all comparisons."""
+
+    against: Floats
+    learned: Floats
+
+
+def add_up(evidence: Evidence) -> Sums:
+    return Sums(evidence.weights.sum(axis=1, dtype=np.float64), evidence.learned.sum(axis=1, dtype=np.float64))
+
+
+def weigh_at_once(compared: Compared, weights: Weights) -> Sums:
+    """What `add_up(weigh(…))` says, comparison by comparison: all weights of many pairs would fill the memory."""
+    against = np.zeros((len(compared.levels), len(CLASSES) - 1), dtype=np.float32)
+    learned = np.zeros(len(against))
+    for at, offset in enumerate(weights.offsets.tolist()):
+        level = compared.levels[:, at] + offset
+        against += weights.gains[level]
+        if weights.learned_share:
+            learned += weights.learned_gains[level]
+        agreed = np.flatnonzero(compared.shared[:, at])
+        if len(agreed):
+            rarity = np.log2(compared.shared[agreed, at]) - weights.typical[level[agreed]]
+            chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
+            against[agreed] -= chance.astype(np.float32)
+    return Sums(against.astype(np.float64), learned)
+
+
 def combine(sums: Floats, weights: Weights) -> Floats:
-    """Log2 odds from the summed weights against each other class: pairs × 3."""
+    """Log2 odds from the summed weights against each other class: pairs × classes but the first."""
+    return _odds_and_parts(sums, weights)[0]
+
+
+def _odds_and_parts(sums: Floats, weights: Weights) -> tuple[Floats, Floats, Floats]:
     against = sums + (weights.shares[0] - weights.shares[1:])
     low = against.min(axis=1)
     with np.errstate(over="ignore"):
-        odds: Floats = low - np.log2(np.exp2(low[:, None] - against).sum(axis=1))
-    return odds
+        parts = np.exp2(low[:, None] - against)
+    odds: Floats = low - np.log2(parts.sum(axis=1))
+    return odds, low, parts
 
 
 def score(evidence: Evidence, weights: Weights) -> Floats:
-    odds = combine(evidence.weights.sum(axis=1, dtype=np.float64), weights)
-    return blend(odds, evidence.learned.sum(axis=1, dtype=np.float64), weights)
+    return judge_sums(add_up(evidence), weights)[0]
+
+
+def judge_sums(sums: Sums, weights: Weights) -> tuple[Floats, Floats]:
+    """Log2 odds of pairs, and how likely they are two people of one household."""
+    odds, low, parts = _odds_and_parts(sums.against, weights)
+    at_home = parts[:, CLASSES.index("household") - 1] / (np.exp2(np.minimum(low, 1000.0)) + parts.sum(axis=1))
+    return blend(odds, sums.learned, weights), at_home
 
 
 def blend(odds: Floats, learned: Floats, weights: Weights) -> Floats:
     """What was estimated and what was learned from labels, each with its share."""
     total: Floats = (1 - weights.learned_share) * odds + learned + weights.learned_shift
     return total
-
-
-def household_chance(evidence: Evidence, weights: Weights) -> Floats:
-    """How likely pairs are two people of one household."""
-    against = evidence.weights.sum(axis=1, dtype=np.float64) + (weights.shares[0] - weights.shares[1:])
-    logs = np.concatenate([np.zeros((len(against), 1)), -against], axis=1)
-    odds = np.exp2(logs - logs.max(axis=1, keepdims=True))
-    chance: Floats = odds[:, CLASSES.index("household")] / odds.sum(axis=1)
-    return chance
