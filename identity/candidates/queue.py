@@ -45,22 +45,22 @@ def wait_to_be_alone() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
+_CLAIM = """
+WITH first AS MATERIALIZED (
+  SELECT id, cardinality(profile_ids) AS size FROM match_change ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), counted AS (
+  SELECT id, sum(size) OVER (ORDER BY id) AS upto, row_number() OVER (ORDER BY id) AS place FROM first
+)
+DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= %(limit)s)
+RETURNING c.profile_ids
+"""
+
+
 def claim(*, limit: int) -> set[int]:
     """Take the oldest rows that together name about `limit` profiles."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, profile_ids FROM match_change ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [limit],
-        )
-        taken: list[int] = []
-        found: set[int] = set()
-        for id_, profile_ids in cursor.fetchall():
-            if taken and len(found) + len(profile_ids) > limit:
-                break
-            taken.append(id_)
-            found.update(profile_ids)
-        cursor.execute("DELETE FROM match_change WHERE id = ANY(%s::bigint[])", [taken])
-    return found
+        cursor.execute(_CLAIM, {"limit": limit})
+        return {id_ for (profile_ids,) in cursor.fetchall() for id_ in profile_ids}
 
 
 def length() -> int:

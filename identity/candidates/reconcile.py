@@ -14,7 +14,7 @@ from identity.candidates.constraints import never_pairs, refusals
 from identity.candidates.contracts import Pair, Person
 from identity.candidates.live import Live
 from identity.candidates.models import Candidate
-from identity.candidates.store import load_people
+from identity.candidates.store import by_kind
 from identity.matching.contracts import Record
 
 Reason = Candidate.Reason
@@ -52,7 +52,8 @@ def reconcile(
     """
     never = never_pairs({id_ for pair in pairs for id_ in (pair.one, pair.other)})
     wanted = {(pair.one, pair.other): pair for pair in pairs if (pair.one, pair.other) not in never}
-    known = dict(people) | load_people({id_ for pair in wanted for id_ in pair} - people.keys())
+    met = _meet({id_ for pair in wanted for id_ in pair})
+    known = {id_: Person({}, one.identifiers) for id_, one in met.items()} | dict(people)
     forbidden = refusals(wanted, known)
     strong = {
         key: pair
@@ -60,7 +61,6 @@ def reconcile(
         if pair.probability >= live.settings.accept_above and key not in forbidden
     }
     bridges = _bridges(strong.values(), wanted) if verdicts is None else strong.keys() - set(verdicts.together)
-    effects = _effects(wanted)
     kept = [(key, pair) for key, pair in sorted(wanted.items()) if pair.one in known and pair.other in known]
     evidence = _explain([pair for _, pair in kept], records, live)
     rows = [
@@ -68,7 +68,7 @@ def reconcile(
             *key,
             pair.score,
             pair.probability,
-            worth(pair.probability, effects.get(key, 0)),
+            worth(pair.probability, _effect(key, met)),
             said,
             Reason.BRIDGE if key in bridges else Reason.SCORE,
             forbidden.get(key, ""),
@@ -112,21 +112,33 @@ def _explain(pairs: Sequence[Pair], records: Mapping[int, Record], live: Live) -
     return [msgspec.json.encode(one).decode() for one in told]
 
 
-_EFFECTS = """
-SELECT u.id, (SELECT count(*) FROM (SELECT FROM event e WHERE e.profile_id = u.id LIMIT %s) AS first)
-FROM unnest(%s::bigint[]) AS u(id)
+_MEET = """
+SELECT p.id, (SELECT count(*) FROM (SELECT FROM event e WHERE e.profile_id = p.id LIMIT %s) AS first),
+  (SELECT json_agg(json_build_array(i.kind, i.value)) FROM profile_identifier i WHERE i.profile_id = p.id)::text
+FROM profile p WHERE p.id = ANY(%s::bigint[])
 """
 
 
-def _effects(pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """How many events the smaller side of each pair has: what a merge would move, up to a thousand."""
-    ids = sorted({id_ for pair in pairs for id_ in pair})
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Of a profile in a pair: how many events it has, up to a thousand, and its identifiers."""
+
+    events: int
+    identifiers: dict[str, list[str]]
+
+
+def _meet(ids: Collection[int]) -> dict[int, _Met]:
+    """Those of the profiles that exist."""
     if not ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_EFFECTS, [MOST_EVENTS, ids])
-        counts: dict[int, int] = dict(cursor.fetchall())
-    return {pair: min(counts[pair[0]], counts[pair[1]]) for pair in pairs}
+        cursor.execute(_MEET, [MOST_EVENTS, sorted(ids)])
+        return {id_: _Met(events, by_kind(identifiers)) for id_, events, identifiers in cursor.fetchall()}
+
+
+def _effect(pair: tuple[int, int], met: Mapping[int, _Met]) -> int:
+    """How many events the smaller side of the pair has: what a merge would move."""
+    return min(met[id_].events if id_ in met else 0 for id_ in pair)
 
 
 _CLOSE = """
@@ -139,9 +151,8 @@ def _close_others(touched: Collection[int], wanted: Collection[tuple[int, int]])
     ids = list(touched)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, one_id, other_id FROM match_candidate WHERE one_id = ANY(%(ids)s::bigint[])"
-            "   AND state IN ('waiting', 'refused')"
-            " UNION SELECT id, one_id, other_id FROM match_candidate WHERE other_id = ANY(%(ids)s::bigint[])"
+            "SELECT id, one_id, other_id FROM match_candidate"
+            " WHERE (one_id = ANY(%(ids)s::bigint[]) OR other_id = ANY(%(ids)s::bigint[]))"
             "   AND state IN ('waiting', 'refused')",
             {"ids": ids},
         )

@@ -59,17 +59,21 @@ def load_people(ids: Collection[int]) -> dict[int, Person]:
         return {}
     asked = sorted(ids)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id, traits::text FROM profile WHERE id = ANY(%s::bigint[])", [asked])
-        people = {id_: Person(msgspec.json.decode(traits), {}) for id_, traits in cursor.fetchall()}
         cursor.execute(
-            "SELECT profile_id, kind, value FROM profile_identifier WHERE profile_id = ANY(%s::bigint[])"
-            " ORDER BY profile_id, first_seen_at DESC, value",
+            "SELECT p.id, p.traits::text, (SELECT json_agg(json_build_array(i.kind, i.value)"
+            "   ORDER BY i.first_seen_at DESC, i.value) FROM profile_identifier i WHERE i.profile_id = p.id)::text"
+            " FROM profile p WHERE p.id = ANY(%s::bigint[])",
             [asked],
         )
-        for profile_id, kind, value in cursor.fetchall():
-            if profile_id in people:
-                people[profile_id].identifiers.setdefault(kind, []).append(value)
-    return people
+        return {id_: Person(msgspec.json.decode(traits), by_kind(held)) for id_, traits, held in cursor.fetchall()}
+
+
+def by_kind(identifiers: str | None) -> dict[str, list[str]]:
+    """From a JSON array of pairs, as PostgreSQL makes it; None where there are none."""
+    found: dict[str, list[str]] = {}
+    for kind, value in msgspec.json.decode(identifiers or "[]"):
+        found.setdefault(kind, []).append(value)
+    return found
 
 
 def sync_keys(wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = ()) -> None:
@@ -114,8 +118,8 @@ def _kept(ids: Collection[int]) -> dict[tuple[int, int], str]:
     """Rows of these profiles, and of these as origins."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT profile_id, origin_id, record FROM match_record WHERE profile_id = ANY(%(ids)s::bigint[])"
-            " UNION SELECT profile_id, origin_id, record FROM match_record WHERE origin_id = ANY(%(ids)s::bigint[])",
+            "SELECT profile_id, origin_id, record FROM match_record"
+            " WHERE profile_id = ANY(%(ids)s::bigint[]) OR origin_id = ANY(%(ids)s::bigint[])",
             {"ids": list(ids)},
         )
         return {(profile, origin): text for profile, origin, text in cursor.fetchall()}
