@@ -363,16 +363,16 @@ class Comparer:
             levels[:, at], shared[:, at] = self._compare(comparison, look)
         return Compared(levels, shared)
 
-    def share_anew(self, compared: Compared, pairs: Pairs) -> Compared:
-        """The same levels, with this comparer's frequencies."""
-        shared = np.zeros(compared.shared.shape, dtype=np.float32)
+    def share_anew(self, levels: Packed, pairs: Pairs) -> Compared:
+        """These levels, with this comparer's frequencies."""
+        shared = np.zeros(levels.shape, dtype=np.float32)
         for at, comparison in enumerate(self.comparisons):
             feature = counted(comparison, self.table)
             if feature is not None:
-                agreed = np.flatnonzero(comparison.agrees[compared.levels[:, at]])
-                by_row = feature.spread(self.frequencies[comparison.name].astype(np.float32), 0)
-                shared[agreed, at] = by_row[pairs[agreed, 0]]
-        return Compared(compared.levels, shared)
+                agreed = np.flatnonzero(comparison.agrees[levels[:, at]])
+                frequency = self.frequencies[comparison.name].astype(np.float32)
+                shared[agreed, at] = feature.of_rows(pairs[agreed, 0], frequency, 0)
+        return Compared(levels, shared)
 
     def _compare(self, comparison: Comparison, look: "_Look") -> tuple[Levels, npt.NDArray[np.float32]]:
         level = np.zeros(len(look.one), dtype=np.int32)
@@ -381,8 +381,10 @@ class Comparer:
         feature = counted(comparison, self.table)
         if feature is None:
             return level, np.zeros(len(level), dtype=np.float32)
-        frequency = feature.spread(self.frequencies[comparison.name].astype(np.float32), 0)
-        return level, np.where(comparison.agrees[level], frequency[look.one], np.float32(0))
+        agreed = np.flatnonzero(comparison.agrees[level])
+        shared = np.zeros(len(level), dtype=np.float32)
+        shared[agreed] = feature.of_rows(look.one[agreed], self.frequencies[comparison.name].astype(np.float32), 0)
+        return level, shared
 
     def _part(self, part: Part, comparison: Comparison, look: "_Look", *, leading: bool) -> Levels:
         column = comparison.columns[0] if leading else column_of(part, comparison, self.table.layout.types)
@@ -390,7 +392,7 @@ class Comparer:
         if leading and part.graded:
             feature = counted(comparison, self.table)
             assert feature is not None  # noqa: S101 - graded parts are counted
-            shares = feature.spread(self.frequencies[comparison.name], 0.0)[look.one]
+            shares = feature.of_rows(look.one, self.frequencies[comparison.name], 0.0)
             grade = 1 + (shares > RARE).astype(np.int32) + (shares > USUAL)
             level = np.where(level == 1, grade, level + 2 * (level > 1)).astype(np.int32)
         return level
@@ -415,8 +417,7 @@ class _Look:
         self.table, self.one, self.other = table, one, other
 
     def known(self, feature: Feature) -> Flags:
-        known = feature.known
-        return np.asarray(known[self.one] & known[self.other])
+        return np.asarray((feature.codes[self.one] >= 0) & (feature.codes[self.other] >= 0))
 
     def same(self, feature: Feature) -> Flags:
         left = feature.codes[self.one]
@@ -472,8 +473,9 @@ class _Look:
 
     def start(self, feature: Feature) -> tuple[Levels, Flags]:
         """Levels with `missing` and `the same` filled in, and which pairs are left to judge."""
-        known, same = self.known(feature), self.same(feature)
-        return np.where(same, 1, 0).astype(np.int32), known & ~same
+        one, other = feature.codes[self.one], feature.codes[self.other]
+        known, same = (one >= 0) & (other >= 0), one == other
+        return (known & same).astype(np.int32), known & ~same
 
 
 FEW = 2000
@@ -546,8 +548,8 @@ def _given(look: _Look, column: str) -> Levels:
     one, other = look.one[left], look.other[left]
     part = _Look(table, one, other)
     found[(found > 7) & part.same(table.sound(column, "given"))] = 7
-    short = feature.spread(np.asarray([len(value) == 1 for value in feature.vocabulary], dtype=bool), False)
-    found[part.same(table.initial(column, "given")) & (short[one] | short[other])] = 6
+    short = (feature.lengths[one] == 1) | (feature.lengths[other] == 1)
+    found[part.same(table.initial(column, "given")) & short] = 6
     found[part.same(table.root(column))] = 4
     level[left] = found
     if _may_swap(table, column):
@@ -574,9 +576,8 @@ def _surname(look: _Look, column: str) -> Levels:
     found = (2 + 2 * (score < CLOSE) + (score < ALIKE) + (score < FAINT)).astype(np.int32)
     part = _Look(table, look.one[left], look.other[left])
     found[(found > 4) & part.same(table.sound(column, "surname"))] = 4
-    double = feature.spread(np.asarray([" " in value for value in feature.vocabulary], dtype=bool), False)
-    candidates = np.flatnonzero(double[part.one] | double[part.other]) if double.any() else np.zeros(0, int)
-    for at in candidates.tolist():
+    double = [feature.of_rows(rows, feature.spaced, False) for rows in (part.one, part.other)]
+    for at in np.flatnonzero(double[0] | double[1]).tolist():
         one = set(feature.vocabulary[feature.codes[part.one[at]]].split())
         other = set(feature.vocabulary[feature.codes[part.other[at]]].split())
         if one <= other or other <= one:
@@ -624,6 +625,11 @@ def _age(look: _Look, column: str) -> Levels:
     return level
 
 
+def _public_domain(address: str) -> str | None:
+    domain = address.partition("@")[2]
+    return domain if domain in PUBLIC else None
+
+
 MOST_EDITS = 6
 ALIKE_SHARE = 0.25
 """Of the letters of an e-mail address, the share that may differ for it to be alike."""
@@ -637,9 +643,8 @@ def _email(look: _Look, column: str) -> Levels:
     one, other = look.one[left], look.other[left]
     part = _Look(table, one, other)
     local = table.part(column, "key.local", lambda value: value.partition("@")[0])
-    domain = table.part(column, "domain", lambda value: value.partition("@")[2])
-    public = domain.spread(np.asarray([name in PUBLIC for name in domain.vocabulary], dtype=bool), False)
-    at_public = part.same(domain) & public[one]
+    public = table.part(column, "public domain", _public_domain)
+    at_public = part.same(public)
     length = np.where(at_public, local.lengths[one], feature.lengths[one])
     found = np.full(len(edits), 6, dtype=np.int32)
     found[edits <= np.minimum(ALIKE_SHARE * length, MOST_EDITS)] = 4

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .compare import Compared, Comparer, Comparison, counted, join
+from .compare import Compared, Comparer, Comparison, Packed, counted, join
 from .link import best_mean
 from .model import Model, Weights
-from .score import Evidence, Sums, add_up, blend, combine, judge_sums, weigh, weigh_at_once
+from .score import Evidence, Sums, add_up, blend, combine, judge_sums, weigh, weigh_at_once, weigh_field
 from .table import Floats, Ints, Table
 
 Pairs = npt.NDArray[np.int64]
@@ -19,29 +19,29 @@ CHUNK = 400_000
 class _Memory:
     """Levels of pairs that were compared once."""
 
-    def __init__(self, records: int, pairs: Pairs, compared: Compared) -> None:
+    def __init__(self, records: int, pairs: Pairs, levels: Packed) -> None:
         """The pairs are in order, the smaller record first, as all that is asked for."""
         self._records = records
-        self._coded, self._compared = self._code(pairs), compared
+        self._coded, self._levels = self._code(pairs), levels
 
     def _code(self, pairs: Pairs) -> Ints:
         coded: Ints = pairs[:, 0] * np.int64(self._records) + pairs[:, 1]
         return coded
 
-    def find(self, pairs: Pairs, compare: Callable[[Pairs], Compared]) -> Compared:
+    def find(self, pairs: Pairs, compare: Callable[[Pairs], Compared]) -> Packed:
         """What is not known yet is compared, and known from then on."""
         coded = self._code(pairs)
         at = np.searchsorted(self._coded, coded)
         new = self._coded[np.minimum(at, len(self._coded) - 1)] != coded if len(self._coded) else coded >= 0
         if new.any():
             unknown, first = np.unique(coded[new], return_index=True)
-            found = compare(pairs[new][first])
+            found = compare(pairs[new][first]).levels
             together = np.concatenate([self._coded, unknown])
             order = np.argsort(together, kind="stable")
             self._coded = together[order]
-            self._compared = join([self._compared, found], found.levels.shape[1]).take(order)
+            self._levels = np.take(np.concatenate([self._levels, found]), order, axis=0)
             at = np.searchsorted(self._coded, coded)
-        return self._compared.take(at)
+        return np.take(self._levels, at, axis=0)
 
 
 class Judge:
@@ -60,7 +60,7 @@ class Judge:
     def remember(self, pairs: Pairs, compared: Compared) -> None:
         """What `compare_leading` said of pairs, for `score_groups` to use."""
         if self.table.single:
-            self._memory = _Memory(self.table.records, pairs, compared)
+            self._memory = _Memory(self.table.records, pairs, compared.levels)
 
     def compare_leading(self, pairs: Pairs) -> Compared:
         """Levels by the leading values alone."""
@@ -93,28 +93,30 @@ class Judge:
     def _sums(self, pairs: Pairs, compared: Compared | None) -> Sums:
         if not self.table.single:
             return add_up(self._best_of_values(pairs)[0])
-        known = self.comparer.share_anew(compared, pairs) if compared else self.comparer.compare(pairs)
+        known = self.comparer.share_anew(compared.levels, pairs) if compared else self.comparer.compare(pairs)
         return weigh_at_once(known, self.weights)
 
     def score_groups(self, pairs: Pairs, group: Ints, groups: int) -> Floats:
         """For profile linkage: per field the mean of the best 70% of what is known, then as for a single pair."""
-        evidence = self._remembered(pairs)
-        sums = np.zeros((groups, evidence.weights.shape[2]))
+        weights, compared = self.weights, self._of_leading_or_best(pairs)
+        sums = np.zeros((groups, weights.gains.shape[1]))
         learned = np.zeros(groups)
-        for at in range(len(self.weights.comparisons)):
-            known = np.flatnonzero(evidence.known[:, at])
-            first, *others = evidence.weights[known, at].astype(np.float64).T
-            extra = evidence.learned[known, at].astype(np.float64)
-            means = best_mean(first, group[known], groups, along=(*others, extra))
-            sums += np.stack(means[:-1], axis=1)
-            learned += means[-1]
+        for at, offset in enumerate(weights.offsets.tolist()):
+            levels = compared.levels[:, at] + offset
+            known = np.flatnonzero(weights.known[levels])
+            levels = levels[known]
+            found = weigh_field(levels, compared.shared[known, at], weights, at).astype(np.float64)
+            first, *others = np.ascontiguousarray(found.T)
+            extra = (weights.learned_gains[levels].astype(np.float64),) if weights.learned_share else ()
+            means = best_mean(first, group[known], groups, along=(*others, *extra))
+            sums += np.stack(means[: sums.shape[1]], axis=1)
+            learned += means[-1] if extra else 0.0
         return blend(combine(sums, self.weights), learned, self.weights)
 
-    def _remembered(self, pairs: Pairs) -> Evidence:
-        if self._memory is None:
-            return self.evidence(pairs)
-        compared = self._memory.find(pairs, self.comparer.compare)
-        return weigh(self.comparer.share_anew(compared, pairs), self.weights)
+    def _of_leading_or_best(self, pairs: Pairs) -> Compared:
+        if self._memory is not None:
+            return self.comparer.share_anew(self._memory.find(pairs, self.comparer.compare), pairs)
+        return self.comparer.compare(pairs) if self.table.single else self._best_of_values(pairs)[1]
 
     def _best_of_values(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
         rows, group = self._rows_of(pairs)

@@ -68,7 +68,9 @@ def link(
         if not len(merging):
             break
         known.forget(merging)
-        clusters = _join(clusters, merging)
+        names = np.arange(n)
+        names[merging[:, 1]] = merging[:, 0]
+        clusters = names[clusters]
     return clusters
 
 
@@ -146,8 +148,11 @@ def _score(edges: Pairs, at: Ints, scores: Floats, *, clusters: Ints, known: _Kn
 
 def _across(edges: Pairs, clusters: Ints) -> tuple[Pairs, Ints]:
     """All record pairs between the clusters of each edge, and the edge of each."""
-    order = np.argsort(clusters, kind="stable")
-    size = np.bincount(clusters, minlength=len(clusters))
+    asked = np.zeros(len(clusters), dtype=bool)
+    asked[edges] = True
+    members = np.flatnonzero(asked[clusters])
+    order = members[np.argsort(clusters[members], kind="stable")]
+    size = np.bincount(clusters[members], minlength=len(clusters))
     start = np.cumsum(size) - size
     height = np.minimum(size, MOST_MEMBERS)
     tall, wide = height[edges[:, 0]], height[edges[:, 1]]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .compare import Comparison, Role, plan_comparisons
 from .contracts import ColumnType, Types
-from .table import Floats
+from .table import Floats, Ints
 
 GRAIN = 1024.0
 """Weights are whole multiples of 1/GRAIN: their sums are exact, in whatever order they are taken."""
@@ -92,7 +92,7 @@ class Weights:
     learned_share: float = 0.0
 
     @cached_property
-    def offsets(self) -> Floats:
+    def offsets(self) -> Ints:
         sizes = [comparison.size for comparison in self.comparisons]
         return np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64) if sizes else np.zeros(0, dtype=np.int64)
 

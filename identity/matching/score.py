@@ -26,13 +26,9 @@ class Evidence:
 
 def weigh(compared: Compared, weights: Weights) -> Evidence:
     levels = compared.levels + weights.offsets
-    against = weights.gains[levels]
+    against = np.empty((*levels.shape, len(CLASSES) - 1), dtype=np.float32)
     for at in range(levels.shape[1]):
-        agreed = np.flatnonzero(compared.shared[:, at])
-        if len(agreed):
-            rarity = np.log2(compared.shared[agreed, at]) - weights.typical[levels[agreed, at]]
-            chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
-            against[agreed, at] -= chance.astype(np.float32)
+        against[:, at] = weigh_field(levels[:, at], compared.shared[:, at], weights, at)
     return Evidence(against, weights.known[levels], weights.learned_gains[levels])
 
 
@@ -54,15 +50,23 @@ def weigh_at_once(compared: Compared, weights: Weights) -> Sums:
     learned = np.zeros(len(against))
     for at, offset in enumerate(weights.offsets.tolist()):
         level = compared.levels[:, at] + offset
-        against += weights.gains[level]
+        against += weigh_field(level, compared.shared[:, at], weights, at)
         if weights.learned_share:
             learned += weights.learned_gains[level]
-        agreed = np.flatnonzero(compared.shared[:, at])
-        if len(agreed):
-            rarity = np.log2(compared.shared[agreed, at]) - weights.typical[level[agreed]]
-            chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
-            against[agreed] -= chance.astype(np.float32)
     return Sums(against.astype(np.float64), learned)
+
+
+def weigh_field(
+    level: npt.NDArray[np.int64], shared: npt.NDArray[np.float32], weights: Weights, at: int
+) -> npt.NDArray[np.float32]:
+    """Pairs × classes but the first: the weights of one comparison, whose levels are given among all levels."""
+    against: npt.NDArray[np.float32] = weights.gains[level]
+    agreed = np.flatnonzero(shared)
+    if len(agreed):
+        rarity = np.log2(shared[agreed]) - weights.typical[level[agreed]]
+        chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
+        against[agreed] -= chance.astype(np.float32)
+    return against
 
 
 def combine(sums: Floats, weights: Weights) -> Floats:

@@ -57,10 +57,18 @@ class Feature:
 
     def spread(self, by_value: npt.NDArray[Any], missing: Any) -> npt.NDArray[Any]:
         """What is given by value, by row."""
+        return self.spread_to(self.codes, by_value, missing)
+
+    def of_rows(self, rows: Ints, by_value: npt.NDArray[Any], missing: Any) -> npt.NDArray[Any]:
+        """What is given by value, of some rows."""
+        return self.spread_to(self.codes[rows], by_value, missing)
+
+    @staticmethod
+    def spread_to(codes: Codes, by_value: npt.NDArray[Any], missing: Any) -> npt.NDArray[Any]:
         padded = np.empty(len(by_value) + 1, dtype=by_value.dtype)
         padded[:-1] = by_value
         padded[-1] = missing
-        return padded[self.codes]
+        return padded[codes]
 
     @cached_property
     def hashes(self) -> Hashes:
@@ -74,6 +82,11 @@ class Feature:
     @cached_property
     def lengths(self) -> Ints:
         return self.spread(np.asarray([len(value) for value in self.vocabulary], dtype=np.int64), 0)
+
+    @cached_property
+    def spaced(self) -> Flags:
+        """By value: whether it is of several words."""
+        return np.asarray([" " in value for value in self.vocabulary], dtype=bool)
 
     @property
     def known(self) -> Flags:
