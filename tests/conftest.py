@@ -12,10 +12,17 @@ import os
 from pathlib import Path
 from typing import IO
 
+import hypothesis
 import pytest
 
 from cdp.kernel.embedded import services
 from cdp.kernel.embedded.home import REPOSITORY
+
+# A busy machine is no failure: what is slow is measured in benchmarks, and never by a test.
+hypothesis.settings.register_profile(
+    "tributary", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tributary")
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 _lock: IO[str] | None = None
