@@ -6,7 +6,7 @@ PY := .venv/bin/python
 EMBEDDED := $(PY) -m cdp.kernel.embedded
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
-JOBS ?= 2
+JOBS ?= 3
 WORLDS ?= 2000
 SPREAD := --dist=loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=

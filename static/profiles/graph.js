@@ -104,7 +104,7 @@ function options(data, opened) {
         roam: true,
         draggable: true,
         scaleLimit: { min: 0.3, max: 5 },
-        force: { repulsion: few ? 260 : 120, edgeLength: few ? [90, 130] : [30, 90], gravity: 0.12, layoutAnimation: !still.matches },
+        force: { repulsion: few ? 260 : 120, edgeLength: few ? [90, 130] : [30, 90], gravity: 0.12, layoutAnimation: false },
         label: { ...text, position: "right", distance: 6 },
         edgeLabel: { ...text, backgroundColor: read("--chart-surface"), padding: [2, 4], borderRadius: 4 },
         emphasis: { focus: "adjacency", label: { show: true } },
@@ -148,7 +148,9 @@ async function draw(element) {
     opened.add(one.id);
     show();
   });
-  new ResizeObserver(() => chart.resize()).observe(element);
+  new ResizeObserver(() => {
+    if (element.clientWidth !== chart.getWidth() || element.clientHeight !== chart.getHeight()) chart.resize();
+  }).observe(element);
   document.addEventListener("theme:changed", show);
   element.dataset.drawn = "yes";
 }

@@ -25,7 +25,7 @@ function options(data) {
       {
         type: "graph",
         layout: "force",
-        force: { repulsion: 500, edgeLength: [90, 160], layoutAnimation: !still.matches },
+        force: { repulsion: 500, edgeLength: [90, 160], layoutAnimation: false },
         roam: true,
         draggable: true,
         symbolSize: 26,
@@ -52,7 +52,9 @@ async function draw() {
   const { init } = await echarts();
   const chart = init(element, null, { renderer: "canvas" });
   chart.setOption(options(data));
-  new ResizeObserver(() => chart.resize()).observe(element);
+  new ResizeObserver(() => {
+    if (element.clientWidth !== chart.getWidth() || element.clientHeight !== chart.getHeight()) chart.resize();
+  }).observe(element);
   document.addEventListener("theme:changed", () => chart.setOption(options(data), true));
   element.dataset.drawn = "yes";
 }

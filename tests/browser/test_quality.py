@@ -54,7 +54,7 @@ class TestQuality:
         expect(page.get_by_text("is checked from the next events on")).to_be_visible()
 
         send(*orders(45, 5_000))
-        page.get_by_role("link", name="Review").click()
+        page.get_by_label("Quality").get_by_role("link", name="Review").click()
         expect(page.get_by_text("above 49")).to_be_visible()
         screenshot(page, "quality-review")
         page.get_by_role("button", name="Always fine").click()
