@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from identity.evaluation.contracts import FileReport, LabelReport, Mistake, ProfilesReport
-from identity.matching.weights import FieldLevels
+from identity.matching.contracts import FieldLevels
 
 Table = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 

@@ -77,7 +77,7 @@ def _read(live: Live, progress: Progress) -> Population:
 
 
 # --- Labels -------------------------------------------------------------------------------------------------
-def score_labels(labels: Sequence[Label], scorer: matching.Scorer) -> NDArray[np.float64]:
+def score_labels(labels: Sequence[Label], scorer: "matching.Scorer") -> NDArray[np.float64]:
     """Log2 odds of each labelled pair, as its two records were when somebody looked at them."""
     return np.array([float(scorer.score(row.one, [row.other])[0]) for row in labels], dtype=np.float64)
 
@@ -113,7 +113,7 @@ def count_learnt_from(labels: Sequence[Label], model: MatchModel | None) -> int:
     return sum(row.labelled_at <= model.created_at for row in labels)
 
 
-def share_blocked_together(labels: Sequence[Label], scorer: matching.Scorer) -> float:
+def share_blocked_together(labels: Sequence[Label], scorer: "matching.Scorer") -> float:
     """A pair without a common blocking key is never compared, whatever it would score."""
     keys = scorer.keys([record for row in labels for record in (row.one, row.other)])
     together = sum(not set(one).isdisjoint(other) for one, other in zip(keys[::2], keys[1::2], strict=True))
@@ -216,5 +216,5 @@ def measure_unlinkables(population: Population, live: Live) -> Unlinkables:
     return Unlinkables(len(records), UNLINKABLE_AT, evaluate.unlinkable_share(probabilities, UNLINKABLE_AT))
 
 
-def _with_itself(record: Record, scorer: matching.Scorer) -> float:
+def _with_itself(record: Record, scorer: "matching.Scorer") -> float:
     return float(scorer.score(record, [record])[0])

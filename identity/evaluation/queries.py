@@ -10,8 +10,8 @@ from identity.candidates.live import live_by, load_settings
 from identity.candidates.models import Candidate, MatchModel, MatchRun
 from identity.evaluation.contracts import FileReport, LabelReport, ProfilesReport, Report
 from identity.evaluation.models import MatchEvaluation
+from identity.matching.contracts import FieldLevels
 from identity.matching.evaluate import Curve, Histogram, SizeCount
-from identity.matching.weights import FieldLevels, field_levels
 
 OPEN = (MatchRun.State.WAITING, MatchRun.State.RUNNING)
 MOST_SIZES = 12
@@ -61,6 +61,8 @@ def versions() -> list[MatchModel]:
 
 
 def weights_of(model: MatchModel | None) -> list[FieldLevels]:
+    from identity.matching.weights import field_levels  # the matcher is loaded where somebody looks
+
     return field_levels(live_by(load_settings(), model).model)
 
 

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from django.db import connection, transaction
 
 from identity.mapping.contracts import ABSORBED, MappingFilter
@@ -23,17 +21,6 @@ BATCH = 5_000
 ROW_GROUP = 50_000
 
 Line = tuple[str, str, str | None, int, datetime, datetime | None]
-
-_SCHEMA = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("value", pa.string()),
-        ("source", pa.string()),
-        ("profile_id", pa.int64()),
-        ("first_seen_at", pa.timestamp("us", tz="UTC")),
-        ("last_seen_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
 
 
 def read_lines(narrowed: MappingFilter) -> Iterator[list[Line]]:
@@ -73,12 +60,25 @@ def as_csv(batches: Iterable[list[Line]]) -> Iterator[bytes]:
 
 def as_parquet(batches: Iterable[list[Line]]) -> Iterator[bytes]:
     """Row groups of `ROW_GROUP` lines, compressed with zstd; each is sent as soon as it is full."""
+    import pyarrow as pa  # not at the start of every process
+    import pyarrow.parquet as pq
+
     sink = _Pipe()
-    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+    schema = pa.schema(
+        [
+            ("kind", pa.string()),
+            ("value", pa.string()),
+            ("source", pa.string()),
+            ("profile_id", pa.int64()),
+            ("first_seen_at", pa.timestamp("us", tz="UTC")),
+            ("last_seen_at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         lines = (line for batch in batches for line in batch)
         while group := list(islice(lines, ROW_GROUP)):
             columns = [list(column) for column in zip(*group, strict=True)]
-            writer.write_table(pa.table(columns, schema=_SCHEMA))
+            writer.write_table(pa.table(columns, schema=schema))
             yield sink.take()
     yield sink.take()
 

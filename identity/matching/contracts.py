@@ -38,6 +38,10 @@ class ColumnType(StrEnum):
 Types = Mapping[str, ColumnType]
 
 
+OTHERS = "household"
+"""The field of an explanation that says how well relatives or namesakes would explain the pair."""
+
+
 class FieldEvidence(msgspec.Struct, frozen=True):
     """What one field, or several that are judged together, says of a pair."""
 
@@ -136,3 +140,18 @@ class MatchReport(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
     """CPU seconds by step."""
     warnings: tuple[MatchWarning, ...] = ()
+
+
+class LevelWeight(msgspec.Struct, frozen=True):
+    level: str
+    m: float
+    """Share of the pairs of one person at this level, of those where the field is known on both sides."""
+    u: float
+    """Share of random pairs."""
+    weight: float
+    """Log2 of m / u."""
+
+
+class FieldLevels(msgspec.Struct, frozen=True):
+    field: str
+    levels: list[LevelWeight]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compare import Compared, Comparer, Comparison, Packed, counted, join
-from .link import best_mean
+from .linkage import best_mean
 from .model import Model, Weights
 from .score import Evidence, Sums, add_up, blend, combine, judge_sums, weigh, weigh_at_once, weigh_field
 from .table import Floats, Ints, Table

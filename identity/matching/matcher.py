@@ -16,8 +16,8 @@ from .contracts import Columns, ColumnType, Labelled, MatchReport, MatchSettings
 from .estimate import estimate, find_patterns
 from .groups import Bridge, find_bridges, find_households
 from .judge import Judge, frequencies_by_entity, frequencies_of_model
-from .learn import learn_weights
-from .link import link
+from .learning import learn_weights
+from .linkage import link
 from .model import Model, default_model, pack_fields, unpack
 from .table import Flags, Floats, Ints, Table, build_table, guess_date_format
 from .warn import find_warnings

@@ -7,7 +7,7 @@ import numpy as np
 
 from .block import PASSES, Keys, make_keys, mix
 from .compare import Comparison
-from .contracts import Explanation, FieldEvidence, Record
+from .contracts import OTHERS, Explanation, FieldEvidence, Record
 from .judge import Judge, frequencies_of_model
 from .model import Model, unpack
 from .rowkeys import KeyMaker
@@ -16,8 +16,6 @@ from .rows import Reader
 from .score import Evidence, score
 from .table import Floats, Ints, Table, build_records
 
-OTHERS = "household"
-"""The field of an explanation that says how well relatives or namesakes would explain the pair."""
 MOST_CROWDED = 6
 """Crowded keys of a record that are combined with each other."""
 

@@ -2,28 +2,13 @@
 
 import math
 
-import msgspec
 import numpy as np
 
 from .compare import Comparison
+from .contracts import FieldLevels, LevelWeight
 from .model import FieldWeights, Model, unpack
 
 LEAST = 1e-9
-
-
-class LevelWeight(msgspec.Struct, frozen=True):
-    level: str
-    m: float
-    """Share of the pairs of one person at this level, of those where the field is known on both sides."""
-    u: float
-    """Share of random pairs."""
-    weight: float
-    """Log2 of m / u."""
-
-
-class FieldLevels(msgspec.Struct, frozen=True):
-    field: str
-    levels: list[LevelWeight]
 
 
 def field_levels(model: Model) -> list[FieldLevels]:

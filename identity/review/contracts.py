@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from identity.matching.scorer import OTHERS
+from identity.matching.contracts import OTHERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from identity.candidates.models import Candidate, Label
 from identity.candidates.viewing import mask_evidence
-from identity.matching.contracts import Explanation
-from identity.matching.scorer import OTHERS
+from identity.matching.contracts import OTHERS, Explanation
 from identity.models import ProfileAlias, ProfileIdentifier
 from identity.review.contracts import Progress, Step, Wanted, Waterfall
 from ingestion.dictionary.masking import CLEAR, Masker
