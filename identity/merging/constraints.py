@@ -11,17 +11,18 @@ from identity.models import Constraint
 
 def never_among(profile_ids: Collection[int]) -> list[tuple[int, int]]:
     """Pairs of these (leading) profiles of which a person has said that they are two."""
+    asked = sorted(profile_ids)
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH origin(id, leads) AS ("
-            " SELECT u.id, u.id FROM unnest(%(ids)s::bigint[]) AS u(id)"
-            " UNION ALL SELECT a.profile_id, a.canonical_id FROM profile_alias a WHERE a.canonical_id = ANY(%(ids)s)"
-            ") SELECT DISTINCT one.leads, other.leads FROM origin one"
-            " JOIN identity_constraint c ON c.one_origin = one.id AND c.kind = 'never'"
-            " JOIN origin other ON other.id = c.other_origin ORDER BY 1, 2",
-            {"ids": sorted(profile_ids)},
+            "SELECT profile_id, canonical_id FROM profile_alias WHERE canonical_id = ANY(%s::bigint[])", [asked]
         )
-        return [(one, other) for one, other in cursor.fetchall()]
+        leads = {id_: id_ for id_ in asked} | dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT one_origin, other_origin FROM identity_constraint WHERE kind = 'never'"
+            " AND one_origin = ANY(%(ids)s::bigint[]) AND other_origin = ANY(%(ids)s::bigint[])",
+            {"ids": sorted(leads)},
+        )
+        return sorted({(leads[one], leads[other]) for one, other in cursor.fetchall()})
 
 
 def between(some: Collection[int], others: Collection[int]) -> list[Constraint]:
