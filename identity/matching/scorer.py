@@ -109,6 +109,7 @@ class Scorer:
         kept = 1 - self.weights.learned_share
         prior = kept * float(self.weights.shares[0] - self.weights.shares[1]) + self.weights.learned_shift
         weights = kept * evidence.weights[:, :, 0].astype(np.float64) + evidence.learned
+        ranks = (rows - np.searchsorted(judge.table.owner, pairs)[:, None, :]).tolist()
         found = []
         for place, (one, other) in enumerate(pairs.tolist()):
             sides = (records[one], records[other])
@@ -117,10 +118,7 @@ class Scorer:
                     comparison.name,
                     comparison.words(int(compared.levels[place, at])),
                     float(weights[place, at]),
-                    *(
-                        _text(record, comparison, judge.table, int(row))
-                        for record, row in zip(sides, rows[place, at], strict=True)
-                    ),
+                    *map(_text, sides, (comparison, comparison), ranks[place][at]),
                 )
                 for at, comparison in enumerate(self.weights.comparisons)
             ]
@@ -159,9 +157,8 @@ def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def _text(record: Record, comparison: Comparison, table: Table, row: int) -> str:
-    """The values as they were given, of the row that was compared."""
-    rank = row - int(np.searchsorted(table.owner, table.owner[row]))
+def _text(record: Record, comparison: Comparison, rank: int) -> str:
+    """The values as they were given, of the row of the record that was compared."""
     texts = []
     for column in comparison.columns:
         values = list(dict.fromkeys(record.get(column) or ()))

@@ -328,6 +328,8 @@ def _unfold(raw: dict[str, npt.NDArray[np.object_]], length: int) -> tuple[dict[
 
 def values_of(cell: Any) -> list[str]:
     if isinstance(cell, list | tuple):
+        if len(cell) == 1:
+            return [cell[0]] if isinstance(cell[0], str) else []
         return [value for value in dict.fromkeys(cell) if isinstance(value, str)][:MOST_VALUES]
     return [cell] if isinstance(cell, str) else []
 
