@@ -33,13 +33,14 @@ class Person:
 class Refreshed:
     """Profiles by their leading ids: `records` of those that exist, `gone` those that do not any more.
 
-    `changed` are those whose records are not what they were.
+    `changed` are those whose records are not what they were, `new` those that had none.
     """
 
     records: dict[int, Record] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
+    new: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

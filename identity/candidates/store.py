@@ -38,6 +38,7 @@ def refresh_records(ids: Collection[int], *, fields: Fields) -> Refreshed:
         people=people,
         changed=different & people.keys(),
         gone=touched - people.keys(),
+        new=people.keys() - {id_ for profile, origin in kept for id_ in (profile, leads[origin])},
     )
 
 
@@ -76,14 +77,13 @@ def by_kind(identifiers: str | None) -> dict[str, list[str]]:
     return found
 
 
-def sync_keys(wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = ()) -> None:
-    """Make these the keys of these profiles; those that are gone have none."""
-    ids = sorted({*wanted, *gone})
-    if not ids:
-        return
+def sync_keys(wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = (), new: Collection[int] = ()) -> None:
+    """Make these the keys of these profiles; those that are gone have none, of those that are new none is stored."""
+    stored: set[tuple[int, int]] = set()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT profile_id, key FROM match_key WHERE profile_id = ANY(%s::bigint[])", [ids])
-        stored = set(cursor.fetchall())
+        if ids := sorted({*wanted, *gone}.difference(new)):
+            cursor.execute("SELECT profile_id, key FROM match_key WHERE profile_id = ANY(%s::bigint[])", [ids])
+            stored.update(cursor.fetchall())
         asked = {(profile, key) for profile, keys in wanted.items() for key in keys}
         if outdated := sorted(stored - asked):
             cursor.execute(
@@ -91,11 +91,11 @@ def sync_keys(wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = 
                 " WHERE k.profile_id = u.profile_id AND k.key = u.key",
                 _columns(outdated),
             )
-        if new := sorted(asked - stored):
+        if missing := sorted(asked - stored):
             cursor.execute(
                 "INSERT INTO match_key (profile_id, key)"
                 " SELECT * FROM unnest(%s::bigint[], %s::bigint[]) ON CONFLICT DO NOTHING",
-                _columns(new),
+                _columns(missing),
             )
 
 

@@ -39,7 +39,7 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matche
     changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
     identifying = {id_: value_keys(record, live.fields) for id_, record in changed.items()}
     keys = keys_of(changed, identifying, live)
-    sync_keys(keys, gone=refreshed.gone)
+    sync_keys(keys, gone=refreshed.gone, new=refreshed.new)
     neighbours = find_neighbours(keys)
     shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)
