@@ -29,19 +29,22 @@ class _Memory:
         return coded
 
     def find(self, pairs: Pairs, compare: Callable[[Pairs], Compared]) -> Packed:
-        """What is not known yet is compared, and known from then on."""
+        """Levels of different pairs. What is not known yet is compared, and known from then on."""
         coded = self._code(pairs)
+        order = np.argsort(coded, kind="stable")  # what is looked up in order is near what was looked up before
+        coded = coded[order]
         at = np.searchsorted(self._coded, coded)
-        new = self._coded[np.minimum(at, len(self._coded) - 1)] != coded if len(self._coded) else coded >= 0
+        new = np.ones(len(coded), dtype=bool)
+        inside = at < len(self._coded)
+        new[inside] = self._coded[at[inside]] != coded[inside]
         if new.any():
-            unknown, first = np.unique(coded[new], return_index=True)
-            found = compare(pairs[new][first]).levels
-            together = np.concatenate([self._coded, unknown])
-            order = np.argsort(together, kind="stable")
-            self._coded = together[order]
-            self._levels = np.take(np.concatenate([self._levels, found]), order, axis=0)
-            at = np.searchsorted(self._coded, coded)
-        return np.take(self._levels, at, axis=0)
+            found = compare(pairs[order[new]]).levels
+            self._coded = np.insert(self._coded, at[new], coded[new])
+            self._levels = np.insert(self._levels, at[new], found, axis=0)
+            at += np.cumsum(new) - new
+        levels = np.empty((len(pairs), self._levels.shape[1]), dtype=self._levels.dtype)
+        levels[order] = np.take(self._levels, at, axis=0)
+        return levels
 
 
 class Judge:
