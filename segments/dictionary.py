@@ -14,8 +14,13 @@ from segments.models import Segment
 FREQUENCY_WINDOW = timedelta(days=30)
 MOST = 100
 OF_TIME = (
-    {"value": "event.hour", "type": "number", "description": "The hour of the day, 0 to 23"},
-    {"value": "event.weekday", "type": "number", "description": "The day of the week, 1 for Monday to 7 for Sunday"},
+    {"value": "event.hour", "type": "number", "count": 0, "description": "The hour of the day, 0 to 23"},
+    {
+        "value": "event.weekday",
+        "type": "number",
+        "count": 0,
+        "description": "The day of the week, 1 for Monday to 7 for Sunday",
+    },
 )
 
 

@@ -204,7 +204,8 @@ class TestSuggest:
     def test_names_properties_and_traits_with_their_types(self, analyst, shoppers):
         properties = self.suggest(analyst, "of=properties&event=Order+Completed&event=Never+Seen")
 
-        assert properties == [("category", "string", 2), ("revenue", "number", 2)]
+        of_time = [("event.hour", "number", 0), ("event.weekday", "number", 0)]
+        assert properties == [("category", "string", 2), ("revenue", "number", 2), *of_time]
         assert self.suggest(analyst, "of=traits") == [("name", "string", 3), ("vip", "boolean", 3)]
 
     def test_gives_values_as_what_they_are(self, analyst, shoppers):
