@@ -11,7 +11,6 @@ const REASONS = { message: 8, alias: 7, match: 2, person: 4 };
 const read = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (number) => read(`--chart-${number}`);
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 // Nodes and edges as they are drawn: bundles in place of the identifiers that are not opened.
 function drawn({ nodes, edges }, opened) {
@@ -95,7 +94,7 @@ function options(data, opened) {
   const text = { color: read("--chart-text"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 11 };
   const few = shown.length <= 24;
   return {
-    animation: !still.matches,
+    animation: false, // a window that changes in mid-animation meets edges without a place
     tooltip: { confine: true, className: "chart-tip-frame", formatter: told },
     series: [
       {

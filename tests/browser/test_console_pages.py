@@ -346,4 +346,4 @@ class TestApiDocs:
 
         page.goto("/api/docs/")
 
-        expect(page.get_by_text("/api/v1/profiles/", exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("/api/v1/consent/purposes/", exact=True).first).to_be_visible(timeout=60_000)
