@@ -20,11 +20,11 @@ REFERRERS = ("", "https://www.google.com/", "https://www.facebook.com/", "https:
 
 
 def story() -> list[dict[str, Any]]:
-    """Thirty visits of ten people over two weeks; the last is under way."""
+    """Thirty visits of ten people, within the fourteen days the tab counts at any hour; the last is under way."""
     now = timezone.now()
     told = []
     for visit in range(30):
-        began = now - timedelta(hours=11 * visit, minutes=3)
+        began = now - timedelta(hours=10 * visit, minutes=3)
         for step in range(1 + visit % 5):
             page = {"path": f"/p/{step}", "url": f"https://shop.example/p/{step}", "referrer": REFERRERS[visit % 4]}
             told.append(

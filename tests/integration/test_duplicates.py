@@ -19,9 +19,10 @@ ANNA = {"given_name": ["Anna"], "surname": ["Smith"], "birth_date": ["1990-01-01
 
 @pytest.fixture
 def three(accept: Any) -> list[int]:
-    """Profiles of three people; returns their ids."""
-    accept(*(identify(userId=f"u-{n}", traits={"name": f"Anna {n}"}) for n in range(3)))
-    drain_all(NOW)
+    """Profiles of three people, Anna 0 to Anna 2; returns their ids in this order."""
+    for number in range(3):
+        accept(identify(userId=f"u-{number}", traits={"name": f"Anna {number}"}))
+        drain_all(NOW)
     MatchRecord.objects.all().delete()
     return list(Profile.objects.order_by("pk").values_list("pk", flat=True))
 
