@@ -341,9 +341,16 @@ class TestGoneSession:
 
 
 class TestApiDocs:
-    def test_list_the_operations(self, log_in):
+    def test_list_the_operations(self, log_in, screenshot):
         page = log_in("engineer")
 
         page.goto("/api/docs/")
 
-        expect(page.get_by_text("/api/v1/consent/purposes/", exact=True).first).to_be_visible(timeout=60_000)
+        groups = page.locator(".opblock-tag")
+        expect(groups.filter(has_text="accounts")).to_be_visible(timeout=60_000)
+        expect(groups.filter(has_text="trait-policies")).to_be_visible()
+        page.get_by_placeholder("Filter by tag").fill("profiles")
+        expect(groups).to_have_count(1)
+        groups.click()
+        expect(page.get_by_text("/api/v1/profiles/", exact=True).first).to_be_visible()
+        screenshot(page, "api-docs")
