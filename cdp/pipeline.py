@@ -36,6 +36,7 @@ import identity.operations
 import ingestion.ledger
 import ingestion.operations
 import ingestion.quality.observe
+import segments.computations
 import segments.operations
 from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
@@ -157,10 +158,17 @@ def end_sessions(*, now: datetime, limit: int = CHUNK_SESSIONS) -> int:
     return 0
 
 
-def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
-    """Answer a segment for everybody, after its definition was published."""
-    with transaction.atomic():
-        span = segments.operations.recompute(segment_id=segment_id, now=now)
+def recompute(*, segment_id: int, now: datetime, clock: Callable[[], datetime] | None = None) -> TransitionSpan:
+    """Compute the version of a segment that is on its way, aside, and publish it; nothing where none waits.
+
+    By `clock` it is published later than `now`: what changed in between counts. One at a time, so that the workers
+    that evaluate are not all busy with it.
+    """
+    lease = segments.computations.claim(segment_id=segment_id, now=now, slots=1)
+    if lease is None:
+        return TransitionSpan((), 0, 0, 0)
+    with segments.computations.keep_alive(lease), transaction.atomic():
+        span = segments.operations.compute(lease, clock=clock or (lambda: now))
         activation.operations.plan(span, now=now)
     return span
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-import segments.queries
+import segments.computations
 from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
@@ -62,14 +62,16 @@ def sessions() -> None:
 
 @shared_task(name="cdp.recompute", queue="evaluate")
 def recompute(segment_id: int) -> None:
-    _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now()))
+    """One at a time: whoever is at it takes what was asked for meanwhile too."""
+    _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
+    recompute_waiting()
 
 
 @shared_task(name="cdp.recompute_waiting", queue="evaluate")
 def recompute_waiting() -> None:
-    """Segments whose own nudge was lost with a broker that was flushed or restarted."""
-    for segment_id in segments.queries.awaiting_recompute():
-        recompute(segment_id)
+    """Versions whose own nudge was lost with a broker that was flushed or restarted, or whose worker was killed."""
+    for segment_id in segments.computations.waiting(now=timezone.now()):
+        _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
 
 
 @shared_task(name="cdp.deliver", queue="deliver")

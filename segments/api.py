@@ -27,11 +27,12 @@ from cdp.kernel.api import PageQuery, page_of
 from identity.viewing import mask_identifiers, mask_profile
 from ingestion.dictionary.masking import Masker
 from ingestion.dictionary.viewing import masker_for
-from segments import operations, queries
+from segments import lifecycle, operations, queries
 from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
+from segments.lifecycle_api import NextVersionSerializer, SegmentFilter
 from segments.models import Segment
 from segments.references import expand
 from segments.sentence import sentence
@@ -67,6 +68,8 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
     description = serializers.CharField(required=False, allow_blank=True)
     definition = DefinitionField()
     sentence = serializers.SerializerMethodField()
+    live_version = serializers.SerializerMethodField(help_text="The version that members and transitions go by.")
+    next_version = NextVersionSerializer(source="next", read_only=True, allow_null=True)
 
     class Meta:
         model = Segment
@@ -81,13 +84,28 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
             "member_count",
             "computed_at",
             "version",
+            "live_version",
+            "next_version",
             "created_at",
             "updated_at",
         ]
         read_only_fields = ["state", "error", "member_count", "computed_at", "version", "created_at", "updated_at"]
 
     def get_sentence(self, segment: Segment) -> str:
-        return queries.segment_sentence(segment)
+        return queries.sentence_of(segment.asked.definition)
+
+    @extend_schema_field(serializers.IntegerField(allow_null=True))
+    def get_live_version(self, segment: Segment) -> int | None:
+        return segment.version if segment.is_live else None
+
+    def to_representation(self, segment: Segment) -> dict[str, Any]:
+        """An edit is shown as it was asked for, and the segment as computing, until that version is live."""
+        shown = super().to_representation(segment)
+        coming = segment.next
+        if coming and not coming.error and segment.state not in Segment.AT_REST:
+            computing = {"state": Segment.State.COMPUTING.value, "error": ""}
+            shown |= computing | {"version": coming.number, "definition": coming.definition}
+        return shown
 
 
 class SegmentChangeSerializer(SegmentSerializer):
@@ -238,16 +256,18 @@ def _page(name: str, child: serializers.BaseSerializer[Any]) -> Any:
 
 
 class SegmentViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Segment]
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[Segment],
 ):
     """Segments. Creating or editing one answers at once and computes in the background."""
 
     read_scope = Scope.SEGMENTS_READ
-    queryset = Segment.objects.all()
+    queryset = Segment.objects.select_related("computation")
     serializer_class = SegmentSerializer
     lookup_field = "slug"
-    filterset_class: Any = None
-    filterset_fields = ["state"]
+    filterset_class: Any = SegmentFilter
 
     @property
     def write_scope(self) -> Scope:
@@ -335,8 +355,16 @@ class SegmentViewSet(
     @action(detail=True, methods=["post"])
     def recompute(self, _request: Request, slug: str) -> Response:
         """Compute again, for a segment that failed."""
-        operations.request_recompute(segment_id=queries.get_segment(slug=slug).pk)
+        operations.request_recompute(segment_id=queries.get_segment(slug=slug).pk, now=timezone.now())
         return Response(SegmentSerializer(queries.get_segment(slug=slug)).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(request=None, responses=SegmentSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, slug: str) -> Response:
+        """Take the next version off its way. It stays as a draft, and the version before it stays live."""
+        segment = queries.get_segment(slug=slug)
+        lifecycle.cancel(segment_id=segment.pk, user=_person(request), now=timezone.now())
+        return Response(SegmentSerializer(queries.get_segment(slug=slug)).data)
 
     @extend_schema(parameters=[KeysetQuery], responses=_page("MemberPage", MemberSerializer(many=True)), filters=False)
     @action(detail=True, filter_backends=[], pagination_class=None)

@@ -35,3 +35,24 @@ class QueryTooSlowError(SegmentError):
 
     code = "definition_too_slow"
     http_status = 422
+
+
+class SegmentArchivedError(SegmentError):
+    """An archived segment is brought back before anything else is done with it."""
+
+    code = "segment_archived"
+    http_status = 409
+
+
+class SegmentAtRestError(SegmentError):
+    """A draft or an archived segment has nobody in it and is not computed."""
+
+    code = "segment_at_rest"
+    http_status = 409
+
+
+class NothingOnItsWayError(SegmentError):
+    """There is no version that could be cancelled."""
+
+    code = "nothing_on_its_way"
+    http_status = 409

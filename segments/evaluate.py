@@ -1,12 +1,12 @@
 """Who is in: membership, transitions, due times and the count, always written together.
 
-1. `recompute` asks a definition of the whole population.
-2. `evaluate_changes` asks the segments that a change can touch, of the profiles that changed.
-3. `wake_due` asks the same where only time has passed.
+1. `evaluate_changes` asks the segments that a change can touch, of the profiles that changed.
+2. `wake_due` asks the same where only time has passed.
+3. `segments.publishing` asks the definition of a new version of the whole population.
 
 All three hold the rows of the segments they write to, so that per segment they are serial: each sees everything
 that was committed before it got the row, and nothing is lost between them. Locks are taken in one order (changes,
-segments by id, the rest), so they cannot deadlock.
+computations, segments by id, the rest), so they cannot deadlock.
 """
 
 from collections import Counter, defaultdict
@@ -23,14 +23,14 @@ from identity.models import Profile
 from ingestion.models import EventName
 from segments.ast import DefinitionError, parse
 from segments.changes import PROFILES_A_ROW
-from segments.compile import compile_state, compile_state_of
+from segments.compile import compile_state_of
+from segments.computations import note
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, run
+from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, run
 from segments.models import Dependency, Segment, Transition
 from segments.references import expand
 from segments.sql import Sql, sql
 
-RECOMPUTE_SECONDS = 900
 EVALUATE_SECONDS = 30
 MAX_ERROR = 500
 
@@ -38,90 +38,6 @@ Cause = Transition.Cause
 Kind = Transition.Kind
 
 log = structlog.get_logger(__name__)
-
-
-# --- One segment, everybody ---------------------------------------------------------------------------------
-
-
-def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
-    """Ask the definition of everybody and publish the difference; a failure is kept on the segment."""
-    with transaction.atomic():
-        segment = Segment.objects.select_for_update(no_key=True).filter(pk=segment_id).first()
-        if segment is None:
-            return TransitionSpan((), 0, 0, 0)
-        after_id = _last_transition_id()
-        try:
-            with transaction.atomic():
-                entered, left = _recompute(segment, now)
-        except Exception as error:
-            if not _is_of_the_segment(error):
-                raise
-            _mark_failed(segment.pk, error)
-            return TransitionSpan((segment.pk,), after_id, 0, 0)
-        return TransitionSpan((segment.pk,), after_id, entered, left)
-
-
-_EVALUATED = "CREATE TEMPORARY TABLE evaluated ON COMMIT DROP AS {state}"
-
-_GONE = """
-WITH gone AS (
-    DELETE FROM membership AS m
-    WHERE m.segment_id = {segment}
-      AND NOT EXISTS (SELECT FROM evaluated AS e WHERE e.profile_id = m.profile_id AND e.holds)
-    RETURNING m.profile_id
-)
-INSERT INTO transition (profile_id, segment_id, version, kind, at, cause)
-SELECT gone.profile_id, {segment}, {version}, 'left', {now},
-       CASE WHEN p.id IS NULL THEN 'merge' ELSE 'definition' END
-FROM gone LEFT JOIN profile AS p ON p.id = gone.profile_id
-ORDER BY gone.profile_id
-"""
-
-_CAME = """
-WITH came AS (
-    INSERT INTO membership (profile_id, segment_id, entered_at)
-    SELECT e.profile_id, {segment}, {now} FROM evaluated AS e
-    WHERE e.holds
-      AND NOT EXISTS (
-        SELECT FROM membership AS m WHERE m.profile_id = e.profile_id AND m.segment_id = {segment}
-      )
-    ORDER BY e.profile_id
-    RETURNING profile_id
-)
-INSERT INTO transition (profile_id, segment_id, version, kind, at, cause)
-SELECT profile_id, {segment}, {version}, 'entered', {now}, 'definition' FROM came ORDER BY profile_id
-"""
-
-_DUE_GONE = """
-DELETE FROM due AS d WHERE d.segment_id = {segment}
-  AND NOT EXISTS (SELECT FROM evaluated AS e WHERE e.profile_id = d.profile_id AND e.due = d.at)
-"""
-_DUE_CAME = """
-INSERT INTO due (profile_id, segment_id, at)
-SELECT e.profile_id, {segment}, e.due FROM evaluated AS e
-WHERE e.due IS NOT NULL
-  AND NOT EXISTS (SELECT FROM due AS d WHERE d.profile_id = e.profile_id AND d.segment_id = {segment})
-ORDER BY e.profile_id
-"""
-
-
-def _recompute(segment: Segment, now: datetime) -> tuple[int, int]:
-    node = expand(parse(segment.definition), own=segment.slug)
-    state = compile_state(plan_at(node, now=now), load_dictionary(node))
-    values = {"segment": segment.pk, "version": segment.version, "now": now}
-    with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
-        run(sql(_EVALUATED, state=state))
-        run(Sql("ANALYZE evaluated"))
-        left = run(sql(_GONE, **values))
-        entered = run(sql(_CAME, **values))
-        run(sql(_DUE_GONE, **values))
-        run(sql(_DUE_CAME, **values))
-        count = fetch(Sql("SELECT count(*) FROM evaluated WHERE holds"))[0][0]
-        run(Sql("DROP TABLE evaluated"))
-    Segment.objects.filter(pk=segment.pk).update(
-        state=Segment.State.LIVE, error="", member_count=count, computed_at=now
-    )
-    return entered, left
 
 
 # --- Some profiles, the segments that can have changed for them ---------------------------------------------
@@ -136,6 +52,7 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         changes = _claim_changes(limit)
         if not changes:
             return TransitionSpan((), 0, 0, 0)
+        note({profile_id for change in changes for profile_id in change.profile_ids})
         causes = _touched(changes)
         segments = _lock_live(Segment.objects.select_for_update(no_key=True), causes)
         return replace(_evaluate(segments, causes, now), claimed=sum(len(change.profile_ids) for change in changes))
@@ -243,11 +160,6 @@ def _touched(changes: Sequence[_Change]) -> Causes:
     return causes
 
 
-# A segment that is being computed counts too: its recompute may have looked before this change was committed, so
-# `_lock_live` waits for it to end and then asks again.
-_ASKED = (Segment.State.LIVE, Segment.State.COMPUTING)
-
-
 class _Index:
     """The segments that read what these changes name, looked up once for all of them."""
 
@@ -273,14 +185,14 @@ class _Index:
     @staticmethod
     def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:
         index: defaultdict[str, set[int]] = defaultdict(set)
-        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state__in=_ASKED)
+        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state=Segment.State.LIVE)
         for key, segment_id in rows.values_list("key", "segment_id"):
             index[key].add(segment_id)
         return index
 
     @staticmethod
     def _every() -> frozenset[int]:
-        return frozenset(Segment.objects.filter(state__in=_ASKED).values_list("pk", flat=True))
+        return frozenset(Segment.objects.filter(state=Segment.State.LIVE).values_list("pk", flat=True))
 
 
 def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
@@ -294,14 +206,14 @@ def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
 
 
 def _lock_live(rows: Any, segment_ids: Iterable[int]) -> list[Segment]:
-    """Hold these segments, in the order of their ids. One that is not live is left out: its recompute sees all."""
+    """Hold these segments, in the order of their ids, as far as they still are live."""
     found = rows.filter(pk__in=list(segment_ids)).order_by("pk")
     return [segment for segment in found if segment.state == Segment.State.LIVE]
 
 
 def _evaluate(segments: Sequence[Segment], causes: Causes, now: datetime) -> TransitionSpan:
     """Ask each of these segments of its profiles and write what is new; one that fails does not stop the others."""
-    after_id = _last_transition_id()
+    after_id = last_transition_id()
     states: dict[int, dict[int, State]] = {}
     remaining = list(segments)
     while remaining:
@@ -322,7 +234,7 @@ def _states_of(segment: Segment, profile_ids: list[int], now: datetime) -> dict[
         query = compile_state_of(plan_at(node, now=now), load_dictionary(node), profile_ids)
         return {profile_id: (holds, due) for profile_id, holds, due in fetch(query)}
     except Exception as error:
-        if _is_of_the_segment(error):
+        if is_of_the_segment(error):
             raise _SegmentFailedError(segment.pk, error) from error
         raise
 
@@ -459,7 +371,7 @@ class _SegmentFailedError(Exception):
         self.reason = reason
 
 
-def _is_of_the_segment(error: Exception) -> bool:
+def is_of_the_segment(error: Exception) -> bool:
     """Not a lost connection, a deadlock or a bug of ours: those concern everybody, and a retry mends them."""
     if isinstance(error, OperationalError):
         return is_timeout(error)
@@ -467,11 +379,21 @@ def _is_of_the_segment(error: Exception) -> bool:
 
 
 def _mark_failed(segment_id: int, error: Exception) -> None:
-    reason = f"It took longer than allowed. {error}" if is_timeout(error) else str(error)
+    reason = reason_of(error, seconds=EVALUATE_SECONDS)
     log.error("segment_failed", segment=segment_id, error=reason)
     Segment.objects.filter(pk=segment_id).update(state=Segment.State.FAILED, error=reason.strip()[:MAX_ERROR])
 
 
-def _last_transition_id() -> int:
+def reason_of(error: Exception, *, seconds: int) -> str:
+    """For whoever wrote the definition: where it was too slow, what to change about it."""
+    if not is_timeout(error):
+        return str(error)
+    return (
+        f"It took longer than allowed, which is {seconds} seconds. Shorten its windows, name rarer events,"
+        " or make several segments of it."
+    )
+
+
+def last_transition_id() -> int:
     found: int = fetch(Sql("SELECT coalesce(max(id), 0) FROM transition"))[0][0]
     return found

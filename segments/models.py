@@ -10,6 +10,10 @@ class Segment(models.Model):
         COMPUTING = "computing", "Computing"
         LIVE = "live", "Live"
         FAILED = "failed", "Failed"
+        DRAFT = "draft", "Draft"
+        ARCHIVED = "archived", "Archived"
+
+    AT_REST = (State.DRAFT, State.ARCHIVED)  # neither evaluated nor offered
 
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=120)
@@ -20,11 +24,14 @@ class Segment(models.Model):
     error = models.CharField(max_length=500, blank=True)
     member_count = models.BigIntegerField(default=0)
     computed_at = models.DateTimeField(null=True, blank=True)
+    folder = models.CharField(max_length=60, blank=True)
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["name"]
@@ -32,21 +39,111 @@ class Segment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it has members that are kept up to date."""
+        return self.state == self.State.LIVE
+
+    @property
+    def next(self) -> "Computation | None":
+        """The version on its way, or the one that could not be computed."""
+        found: Computation | None = getattr(self, "computation", None)
+        return found
+
+    @property
+    def asked(self) -> "Computation | Segment":
+        """What was asked for last, with its `definition`: the version on its way, or the segment as it is."""
+        return self.next if self.next and not self.next.error else self
+
 
 class SegmentVersion(models.Model):
-    """A definition as it was published, for ever."""
+    """A definition as it was asked for, for ever; `published_at` is when it went live, if it did."""
+
+    class Outcome(models.TextChoices):
+        """Why one never went live."""
+
+        NONE = "", "Live, or on its way"
+        SUPERSEDED = "superseded", "Replaced before it was live"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Could not be computed"
 
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="versions")
     number = models.IntegerField()
     definition = models.JSONField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.NONE, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["segment", "number"], name="segment_version_number")]
 
     def __str__(self) -> str:
         return f"{self.segment_id} version {self.number}"
+
+
+class Computation(models.Model):
+    """A version on its way: computed aside, while the version before it stays live, and gone once it is published.
+
+    Whoever computes keeps `lease_until` ahead of the clock; where it has run out, the next one takes over. With an
+    `error` it has failed, and waits for somebody to mend it.
+    """
+
+    segment = models.OneToOneField(Segment, on_delete=models.CASCADE, related_name="computation")
+    number = models.IntegerField()
+    definition = models.JSONField()
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    asked_at = models.DateTimeField()
+    worker = models.CharField(max_length=40, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.SmallIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    phase = models.CharField(max_length=80, blank=True)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "segment_computation"
+
+    def __str__(self) -> str:
+        return f"{self.segment_id} version {self.number} on its way"
+
+
+class Noted(models.Model):
+    """Profiles that changed while a version is on its way: its definition is asked of them again before it is live."""
+
+    id = models.BigAutoField(primary_key=True)
+    computation = models.ForeignKey(Computation, on_delete=models.CASCADE, related_name="noted")
+    profile_ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "segment_computation_noted"
+
+    def __str__(self) -> str:
+        return f"{len(self.profile_ids)} profiles for {self.computation_id}"
+
+
+class Draft(models.Model):
+    """An edit of a published segment that somebody keeps for later; whatever was typed, also what cannot be read."""
+
+    segment = models.OneToOneField(Segment, on_delete=models.CASCADE, related_name="draft")
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    definition = models.JSONField()
+    base_version = models.IntegerField(help_text="The version that was live when it was begun.")
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    saved_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "segment_draft"
+
+    def __str__(self) -> str:
+        return f"draft of {self.segment_id}"
 
 
 class Dependency(models.Model):

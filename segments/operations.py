@@ -9,12 +9,21 @@ from django.db.models import ProtectedError
 from django.utils.text import slugify
 
 from cdp.kernel.access.models import User
-from cdp.kernel.tasks import send_on_commit
+from segments import publishing
 from segments.ast import DefinitionError, Node, parse
+from segments.computations import Clock, Lease, ask, claim, drop, hold
+from segments.contracts import TransitionSpan
 from segments.dependencies import dependencies
-from segments.errors import SegmentError, SegmentInUseError, SegmentNotFoundError, SlugTakenError
-from segments.evaluate import evaluate_changes, recompute, wake_due
-from segments.models import Dependency, Segment, SegmentVersion
+from segments.errors import (
+    SegmentArchivedError,
+    SegmentAtRestError,
+    SegmentError,
+    SegmentInUseError,
+    SegmentNotFoundError,
+    SlugTakenError,
+)
+from segments.evaluate import evaluate_changes, wake_due
+from segments.models import Computation, Dependency, Segment, SegmentVersion
 from segments.references import expand, hold_references, named_in, users_of
 
 __all__ = [
@@ -39,26 +48,34 @@ def create_segment(
 ) -> Segment:
     """Publish version 1 and have it computed; without a slug, one is made from the name."""
     node = parse(definition)
-    name = _checked(name, "name", most=MAX_NAME)
-    slug = _checked_slug(slug) if slug else _free_slug(name)
     with transaction.atomic():
-        _check_references(node, slug)
-        try:
-            with transaction.atomic():
-                segment = Segment.objects.create(
-                    slug=slug,
-                    name=name,
-                    description=_checked(description, "description", most=MAX_DESCRIPTION, empty=True),
-                    definition=definition,
-                    created_by=user,
-                    created_at=now,
-                    updated_at=now,
-                )
-        except IntegrityError as error:
-            message = f"There already is a segment with the slug “{slug}”."
-            raise SlugTakenError(message, path="/slug") from error
-        _publish(segment, node, user, now)
+        segment = add_segment(slug=slug, name=name, description=description, definition=definition, user=user, now=now)
+        check_references(node, segment.slug)
+        propose(segment, node, definition, user=user, now=now)
     return segment
+
+
+def add_segment(
+    *, slug: str = "", name: str, description: str = "", definition: Any, user: User | None, now: datetime
+) -> Segment:
+    """A row without a version yet."""
+    name = checked(name, "name", most=MAX_NAME)
+    slug = _checked_slug(slug) if slug else free_slug(name)
+    try:
+        with transaction.atomic():
+            return Segment.objects.create(
+                slug=slug,
+                name=name,
+                description=checked(description, "description", most=MAX_DESCRIPTION, empty=True),
+                definition=definition,
+                version=0,
+                created_by=user,
+                created_at=now,
+                updated_at=now,
+            )
+    except IntegrityError as error:
+        message = f"There already is a segment with the slug “{slug}”."
+        raise SlugTakenError(message, path="/slug") from error
 
 
 def update_segment(
@@ -70,36 +87,94 @@ def update_segment(
     user: User | None = None,
     now: datetime,
 ) -> Segment:
-    """Change what is given. A definition that means something else becomes the next version and is computed."""
+    """Change what is given. A definition that means something else becomes the next version and is computed aside."""
     node = None if definition is None else parse(definition)
     with transaction.atomic():
-        if node is not None:
-            hold_references()
-        segment = _lock(segment_id)
+        segment, computation = lock(segment_id) if node is not None else (lock_alone(segment_id), None)
         if name is not None:
-            segment.name = _checked(name, "name", most=MAX_NAME)
+            segment.name = checked(name, "name", most=MAX_NAME)
         if description is not None:
-            segment.description = _checked(description, "description", most=MAX_DESCRIPTION, empty=True)
-        if node is not None:
-            _check_references(node, segment.slug)
-        means_else = node is not None and node != _stored_node(segment)
-        if node is not None:
-            segment.definition = definition
-        if means_else:
-            segment.version += 1
+            segment.description = checked(description, "description", most=MAX_DESCRIPTION, empty=True)
         segment.updated_at = now
-        segment.save(update_fields=["name", "description", "definition", "version", "updated_at"])
-        if node is not None and means_else:
-            _publish(segment, node, user, now)
-            _publish_users(segment)
+        segment.save(update_fields=["name", "description", "updated_at"])
+        if node is not None:
+            _redefine(segment, computation, node, definition, user=user, now=now)
     return segment
+
+
+def _redefine(
+    segment: Segment, computation: Computation | None, node: Node, definition: Any, *, user: User | None, now: datetime
+) -> None:
+    """A new version, or the live one or the one on its way in another spelling."""
+    if segment.state == Segment.State.ARCHIVED:
+        raise SegmentArchivedError(f"“{segment.name}” is archived. Bring it back to change its definition.")
+    on_its_way = computation if computation and not computation.error else None
+    if on_its_way and node == stored_node(on_its_way.definition):
+        Computation.objects.filter(pk=on_its_way.pk).update(definition=definition)
+        if segment.version == on_its_way.number:
+            store_definition(segment, definition)
+    elif segment.state in {Segment.State.LIVE, Segment.State.FAILED} and node == stored_node(segment.definition):
+        if computation and computation.number != segment.version:
+            drop(computation, SegmentVersion.Outcome.CANCELLED)
+        store_definition(segment, definition)
+    else:
+        check_references(node, segment.slug)
+        propose(segment, node, definition, user=user, now=now)
+
+
+def propose(segment: Segment, node: Node, definition: Any, *, user: User | None, now: datetime) -> None:
+    """Have the next version computed. Where none was ever live, and nobody names the segment, it is it at once."""
+    last = segment.versions.order_by("-number").values_list("number", flat=True).first() or 0
+    segment.versions.filter(published_at=None, outcome=SegmentVersion.Outcome.NONE).update(
+        outcome=SegmentVersion.Outcome.SUPERSEDED
+    )
+    SegmentVersion.objects.create(
+        segment=segment, number=last + 1, definition=definition, created_by=user, created_at=now
+    )
+    ask(segment=segment, number=last + 1, definition=definition, user=user, now=now)
+    if segment.computed_at is None and not users_of(segment.slug):
+        segment.definition, segment.version = definition, last + 1
+        _index(segment, node)
+    if segment.state != Segment.State.LIVE:
+        segment.state, segment.error = Segment.State.COMPUTING, ""
+    segment.updated_at = now
+    segment.save(update_fields=["definition", "version", "state", "error", "updated_at"])
+
+
+def recompute(*, segment_id: int, now: datetime) -> TransitionSpan:
+    """Compute and publish at once what is on its way, or else the live version; for callers that can wait for it."""
+    with transaction.atomic():
+        if not Segment.objects.filter(pk=segment_id).exists():
+            return TransitionSpan((), 0, 0, 0)
+        segment, computation = lock(segment_id)
+        if computation is None or computation.error:
+            ask_again(segment, computation, now=now)
+    lease = claim(segment_id=segment_id, now=now)
+    return compute(lease, clock=lambda: now) if lease else TransitionSpan((), 0, 0, 0)
+
+
+def compute(lease: Lease, *, clock: Clock, staging: publishing.Staging | None = None) -> TransitionSpan:
+    """Compute what was claimed, aside, and publish it in the current transaction; `staging` is what is done of it."""
+    return publishing.compute(lease, clock=clock, index=_index, staging=staging)
+
+
+def ask_again(segment: Segment, computation: Computation | None, *, now: datetime) -> None:
+    """The version that failed, or the live one once more."""
+    if segment.state in Segment.AT_REST:
+        raise SegmentAtRestError(f"“{segment.name}” is {segment.get_state_display().lower()}: it is not computed.")
+    ask(
+        segment=segment,
+        number=computation.number if computation else segment.version,
+        definition=computation.definition if computation else segment.definition,
+        user=computation.asked_by if computation else None,
+        now=now,
+    )
 
 
 def delete_segment(*, segment_id: int) -> None:
     """Remove a segment with its members and history; refused while a destination or a segment reads it."""
     with transaction.atomic():
-        hold_references()
-        segment = _lock(segment_id)
+        segment, _ = lock(segment_id)
         if users := users_of(segment.slug):
             names = ", ".join(f"“{user.name}”" for user in users[:3]) + (" and others" if len(users) > 3 else "")
             raise SegmentInUseError(f"“{segment.name}” is still named in {names}. Change those first.")
@@ -112,42 +187,33 @@ def delete_segment(*, segment_id: int) -> None:
             ) from error
 
 
-def request_recompute(*, segment_id: int) -> None:
-    """Have a segment computed again, for one that failed or whose computation was lost."""
+def request_recompute(*, segment_id: int, now: datetime) -> None:
+    """Have a segment computed again, for one that failed or that somebody doubts."""
     with transaction.atomic():
-        segment = _lock(segment_id)
-        _send_recompute(segment)
+        segment, computation = lock(segment_id)
+        ask_again(segment, computation, now=now)
+        if segment.state == Segment.State.FAILED:
+            segment.state, segment.error = Segment.State.COMPUTING, ""
+            segment.save(update_fields=["state", "error"])
 
 
-def _check_references(node: Node, slug: str) -> None:
+def check_references(node: Node, slug: str) -> None:
     if named_in(node):
         hold_references()
         expand(node, own=slug)
 
 
-def _stored_node(segment: Segment) -> Node | None:
+def stored_node(definition: Any) -> Node | None:
     """None where what is stored can no longer be read."""
     try:
-        return parse(segment.definition)
+        return parse(definition)
     except DefinitionError:
         return None
 
 
-def _publish(segment: Segment, node: Node, user: User | None, now: datetime) -> None:
-    SegmentVersion.objects.create(
-        segment=segment, number=segment.version, definition=segment.definition, created_by=user, created_at=now
-    )
-    _index(segment, node)
-    _send_recompute(segment)
-
-
-def _publish_users(segment: Segment) -> None:
-    """Who names this segment means something else now too."""
-    for user in users_of(segment.slug):
-        node = _stored_node(user)
-        if node is not None:
-            _index(_lock(user.pk), node)
-            _send_recompute(user)
+def store_definition(segment: Segment, definition: Any) -> None:
+    segment.definition = definition
+    segment.save(update_fields=["definition"])
 
 
 def _index(segment: Segment, node: Node) -> None:
@@ -161,21 +227,21 @@ def _index(segment: Segment, node: Node) -> None:
     Dependency.objects.bulk_create(Dependency(segment=segment, kind=kind, key=key) for kind, key in sorted(rows))
 
 
-def _send_recompute(segment: Segment) -> None:
-    segment.state = Segment.State.COMPUTING
-    segment.error = ""
-    segment.save(update_fields=["state", "error"])
-    send_on_commit("cdp.recompute", segment.pk, queue="evaluate")
+def lock(segment_id: int) -> tuple[Segment, Computation | None]:
+    """Hold a segment with what is on its way of it, for whoever changes what it means."""
+    hold_references()
+    computation = hold(segment_id)
+    return lock_alone(segment_id), computation
 
 
-def _lock(segment_id: int) -> Segment:
+def lock_alone(segment_id: int) -> Segment:
     segment = Segment.objects.select_for_update(no_key=True).filter(pk=segment_id).first()
     if segment is None:
         raise SegmentNotFoundError("There is no such segment.")
     return segment
 
 
-def _checked(text: object, field: str, *, most: int, empty: bool = False) -> str:
+def checked(text: object, field: str, *, most: int, empty: bool = False) -> str:
     clean = text.strip() if isinstance(text, str) else ""
     if not isinstance(text, str) or "\0" in text or (not clean and not empty):
         raise SegmentError(f"Give a {field}.", code="invalid", path=f"/{field}")
@@ -195,7 +261,7 @@ def _checked_slug(slug: object) -> str:
     return slug
 
 
-def _free_slug(name: str) -> str:
+def free_slug(name: str) -> str:
     base = slugify(name)[: MAX_SLUG - 5].strip("-_") or "segment"
     taken = RESERVED_SLUGS.union(Segment.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)

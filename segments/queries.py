@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 
@@ -88,9 +87,13 @@ def get_segment(*, slug: str) -> Segment:
 
 
 def segment_sentence(segment: Segment) -> str:
-    """What is stored was read once; should the language have changed since, the segment says so itself."""
+    return sentence_of(segment.definition)
+
+
+def sentence_of(definition: Any) -> str:
+    """What is stored was read once; should the language have changed since, or a draft be unfinished, it says so."""
     try:
-        return sentence(parse(segment.definition))
+        return sentence(parse(definition))
     except DefinitionError as error:
         return error.message
 
@@ -118,13 +121,6 @@ def overview(*, now: datetime, days: int = SPARKLINE_DAYS) -> list[SegmentOvervi
         )
         for segment in found
     ]
-
-
-def awaiting_recompute() -> list[int]:
-    """Segments that are to be computed and that nobody is computing now: for the beat, if a nudge was lost."""
-    with transaction.atomic():
-        waiting = Segment.objects.select_for_update(skip_locked=True, no_key=True)
-        return [segment.pk for segment in waiting.filter(state=Segment.State.COMPUTING).order_by("pk")]
 
 
 # --- Who is in ----------------------------------------------------------------------------------------------

@@ -20,15 +20,17 @@ Definitions = Mapping[str, Node]
 _LOCK = 7_305_211_904
 
 
-def expand(node: Node, *, own: str = "") -> Node:
+def expand(node: Node, *, own: str = "", new: Definitions | None = None) -> Node:
     """`node` without `InSegment`; `own` is the slug of the segment that it defines.
+
+    `new` are definitions to go by instead of those that are live.
 
     Raises:
         DefinitionError: a segment that it names is unknown, cannot be read, or leads back to itself.
     """
     if not named_in(node):
         return node
-    expanded = _put_in(node, _read(node), at="", trail=(own,) if own else ())
+    expanded = _put_in(node, _read(node, new or {}), at="", trail=(own,) if own else ())
     if sum(1 for _ in conditions(expanded)) > MAX_EXPANDED:
         message = f"With the segments inside it, a definition may have {MAX_EXPANDED} conditions at most."
         raise DefinitionError(message, code="too_many_nodes", path="")
@@ -58,14 +60,16 @@ def users_of(slug: str) -> list[Segment]:
     return list(found.values())
 
 
-def _read(node: Node) -> Definitions:
-    """The definitions of all segments that can come up, a query for each level."""
+def _read(node: Node, new: Definitions) -> Definitions:
+    """The definitions of all segments that can come up, a query for each level; drafts and archived ones cannot."""
     found: dict[str, Node] = {}
     wanted = named_in(node)
     while wanted:
-        rows = dict(Segment.objects.filter(slug__in=wanted).values_list("slug", "definition"))
-        found |= {slug: _parsed(slug, definition) for slug, definition in rows.items()}
-        wanted = {slug for row in rows for slug in named_in(found[row])} - found.keys()
+        rows = Segment.objects.filter(slug__in=wanted - new.keys()).exclude(state__in=Segment.AT_REST)
+        level = {slug: _parsed(slug, definition) for slug, definition in rows.values_list("slug", "definition")}
+        level |= {slug: new[slug] for slug in wanted & new.keys()}
+        found |= level
+        wanted = {slug for inner in level.values() for slug in named_in(inner)} - found.keys()
     return found
 
 

@@ -111,8 +111,8 @@ def _chart(trend: Sequence[TrendDay], *series: dict[str, Any]) -> dict[str, Any]
 @requires(Scope.SEGMENTS_READ)
 def status(request: HttpRequest, slug: str) -> HttpResponse:
     """Asked every second while the segment computes; once that is done the whole page is fetched again."""
-    found = get_object_or_404(Segment, slug=slug)
-    if found.state != Segment.State.COMPUTING:
+    found = get_object_or_404(Segment.objects.select_related("computation"), slug=slug)
+    if found.next is None or found.next.error:
         return HttpResponseClientRefresh()
     return render(request, "segments/status.html", {"segment": found})
 
@@ -167,7 +167,7 @@ def _why_line(part: Explanation, masker: Masker) -> dict[str, Any]:
 @requires(Scope.SEGMENTS_READ, write=Scope.SEGMENTS_WRITE)
 def recompute(request: HttpRequest, slug: str) -> HttpResponse:  # noqa: ARG001 - a view takes its request
     """Try again where computing failed."""
-    operations.request_recompute(segment_id=get_object_or_404(Segment, slug=slug).pk)
+    operations.request_recompute(segment_id=get_object_or_404(Segment, slug=slug).pk, now=timezone.now())
     return redirect("segments:detail", slug)
 
 

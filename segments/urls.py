@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from segments import builder, screens
+from segments import builder, lifecycle_screens, screens
 
 app_name = "segments"
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("<slug:slug>/", screens.segment, name="segment"),
     path("<slug:slug>/edit/", builder.edit, name="edit"),
     path("<slug:slug>/recompute/", screens.recompute, name="recompute"),
+    path("<slug:slug>/cancel/", lifecycle_screens.cancel, name="cancel"),
     path("<slug:slug>/delete/", screens.delete, name="delete"),
     path("<slug:slug>/status/", screens.status, name="status"),
     path("<slug:slug>/why/", screens.why, name="why"),

@@ -11,6 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from cdp import pipeline
+from segments import computations
 from segments.models import Segment
 from segments.operations import create_segment
 from tests.browser.conftest import NARROW, WIDE, fits
@@ -93,8 +94,8 @@ def definition(page: Page) -> Any:
 
 
 def compute() -> None:
-    for segment in Segment.objects.filter(state="computing"):
-        pipeline.recompute(segment_id=segment.pk, now=timezone.now())
+    for segment_id in computations.waiting(now=timezone.now()):
+        pipeline.recompute(segment_id=segment_id, now=timezone.now())
 
 
 def build_lapsed(page: Page) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from standardwebhooks.webhooks import Webhook
 
 from cdp import pipeline
+from segments import computations
 from segments.models import Segment
 from segments.operations import create_segment
 from tests.browser.conftest import NARROW, WIDE, fits
@@ -36,8 +37,8 @@ def anna(send) -> None:
 
 
 def compute() -> None:
-    for segment in Segment.objects.filter(state="computing"):
-        pipeline.recompute(segment_id=segment.pk, now=timezone.now())
+    for segment_id in computations.waiting(now=timezone.now()):
+        pipeline.recompute(segment_id=segment_id, now=timezone.now())
 
 
 @pytest.fixture

@@ -266,8 +266,8 @@ class TestFailures:
     def test_a_query_that_takes_too_long_fails_its_segment_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         profile = make.make_profile({"country": "DE"})
         slow = operations.create_segment(name="Slow", definition=GERMAN, now=NOW)
-        make_slow(monkeypatch, "segments.evaluate.compile_state")
-        monkeypatch.setattr("segments.evaluate.RECOMPUTE_SECONDS", 1)
+        make_slow(monkeypatch, "segments.publishing.compile_state")
+        monkeypatch.setattr("segments.publishing.RECOMPUTE_SECONDS", 1)
 
         operations.recompute(segment_id=slow.pk, now=NOW)
 
@@ -312,9 +312,12 @@ class TestVersions:
 
         operations.update_segment(segment_id=segment.pk, definition=GERMAN | {"value": "FR"}, now=NOW)
         segment.refresh_from_db()
-        assert (segment.version, segment.state) == (2, Segment.State.COMPUTING)
+        assert (segment.version, segment.state, segment.computation.number) == (1, Segment.State.LIVE, 2)
+        assert members_of(segment) == {german}
         operations.recompute(segment_id=segment.pk, now=NOW)
 
+        segment = Segment.objects.get()
+        assert (segment.version, segment.state, segment.next) == (2, Segment.State.LIVE, None)
         assert members_of(segment) == {french}
         moves = Transition.objects.filter(segment=segment, version=2).order_by("kind")
         assert list(moves.values_list("profile_id", "kind", "cause")) == [
@@ -339,6 +342,7 @@ class TestVersions:
         }
 
         operations.update_segment(segment_id=segment.pk, definition=QUIET, now=NOW)
+        operations.recompute(segment_id=segment.pk, now=NOW)
 
         assert set(Dependency.objects.filter(segment=segment).values_list("kind", "key")) == {
             ("event", ORDER),

@@ -5,15 +5,18 @@ the transitions have to replay to the membership.
 """
 
 import os
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from segments import operations, queries
+from segments import computations, operations, queries
 from segments.ast import dump, parse
+from segments.computations import Lease
 from segments.models import Due, Membership, Segment, Transition
+from segments.publishing import Staging
 from tests.factories import segments as make
 from tests.oracles import segments as oracle
 from tests.oracles.segment_worlds import EARLIEST, LATEST, START, VALUE_PROPERTY, World
@@ -30,6 +33,14 @@ def _months(django_db_setup: None, django_db_blocker: Any) -> None:
         make.ensure_months(EARLIEST.date(), LATEST.date())
 
 
+@dataclass
+class Edit:
+    segment_id: int
+    definition: dict[str, Any]
+    lease: Lease
+    staging: Staging
+
+
 class Replica:
     """The same people in the database and in plain lists."""
 
@@ -42,6 +53,7 @@ class Replica:
         for _ in range(PEOPLE):
             self.add_person(world.person())
         self.segments: dict[int, str] = {}  # their slugs
+        self.edit: Edit | None = None  # on its way, half computed
 
     def add_person(self, person: oracle.Person) -> int:
         profile_id = make.make_profile(person.traits)
@@ -65,7 +77,7 @@ class Replica:
     def step(self) -> None:
         self.world.random.choice(
             (self.let_time_pass, self.let_time_pass, self.let_time_pass, self.new_events, self.new_events,
-             self.new_traits, self.new_person, self.merge, self.new_definition)
+             self.new_traits, self.new_person, self.merge, self.new_definition, self.begin_edit, self.end_edit)
         )()  # fmt: skip
 
     def let_time_pass(self) -> None:
@@ -107,14 +119,41 @@ class Replica:
         self.evaluate()
 
     def new_definition(self) -> None:
+        """Published before anything else happens; an edit of the same segment that was on its way is superseded."""
+        segment_id, definition = self.edited()
+        operations.recompute(segment_id=segment_id, now=self.now)
+        if self.edit and self.edit.segment_id == segment_id:
+            self.edit = None
+        self.world.segments[self.segments[segment_id]] = definition
+        self.evaluate()
+
+    def begin_edit(self) -> None:
+        """Ask everybody, and leave it at that for now: the version before it stays live."""
+        if self.edit is None:
+            segment_id, definition = self.edited()
+            lease = computations.claim(segment_id=segment_id, now=self.now)
+            if lease:
+                staging = Staging(lease)
+                staging.ask_everybody(now=self.now)
+                self.edit = Edit(segment_id, definition, lease, staging)
+        self.evaluate()
+
+    def end_edit(self) -> None:
+        """Publish what was begun some steps ago, or find that another edit has made it mean something else."""
+        edit, self.edit = self.edit, None
+        if edit is None:
+            return
+        span = operations.compute(edit.lease, clock=lambda: self.now, staging=edit.staging)
+        assert edit.segment_id in span.segment_ids
+        self.world.segments[self.segments[edit.segment_id]] = edit.definition
+
+    def edited(self) -> tuple[int, dict[str, Any]]:
+        """A segment with a definition that it may have, which is asked for."""
         segment_id = self.world.random.choice(list(self.segments))
         self.world.nameable = [slug for pk, slug in self.segments.items() if pk < segment_id]
         definition = self.world.telling_definition(self.people.values(), self.now)
         operations.update_segment(segment_id=segment_id, definition=definition, now=self.now)
-        for changed in Segment.objects.filter(state=Segment.State.COMPUTING):  # this one, and those that name it
-            operations.recompute(segment_id=changed.pk, now=self.now)
-        self.world.segments[self.segments[segment_id]] = definition
-        self.evaluate()
+        return segment_id, definition
 
     def anybody(self) -> int:
         return self.world.random.choice(list(self.people))
@@ -144,6 +183,8 @@ class Replica:
             members = set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
             assert members == expected, f"{story} at {self.now} in {self.world.zone}: {definition}"
             assert segment.member_count == len(expected), story
+            versions = Transition.objects.filter(segment=segment).values_list("version", flat=True)
+            assert max(versions, default=0) <= segment.version, story
             assert replayed(segment.pk) == expected, story
 
 
@@ -175,6 +216,8 @@ class TestAgainstTheOracle:
         for number in range(STEPS):
             replica.step()
             replica.check(f"step {number}")
+        replica.end_edit()
+        replica.check("the edit that was on its way")
 
     @pytest.mark.parametrize("seed", range(1_000, 1_025))
     def test_a_preview_counts_what_the_oracle_counts(self, seed: int, settings: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segments import operations, queries
+from segments import computations, operations, queries
 from segments.ast import DefinitionError
 from segments.errors import SegmentInUseError
 from segments.models import Membership, Segment
@@ -35,8 +35,8 @@ def add(slug: str, definition: dict[str, Any]) -> Segment:
 
 
 def compute_all() -> None:
-    for segment in Segment.objects.filter(state=Segment.State.COMPUTING).order_by("-pk"):
-        operations.recompute(segment_id=segment.pk, now=NOW)
+    for segment_id in computations.waiting(now=NOW):
+        operations.recompute(segment_id=segment_id, now=NOW)
 
 
 def members(slug: str) -> set[int]:

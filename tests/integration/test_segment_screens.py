@@ -273,7 +273,10 @@ class TestEdit:
 
         marketer.post("/segments/buyers/edit/", {"name": "Few", "definition": '{"type": "event", "event": "Else"}'})
         segment = Segment.objects.get()
-        assert (segment.name, segment.version, segment.state) == ("Few", 2, "computing")
+        assert (segment.name, segment.version, segment.state) == ("Few", 1, "live")
+        assert segment.computation.number == 2
+        operations.recompute(segment_id=segment.pk, now=timezone.now())
+        assert Segment.objects.get().version == 2
 
     def test_keeps_what_was_typed_where_it_is_refused(self, marketer):
         make_segment()
