@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "identity.review",
     "identity.duplicates",
     "segments",
+    "segments.manual",
     "activation",
     "django.contrib.admin",
     "django.contrib.auth",

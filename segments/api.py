@@ -33,6 +33,7 @@ from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
 from segments.lifecycle_api import NextVersionSerializer, SegmentFilter
+from segments.manual import api as manual
 from segments.models import Segment
 from segments.references import expand
 from segments.sentence import sentence
@@ -377,6 +378,41 @@ class SegmentViewSet(
         known = identity.queries.identifiers_of(ids=[each.profile_id for each in page["results"]])
         context = {"identifiers": mask_identifiers(known, masker_for(request.user))}
         return Response(page | {"results": MemberSerializer(page["results"], many=True, context=context).data})
+
+    @manual.describe_change
+    @members.mapping.post
+    def add_members(self, request: Request, slug: str) -> Response:
+        """Put people into a manual segment, up to 5,000 at once; putting in again changes nothing."""
+        return manual.add(request, slug)
+
+    @manual.describe_change
+    @members.mapping.delete
+    def delete_members(self, request: Request, slug: str) -> Response:
+        """Take people out of a manual segment; where DELETE can have no body, use `members/remove/`."""
+        return manual.remove(request, slug)
+
+    @manual.describe_change
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="members/remove",
+        url_name="members-remove",
+        filter_backends=[],
+        pagination_class=None,
+    )
+    def remove_members(self, request: Request, slug: str) -> Response:
+        """Take people out of a manual segment, up to 5,000 at once; who is not in is told so."""
+        return manual.remove(request, slug)
+
+    @extend_schema(
+        request=manual.NewManualSerializer,
+        responses={201: SegmentSerializer},
+        examples=[manual.NEW_EXAMPLE],
+    )
+    @action(detail=False, methods=["post"], url_path="manual", url_name="manual")
+    def create_manual(self, request: Request) -> Response:
+        """A segment whose members are given; nobody is in yet."""
+        return manual.create(request, SegmentSerializer)
 
     @extend_schema(
         parameters=[KeysetQuery], responses=_page("TransitionPage", TransitionSerializer(many=True)), filters=False

@@ -18,6 +18,7 @@ from segments.ast import (
     All,
     Any,
     Event,
+    Given,
     InSegment,
     Measure,
     Node,
@@ -27,6 +28,7 @@ from segments.ast import (
     Test,
     Trait,
 )
+from segments.given import given_to_all, given_to_one
 from segments.plan import RELATIVE, Behaviour, Clock, Followed, Measured, Plan, UnexpandedError, conditions
 from segments.predicates import COMPARISONS, path_edge, path_holds, value_edge, value_holds
 from segments.sequences import Trail
@@ -78,7 +80,7 @@ def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Listed[int
         for place, behaviour in enumerate(plan.behaviours)
     ]
     ids = sql("unnest({ids}::bigint[]) AS i(id) JOIN profile AS p ON p.id = i.id", ids=list(profile_ids))
-    return _states(plan, join(" ", (ids, *joins)))
+    return _states(plan, join(" ", (ids, *joins, *given_to_one(plan.given))))
 
 
 # --- The formula over the conditions ------------------------------------------------------------------------
@@ -97,6 +99,8 @@ def compile_formula(node: Node, plan: Plan, answer: Answer) -> Sql:
             return path_holds(trait, test, TRAITS, plan.clock)
         case Event() | Sequence():
             return _behaviour_holds(plan.place(node), plan, answer)
+        case Given(slug):
+            return Sql(f"g{plan.given.index(slug)}.profile_id IS NOT NULL")
         case InSegment(slug):
             raise UnexpandedError(slug)
         case _:
@@ -144,7 +148,7 @@ def _population(plan: Plan, dictionary: Dictionary, answer: Answer) -> Sql:
         )
         for place, behaviour in enumerate(plan.behaviours)
     ]
-    return join(" ", (Sql("profile AS p"), *joins))
+    return join(" ", (Sql("profile AS p"), *joins, *given_to_all(plan.given)))
 
 
 def _members(behaviour: Behaviour, dictionary: Dictionary, clock: Clock) -> Sql:

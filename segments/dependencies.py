@@ -1,9 +1,10 @@
 """What a definition reads: which changes can touch it, and whether time alone can."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from segments.ast import Between, Condition, Event, InSegment, Node, Sequence, Stage, Trait
+from segments.ast import Between, Condition, Event, Given, InSegment, Node, Sequence, Stage, Trait
 from segments.plan import RELATIVE, UnexpandedError, conditions, holds_when_empty
 
 
@@ -17,20 +18,39 @@ class Dependencies:
     empty: bool
 
 
+GIVEN = "segment:"
+
+
+def given_key(slug: str) -> str:
+    """How a change names, among the traits, that somebody was put into a manual segment or taken out of it.
+
+    A trait that is really called so has those segments asked once too often, and that is all.
+    """
+    return GIVEN + slug
+
+
 def dependencies(node: Node) -> Dependencies:
     found = list(conditions(node))
     return Dependencies(
         events=frozenset(name for part in found for stream in streams_of(part) for name in stream.events),
-        traits=frozenset(part.trait.root for part in found if isinstance(part, Trait)),
+        traits=frozenset(_traits(found)),
         time=any(_moves(part) for part in found),
         empty=holds_when_empty(node),
     )
 
 
+def _traits(found: Iterable[Condition]) -> Iterator[str]:
+    for part in found:
+        if isinstance(part, Trait):
+            yield part.trait.root
+        elif isinstance(part, Given):
+            yield given_key(part.slug)
+
+
 def streams_of(condition: Condition) -> tuple[Event | Stage, ...]:
     """The events that a condition reads, each kind with its tests."""
     match condition:
-        case Trait() | InSegment():
+        case Trait() | InSegment() | Given():
             return ()
         case Event():
             return (condition,)
@@ -49,6 +69,8 @@ def _moves(condition: Condition) -> bool:
             timed = condition.test.op in RELATIVE
         case Sequence(stages):
             timed = any(stage.absent and stage.within for stage in stages)
+        case Given():
+            return False
         case InSegment(slug):
             raise UnexpandedError(slug)
         case _:

@@ -26,6 +26,7 @@ from segments.changes import PROFILES_A_ROW
 from segments.compile import compile_state_of
 from segments.computations import note
 from segments.contracts import TransitionSpan
+from segments.dependencies import GIVEN
 from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, run
 from segments.models import Dependency, Segment, Transition
 from segments.references import expand
@@ -151,10 +152,11 @@ def _touched(changes: Sequence[_Change]) -> Causes:
             merged.update(change.profile_ids)
     existing = set(Profile.objects.filter(pk__in=list(asked)).values_list("pk", flat=True)) if asked else set()
     causes: Causes = defaultdict(dict)
+    given = index.given(changes)
     for profile_id in existing:
         cause = Cause.MERGE if profile_id in merged else Cause.CHANGE
         for segment_id in asked[profile_id]:
-            causes[segment_id][profile_id] = cause
+            causes[segment_id][profile_id] = Cause.MANUAL if (segment_id, profile_id) in given else cause
     for segment_id, profile_id in _traces_of(asked.keys() - existing):
         causes[segment_id][profile_id] = Cause.MERGE
     return causes
@@ -181,6 +183,15 @@ class _Index:
         for trait in change.traits:
             found |= self._by_trait[trait]
         return found
+
+    @staticmethod
+    def given(changes: Sequence[_Change]) -> set[tuple[int, int]]:
+        """Whom a person or a program has put into a manual segment or taken out, and which one."""
+        named = [(key.removeprefix(GIVEN), change) for change in changes for key in change.traits if key[:8] == GIVEN]
+        if not named:
+            return set()
+        ids = dict(Segment.objects.filter(slug__in={slug for slug, _ in named}).values_list("slug", "pk"))
+        return {(ids[slug], id_) for slug, change in named if slug in ids for id_ in change.profile_ids}
 
     @staticmethod
     def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:

@@ -7,7 +7,7 @@ from typing import Any as AnyValue
 from typing import assert_never
 
 from ingestion.dictionary.masking import Masker
-from segments.ast import All, Any, Event, InSegment, Node, Not, Path, Sequence, Trait, parse
+from segments.ast import All, Any, Event, Given, InSegment, Node, Not, Path, Sequence, Trait, parse
 from segments.compile import compile_state_of
 from segments.engine import fetch, limited_population, load_dictionary, plan_at
 from segments.models import Membership, Segment
@@ -75,7 +75,7 @@ class _Asked:
     traits: dict[str, AnyValue]
     now: datetime
 
-    def node(self, node: Node) -> Explanation:
+    def node(self, node: Node) -> Explanation:  # noqa: PLR0911 - one return per kind of node
         match node:
             case All(of) | Any(of):
                 parts = tuple(self.node(part) for part in of)
@@ -96,6 +96,8 @@ class _Asked:
                 return self._condition("event", node, value=value, events=events)
             case Sequence():
                 return self._condition("sequence", node, events=self._steps(node))
+            case Given():
+                return self._condition("given", node)
             case _:
                 assert_never(node)
 

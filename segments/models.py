@@ -36,6 +36,11 @@ class Segment(models.Model):
     class Meta:
         ordering = ["name"]
 
+    @property
+    def is_manual(self) -> bool:
+        """Whether its members are given by hand, by upload or by the API, and not computed."""
+        return bool(self.definition == {"type": "given", "segment": self.slug})
+
     def __str__(self) -> str:
         return self.name
 
@@ -197,6 +202,7 @@ class Transition(models.Model):
         TIME = "time", "Time passed"
         DEFINITION = "definition", "The definition was published"
         MERGE = "merge", "Profiles were merged"
+        MANUAL = "manual", "Put in or taken out by hand"
 
     pk = models.CompositePrimaryKey("profile_id", "id")
     profile_id = models.BigIntegerField()
@@ -244,7 +250,8 @@ class Due(models.Model):
 class Change(models.Model):
     """What an ingested chunk changed of some profiles: claimed, coalesced and answered by evaluation.
 
-    `events` are ids of event names; `traits` the names of (top-level) traits; a merge touches every segment.
+    `events` are ids of event names; `traits` the names of (top-level) traits, and of manual segments
+    as `dependencies.given_key` has them; a merge touches every segment.
     `created` says that the profiles are new, so that segments which hold for somebody who did nothing ("never
     bought") are asked about them too; a writer that does not say so is taken to mean yes, which is only slower.
     """

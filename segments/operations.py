@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from cdp.kernel.access.models import User
 from segments import publishing
-from segments.ast import DefinitionError, Node, parse
+from segments.ast import DefinitionError, Given, Node, parse
 from segments.computations import Clock, Lease, ask, claim, drop, hold
 from segments.contracts import TransitionSpan
 from segments.dependencies import dependencies
@@ -24,6 +24,7 @@ from segments.errors import (
 )
 from segments.evaluate import evaluate_changes, wake_due
 from segments.models import Computation, Dependency, Segment, SegmentVersion
+from segments.plan import conditions
 from segments.references import expand, hold_references, named_in, users_of
 
 __all__ = [
@@ -39,14 +40,21 @@ __all__ = [
 MAX_NAME = 120
 MAX_SLUG = 80
 MAX_DESCRIPTION = 2_000
-RESERVED_SLUGS = frozenset({"builder", "new", "preview", "schema", "validate"})  # addresses beside a segment's own
+# Addresses beside a segment's own.
+RESERVED_SLUGS = frozenset({"builder", "computed", "manual", "new", "preview", "schema", "validate"})
 _SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
 def create_segment(
     *, slug: str = "", name: str, definition: Any, description: str = "", user: User | None = None, now: datetime
 ) -> Segment:
-    """Publish version 1 and have it computed; without a slug, one is made from the name."""
+    """Publish version 1 and have it computed; without a slug, one is made from the name.
+
+    Without a definition it is a manual segment: `segments.manual` puts people in.
+    """
+    if definition is None:
+        slug = slug or free_slug(checked(name, "name", most=MAX_NAME))
+        definition = {"type": "given", "segment": slug}
     node = parse(definition)
     with transaction.atomic():
         segment = add_segment(slug=slug, name=name, description=description, definition=definition, user=user, now=now)
@@ -198,6 +206,14 @@ def request_recompute(*, segment_id: int, now: datetime) -> None:
 
 
 def check_references(node: Node, slug: str) -> None:
+    """
+    Raises:
+        DefinitionError: for a segment that it must not name: an unknown one, itself, or one that was given members
+            otherwise than by its name.
+    """
+    if node != Given(slug) and any(isinstance(part, Given) for part in conditions(node)):
+        message = "Name a manual segment by the type `segment`; `given` is only what defines it."
+        raise DefinitionError(message, code="given_not_allowed", path="/type")
     if named_in(node):
         hold_references()
         expand(node, own=slug)

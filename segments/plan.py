@@ -17,6 +17,7 @@ from segments.ast import (
     Calendar,
     Condition,
     Event,
+    Given,
     InSegment,
     Last,
     Measure,
@@ -100,6 +101,8 @@ class Plan:
     clock: Clock
     behaviours: tuple[Behaviour, ...]
     places: Mapping[Event | Sequence, int]
+    given: tuple[str, ...] = ()
+    """The manual segments whose members it asks about, by their slugs."""
 
     def place(self, condition: Event | Sequence) -> int:
         return self.places[condition]
@@ -110,7 +113,8 @@ def make_plan(root: Node, *, now: datetime, zone: str) -> Plan:
     clock = Clock(now, zone)
     found = list(dict.fromkeys(one for one in conditions(root) if isinstance(one, Event | Sequence)))
     behaviours = tuple(_behaviour(condition, clock) for condition in found)
-    return Plan(root, clock, behaviours, {condition: place for place, condition in enumerate(found)})
+    given = tuple(dict.fromkeys(one.slug for one in conditions(root) if isinstance(one, Given)))
+    return Plan(root, clock, behaviours, {condition: place for place, condition in enumerate(found)}, given)
 
 
 def _behaviour(condition: Event | Sequence, clock: Clock) -> Behaviour:
@@ -135,7 +139,7 @@ def conditions(node: Node) -> Iterator[Condition]:
                 yield from conditions(part)
         case Not(of):
             yield from conditions(of)
-        case Trait() | Event() | Sequence() | InSegment():
+        case Trait() | Event() | Sequence() | InSegment() | Given():
             yield node
         case _:
             assert_never(node)
@@ -174,7 +178,7 @@ def holds_when_empty(node: Node) -> bool:
             return test.op in NEGATIVE
         case Event():
             return node.measure in ZERO_WHEN_EMPTY and compare(0, node.test)
-        case Sequence():
+        case Sequence() | Given():
             return False
         case InSegment(slug):
             raise UnexpandedError(slug)

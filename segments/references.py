@@ -9,7 +9,7 @@ from typing import assert_never
 
 from django.db import connection
 
-from segments.ast import All, Any, DefinitionError, Event, InSegment, Node, Not, Sequence, Trait, parse
+from segments.ast import All, Any, DefinitionError, Event, Given, InSegment, Node, Not, Sequence, Trait, parse
 from segments.models import Dependency, Segment
 from segments.plan import conditions
 
@@ -91,7 +91,7 @@ def _put_in(node: Node, known: Definitions, *, at: str, trail: tuple[str, ...]) 
             return Not(_put_in(of, known, at=f"{at}/of", trail=trail))
         case InSegment(slug):
             return _meaning(slug, known, at=at, trail=trail)
-        case Trait() | Event() | Sequence():
+        case Trait() | Event() | Sequence() | Given():
             return node
         case _:
             assert_never(node)

@@ -9,6 +9,7 @@ from segments.ast import (
     Calendar,
     Duration,
     Event,
+    Given,
     InSegment,
     Last,
     Measure,
@@ -89,7 +90,7 @@ def sentence(node: Node) -> str:
     return text[:1].upper() + text[1:]
 
 
-def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
+def phrase(node: Node) -> str:  # noqa: C901, PLR0911 - one return per kind of node
     match node:
         case All(of):
             return " and ".join(_grouped(part) for part in of)
@@ -109,6 +110,8 @@ def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
             return _sequence(node)
         case InSegment(slug):
             return f"is in the segment {slug}"
+        case Given():
+            return "was put here by hand, by upload or by the API"
         case _:
             assert_never(node)
 

@@ -10,6 +10,7 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    Given,
     InSegment,
     Last,
     Moment,
@@ -41,6 +42,8 @@ def dump(node: Node) -> dict[str, AnyJson]:  # noqa: PLR0911 - one return per ki
             return _dump_sequence(node)
         case InSegment(slug):
             return {"type": "segment", "segment": slug}
+        case Given(slug):
+            return {"type": "given", "segment": slug}
         case _:
             assert_never(node)
 

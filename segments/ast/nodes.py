@@ -233,6 +233,13 @@ class InSegment:
 
 
 @dataclass(frozen=True)
+class Given:
+    """Whoever was put into a manual segment: by hand, by upload or by the API."""
+
+    slug: str
+
+
+@dataclass(frozen=True)
 class All:
     of: tuple["Node", ...]
 
@@ -247,5 +254,5 @@ class Not:
     of: "Node"
 
 
-Condition: TypeAlias = Trait | Event | Sequence | InSegment
+Condition: TypeAlias = Trait | Event | Sequence | InSegment | Given
 Node: TypeAlias = All | Any | Not | Condition

@@ -20,6 +20,7 @@ from segments.ast.nodes import (
     Calendar,
     Duration,
     Event,
+    Given,
     InSegment,
     Last,
     Measure,
@@ -42,7 +43,7 @@ from segments.ast.nodes import (
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence", "segment")
+NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence", "segment", "given")
 LATER_TYPES = {"consent": "Consent conditions"}
 NUMBER_OPS = frozenset({Op.EQ, Op.NEQ, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN})
 SPAN_MEASURES = frozenset({Measure.COUNT, Measure.SUM})
@@ -65,7 +66,7 @@ class _Parser:
     def __init__(self) -> None:
         self.nodes = 0
 
-    def node(self, raw: object, *, at: str, depth: int) -> Node:
+    def node(self, raw: object, *, at: str, depth: int) -> Node:  # noqa: PLR0911 - one return per kind of node
         found = _object(raw, at)
         self._count(at, depth)
         kind = _node_type(found, at)
@@ -82,6 +83,9 @@ class _Parser:
             case "segment":
                 _check_keys(found, at, required=("type", "segment"))
                 return InSegment(_name(found["segment"], f"{at}/segment"))
+            case "given":
+                _check_keys(found, at, required=("type", "segment"))
+                return Given(_name(found["segment"], f"{at}/segment"))
             case _:
                 return _event(found, at)
 

@@ -27,7 +27,9 @@ def json_schema() -> Schema:
         "title": "Segment definition",
         "$ref": "#/$defs/node",
         "$defs": {
-            "node": {"oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence", "segment")]},
+            "node": {
+                "oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence", "segment", "given")]
+            },
             "group": _object(
                 {
                     "type": {"enum": ["all", "any"]},
@@ -45,6 +47,8 @@ def json_schema() -> Schema:
             "sequence": _sequence(),
             "step": _step(),
             "segment": _object({"type": {"const": "segment"}, "segment": _ref("name")}, required=["type", "segment"]),
+            "given": _object({"type": {"const": "given"}, "segment": _ref("name")}, required=["type", "segment"])
+            | {"description": "What defines a manual segment: whoever was put into it. Others name it as `segment`."},
             "where": _object({"property": _ref("path"), "op": _ops(Op), "value": True}, required=["property", "op"])
             | _ref("test"),
             "test": {"allOf": [_when_op(*each) for each in _VALUES]},

@@ -109,7 +109,7 @@ def note_change(
 
 
 def absorb(profile_id: int, *, into: int) -> None:
-    """A merge as identity leaves it: events on the survivor, the other row gone, both noted."""
+    """A merge as identity leaves it: events on the survivor, the other row gone but for its alias, both noted."""
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH moved AS (DELETE FROM event WHERE profile_id = %s RETURNING *)"
@@ -118,5 +118,7 @@ def absorb(profile_id: int, *, into: int) -> None:
             [profile_id, into],
         )
         cursor.execute("DELETE FROM profile WHERE id = %s", [profile_id])
+        cursor.execute("UPDATE profile_alias SET canonical_id = %s WHERE canonical_id = %s", [into, profile_id])
+        cursor.execute("INSERT INTO profile_alias VALUES (%s, %s, %s)", [profile_id, into, LONG_AGO])
     note_change(profile_id, merged=True)
     note_change(into, merged=True)

@@ -15,6 +15,7 @@ from django.db import connection
 from segments import computations, operations, queries
 from segments.ast import dump, parse
 from segments.computations import Lease
+from segments.manual.operations import Named, add_members, create_manual, remove_members
 from segments.models import Due, Membership, Segment, Transition
 from segments.publishing import Staging
 from tests.factories import segments as make
@@ -54,6 +55,10 @@ class Replica:
             self.add_person(world.person())
         self.segments: dict[int, str] = {}  # their slugs
         self.edit: Edit | None = None  # on its way, half computed
+        self.manual = create_manual(name="Manual", now=self.now)
+        operations.recompute(segment_id=self.manual.pk, now=self.now)
+        self.world.segments[self.manual.slug] = self.manual.definition
+        self.world.nameable = [self.manual.slug]
 
     def add_person(self, person: oracle.Person) -> int:
         profile_id = make.make_profile(person.traits)
@@ -70,14 +75,15 @@ class Replica:
         operations.recompute(segment_id=segment.pk, now=self.now)
         self.segments[segment.pk] = segment.slug
         self.world.segments[segment.slug] = definition
-        self.world.nameable = list(self.segments.values())
+        self.world.nameable = [self.manual.slug, *self.segments.values()]
 
     # --- What can happen --------------------------------------------------------------------------------------
 
     def step(self) -> None:
         self.world.random.choice(
             (self.let_time_pass, self.let_time_pass, self.let_time_pass, self.new_events, self.new_events,
-             self.new_traits, self.new_person, self.merge, self.new_definition, self.begin_edit, self.end_edit)
+             self.new_traits, self.new_person, self.merge, self.new_definition, self.begin_edit, self.end_edit,
+             self.give)
         )()  # fmt: skip
 
     def let_time_pass(self) -> None:
@@ -114,8 +120,25 @@ class Replica:
 
     def merge(self) -> None:
         absorbed, survivor = self.world.random.sample(list(self.people), 2)
-        self.people[survivor].events += self.people.pop(absorbed).events
+        gone = self.people.pop(absorbed)
+        self.people[survivor].events += gone.events
+        self.people[survivor].given |= gone.given
         make.absorb(absorbed, into=survivor)
+        self.evaluate()
+
+    def give(self) -> None:
+        """Put some people into the manual segment, or take some out."""
+        some = self.world.random.sample(list(self.people), 4)
+        named = [Named("profile", str(profile_id)) for profile_id in some]
+        if self.world.random.random() < 0.7:
+            add_members(segment_id=self.manual.pk, people=named, now=self.now)
+        else:
+            remove_members(segment_id=self.manual.pk, people=named)
+            for profile_id in some:
+                self.people[profile_id].given.discard(self.manual.slug)
+            some = []
+        for profile_id in some:
+            self.people[profile_id].given.add(self.manual.slug)
         self.evaluate()
 
     def new_definition(self) -> None:
@@ -150,7 +173,8 @@ class Replica:
     def edited(self) -> tuple[int, dict[str, Any]]:
         """A segment with a definition that it may have, which is asked for."""
         segment_id = self.world.random.choice(list(self.segments))
-        self.world.nameable = [slug for pk, slug in self.segments.items() if pk < segment_id]
+        before = [slug for pk, slug in self.segments.items() if pk < segment_id]
+        self.world.nameable = [self.manual.slug, *before]
         definition = self.world.telling_definition(self.people.values(), self.now)
         operations.update_segment(segment_id=segment_id, definition=definition, now=self.now)
         return segment_id, definition

@@ -40,6 +40,8 @@ class Happening:
 class Person:
     traits: dict[str, Any] = field(default_factory=dict)
     events: list[Happening] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
+    """The manual segments that they were put into."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
             return sequence_holds(node, person, at)
         case "segment":
             return _holds(at.segments[node["segment"]], person, at)
+        case "given":
+            return node["segment"] in person.given
     raise AssertionError(node)
 
 
