@@ -149,7 +149,9 @@ class DestinationViewSet(
 
 class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
     destination = serializers.SlugRelatedField(slug_field="slug", queryset=Destination.objects.all())
-    segment = serializers.SlugRelatedField(slug_field="slug", queryset=Segment.objects.all())
+    segment = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Segment.objects.exclude(state__in=Segment.AT_REST)
+    )
     purpose = serializers.SlugRelatedField(
         slug_field="slug",
         queryset=Purpose.objects.filter(kind=Purpose.Kind.ACTIVATION),

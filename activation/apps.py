@@ -6,5 +6,8 @@ class ActivationConfig(AppConfig):
 
     def ready(self) -> None:
         from activation.destinations import kinds
+        from activation.uses import uses_of_segment
+        from segments.users import register
 
         kinds()  # a broken kind stops the start-up
+        register(uses_of_segment)

@@ -68,7 +68,7 @@ class SubscriptionForm(StyledForm):
         super().__init__(*args, **kwargs)
         heard = destination.subscriptions.values("segment_id")
         segment: Any = self.fields["segment"]
-        segment.queryset = Segment.objects.exclude(pk__in=heard)
+        segment.queryset = Segment.objects.exclude(pk__in=heard).exclude(state__in=Segment.AT_REST)
         segment.to_field_name = "slug"
         purpose: Any = self.fields["purpose"]
         purpose.queryset = activation_purposes()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -32,7 +33,7 @@ from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
-from segments.lifecycle_api import NextVersionSerializer, SegmentFilter
+from segments.lifecycle_fields import NextVersionSerializer, SegmentDraftSerializer, SegmentFilter
 from segments.manual import api as manual
 from segments.models import Segment
 from segments.references import expand
@@ -71,6 +72,13 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
     sentence = serializers.SerializerMethodField()
     live_version = serializers.SerializerMethodField(help_text="The version that members and transitions go by.")
     next_version = NextVersionSerializer(source="next", read_only=True, allow_null=True)
+    folder = serializers.CharField(required=False, allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+    draft = SegmentDraftSerializer(read_only=True, allow_null=True, default=None)
+    as_draft = serializers.BooleanField(
+        write_only=True, default=False, help_text="Keep it as a draft: an unfinished definition is no error."
+    )
+    created_by = serializers.CharField(source="created_by.username", default=None, read_only=True)
 
     class Meta:
         model = Segment
@@ -87,6 +95,11 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
             "version",
             "live_version",
             "next_version",
+            "folder",
+            "tags",
+            "draft",
+            "as_draft",
+            "created_by",
             "created_at",
             "updated_at",
         ]
@@ -265,10 +278,16 @@ class SegmentViewSet(
     """Segments. Creating or editing one answers at once and computes in the background."""
 
     read_scope = Scope.SEGMENTS_READ
-    queryset = Segment.objects.select_related("computation")
+    queryset = Segment.objects.select_related("computation", "draft__saved_by", "created_by")
     serializer_class = SegmentSerializer
     lookup_field = "slug"
     filterset_class: Any = SegmentFilter
+
+    def get_queryset(self) -> QuerySet[Segment]:
+        """A list without a state leaves archived ones out."""
+        found = super().get_queryset()
+        hides = self.action == "list" and "state" not in self.request.query_params
+        return found.exclude(state=Segment.State.ARCHIVED) if hides else found
 
     @property
     def write_scope(self) -> Scope:
@@ -282,12 +301,23 @@ class SegmentViewSet(
                 "Gone quiet",
                 request_only=True,
                 value={"name": "Big spenders gone quiet", "slug": "gone-quiet", "definition": EXAMPLE},
-            )
+            ),
+            OpenApiExample(
+                "A draft in a folder",
+                request_only=True,
+                value={
+                    "name": "Spring",
+                    "definition": EXAMPLE,
+                    "as_draft": True,
+                    "folder": "Spring",
+                    "tags": ["mail"],
+                },
+            ),
         ],
     )
     def create(self, request: Request) -> Response:
         data = self._body(SegmentSerializer, request)
-        segment = operations.create_segment(**data, user=_person(request), now=timezone.now())
+        segment = lifecycle.create(**data, user=_person(request), now=timezone.now())
         return Response(SegmentSerializer(segment).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=SegmentChangeSerializer, responses=SegmentSerializer)
@@ -358,14 +388,6 @@ class SegmentViewSet(
         """Compute again, for a segment that failed."""
         operations.request_recompute(segment_id=queries.get_segment(slug=slug).pk, now=timezone.now())
         return Response(SegmentSerializer(queries.get_segment(slug=slug)).data, status=status.HTTP_202_ACCEPTED)
-
-    @extend_schema(request=None, responses=SegmentSerializer)
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, slug: str) -> Response:
-        """Take the next version off its way. It stays as a draft, and the version before it stays live."""
-        segment = queries.get_segment(slug=slug)
-        lifecycle.cancel(segment_id=segment.pk, user=_person(request), now=timezone.now())
-        return Response(SegmentSerializer(queries.get_segment(slug=slug)).data)
 
     @extend_schema(parameters=[KeysetQuery], responses=_page("MemberPage", MemberSerializer(many=True)), filters=False)
     @action(detail=True, filter_backends=[], pagination_class=None)
@@ -448,8 +470,8 @@ class SegmentViewSet(
     def _change(self, request: Request, slug: str, *, partial: bool) -> Response:
         segment = queries.get_segment(slug=slug)
         data = self._body(SegmentChangeSerializer, request, partial=partial)
-        changed = operations.update_segment(segment_id=segment.pk, **data, user=_person(request), now=timezone.now())
-        return Response(SegmentSerializer(changed).data)
+        lifecycle.change(segment_id=segment.pk, **data, user=_person(request), now=timezone.now())
+        return Response(SegmentSerializer(queries.get_segment(slug=slug)).data)
 
     @staticmethod
     def _body(serializer: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False) -> Any:

@@ -51,7 +51,8 @@ def suggest(
 
 
 def _segments() -> list[dict[str, Any]]:
-    rows = Segment.objects.order_by("name").values_list("slug", "name", "member_count")[:MOST]
+    offered = Segment.objects.exclude(state__in=Segment.AT_REST)
+    rows = offered.order_by("name").values_list("slug", "name", "member_count")[:MOST]
     return [{"value": slug, "count": count, "description": name} for slug, name, count in rows]
 
 

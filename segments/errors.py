@@ -56,3 +56,17 @@ class NothingOnItsWayError(SegmentError):
 
     code = "nothing_on_its_way"
     http_status = 409
+
+
+class NoDraftError(SegmentError):
+    """There is no draft to publish or to discard."""
+
+    code = "no_draft"
+    http_status = 409
+
+
+class VersionNotFoundError(SegmentError):
+    """The segment has no version of this number."""
+
+    code = "version_not_found"
+    http_status = 404

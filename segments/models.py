@@ -203,6 +203,7 @@ class Transition(models.Model):
         DEFINITION = "definition", "The definition was published"
         MERGE = "merge", "Profiles were merged"
         MANUAL = "manual", "Put in or taken out by hand"
+        ARCHIVE = "archive", "The segment was archived"
 
     pk = models.CompositePrimaryKey("profile_id", "id")
     profile_id = models.BigIntegerField()

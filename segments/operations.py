@@ -26,6 +26,7 @@ from segments.evaluate import evaluate_changes, wake_due
 from segments.models import Computation, Dependency, Segment, SegmentVersion
 from segments.plan import conditions
 from segments.references import expand, hold_references, named_in, users_of
+from segments.users import in_words, uses_of
 
 __all__ = [
     "create_segment",
@@ -117,7 +118,9 @@ def _redefine(
     if segment.state == Segment.State.ARCHIVED:
         raise SegmentArchivedError(f"“{segment.name}” is archived. Bring it back to change its definition.")
     on_its_way = computation if computation and not computation.error else None
-    if on_its_way and node == stored_node(on_its_way.definition):
+    if segment.state == Segment.State.DRAFT:
+        store_definition(segment, definition)
+    elif on_its_way and node == stored_node(on_its_way.definition):
         Computation.objects.filter(pk=on_its_way.pk).update(definition=definition)
         if segment.version == on_its_way.number:
             store_definition(segment, definition)
@@ -183,9 +186,9 @@ def delete_segment(*, segment_id: int) -> None:
     """Remove a segment with its members and history; refused while a destination or a segment reads it."""
     with transaction.atomic():
         segment, _ = lock(segment_id)
-        if users := users_of(segment.slug):
-            names = ", ".join(f"“{user.name}”" for user in users[:3]) + (" and others" if len(users) > 3 else "")
-            raise SegmentInUseError(f"“{segment.name}” is still named in {names}. Change those first.")
+        uses = [use for use in uses_of(segment) if use.kind != "destination"]
+        if uses:
+            raise SegmentInUseError(f"“{segment.name}” is still named in {in_words(uses)}. Change that first.")
         try:
             segment.delete()
         except ProtectedError as error:

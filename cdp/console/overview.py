@@ -118,7 +118,7 @@ def read_sources(*, now: datetime) -> list[SourceHealth]:
 
 def read_segments(*, limit: int = SEGMENTS_SHOWN) -> list[SegmentSize]:
     """The largest segments."""
-    found = list(Segment.objects.order_by("-member_count", "name")[:limit])
+    found = list(Segment.objects.exclude(state__in=Segment.AT_REST).order_by("-member_count", "name")[:limit])
     top = max((segment.member_count for segment in found), default=0) or 1
     return [SegmentSize(segment=segment, share=round(segment.member_count * 100 / top)) for segment in found]
 
