@@ -5,15 +5,19 @@ runs at the same time), start with the session and stop with it. With pytest-xdi
 starts them and the workers find ``CDP_HOME`` in their environment.
 """
 
+import contextlib
 import fcntl
+import gc
 import importlib
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import hypothesis
 import pytest
+import pytest_django
 
 from cdp.kernel.embedded import services
 from cdp.kernel.embedded.home import REPOSITORY
@@ -23,6 +27,8 @@ hypothesis.settings.register_profile(
     "tributary", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("tributary")
+
+gc.disable()  # importing and collecting thousands of tests makes no garbage: see pytest_collection_finish
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 _lock: IO[str] | None = None
@@ -58,6 +64,7 @@ def load_settings() -> None:
         database.update(fresh.DATABASES["default"])
         settings.DATABASES["default"] = database
     django.setup()
+    settings.WHITENOISE_AUTOREFRESH = True  # else each test client begins by indexing every static file
 
 
 if WORKER is None:
@@ -84,6 +91,43 @@ LONG_FILES = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, name in enumerate(LONG_FILES) if name in item.nodeid), len(LONG_FILES)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Alone among the workers of this session."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+    django_db_blocker: pytest_django.DjangoDbBlocker,
+    testrun_uid: str,
+) -> None:
+    """Each worker's database is a copy of one that the first of them has migrated."""
+    from django.db import connection
+
+    home = Path(os.environ["CDP_HOME"])
+    made = home / "template.made"
+    template = f"{connection.settings_dict['NAME']}_template"
+    test_settings = connection.settings_dict["TEST"]
+    with held(home / "template.lock"), django_db_blocker.unblock():
+        if not made.exists() or made.read_text() != testrun_uid:
+            own, name = test_settings["NAME"], connection.settings_dict["NAME"]
+            test_settings["NAME"] = template
+            connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+            connection.close()
+            connection.settings_dict["NAME"], test_settings["NAME"] = name, own
+            made.write_text(testrun_uid)
+    test_settings["TEMPLATE"] = template
 
 
 def pytest_configure(config: pytest.Config) -> None:
