@@ -33,6 +33,7 @@ from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
+from segments.insight.api import InsightActions
 from segments.lifecycle_fields import NextVersionSerializer, SegmentDraftSerializer, SegmentFilter
 from segments.manual import api as manual
 from segments.models import Segment
@@ -270,6 +271,7 @@ def _page(name: str, child: serializers.BaseSerializer[Any]) -> Any:
 
 
 class SegmentViewSet(
+    InsightActions,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.DestroyModelMixin,

@@ -22,6 +22,7 @@ from identity import queries as identity
 from ingestion.dictionary.viewing import masker_for
 from segments import dictionary, operations, people, queries
 from segments.gallery import GALLERY
+from segments.insight.overlap import combination_in
 from segments.models import Segment
 
 EMPTY: dict[str, Any] = {"type": "all", "of": []}
@@ -60,7 +61,8 @@ def new(request: HttpRequest) -> HttpResponse:
         "templates": [template.as_dict() for template in GALLERY],
         "chosen": request.GET.get("template", ""),
     }
-    return _show_editor(request, form, problem, definition=EMPTY, **context)
+    given = combination_in(request.GET) or EMPTY
+    return _show_editor(request, form, problem, definition=given, **context)
 
 
 @requires(Scope.SEGMENTS_WRITE)

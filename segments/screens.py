@@ -21,6 +21,7 @@ from segments.contracts import SegmentOverview, TrendDay
 from segments.errors import SegmentInUseError
 from segments.explain import Explanation, explain, mask_value
 from segments.gallery import GALLERY
+from segments.insight import screens as insight
 from segments.models import Segment
 from segments.references import users_of
 
@@ -83,6 +84,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
         "outline": reading.outline(found.definition),
         "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
         "versions": reading.version_lines(found),
+        "traits": insight.offered_traits(),
     }
     if user.may(Scope.PROFILES_READ):
         context |= _members(request, found)

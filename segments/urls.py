@@ -1,6 +1,6 @@
 """Screens of this room: the list, the builder, and the page of one segment."""
 
-from django.urls import path
+from django.urls import include, path
 
 from segments import builder, lifecycle_screens, screens
 
@@ -11,6 +11,7 @@ urlpatterns = [
     path("builder/preview/", builder.preview, name="preview"),
     path("builder/funnel/", builder.funnel, name="funnel"),
     path("builder/suggest/", builder.suggest, name="suggest"),
+    path("", include("segments.insight.urls")),
     path("<slug:slug>/", screens.segment, name="detail"),
     path("<slug:slug>/", screens.segment, name="segment"),
     path("<slug:slug>/edit/", builder.edit, name="edit"),

@@ -1,0 +1,104 @@
+"""Cards of a segment's page that are asked for when they are looked at."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from cdp.kernel.access.roles import Scope
+from cdp.kernel.errors import TributaryError
+from cdp.kernel.screens import requires
+from identity import queries as identity
+from ingestion.dictionary.viewing import masker_for
+from segments import people as persons
+from segments.engine import fetch
+from segments.insight import overlap as sets
+from segments.insight.breakdown import break_down
+from segments.insight.people import asked, of_segment
+from segments.insight.pictures import lines_of, rows_of
+from segments.models import Segment
+from segments.sql import Sql, sql
+
+TRAITS_OFFERED = 60
+SEGMENTS_OFFERED = 200
+PEOPLE_SHOWN = 10
+
+
+def asker_of(request: HttpRequest, what: str) -> str:
+    """Whose question this is: a newer one of the same page and part takes its place."""
+    given = request.headers.get("X-Asker", "")
+    return f"{request.user.pk} {given} {what}" if given else ""
+
+
+def offered_traits() -> list[str]:
+    return [found.value for found in identity.trait_names(limit=TRAITS_OFFERED)]
+
+
+@require_GET
+@requires(Scope.SEGMENTS_READ)
+def breakdown(request: HttpRequest, slug: str) -> HttpResponse:
+    segment = get_object_or_404(Segment, slug=slug)
+    trait = request.GET.get("trait", "").strip()[:200]
+    context: dict[str, Any] = {"trait": trait}
+    if trait:
+        context |= breakdown_context(request, of_segment(segment), trait)
+    return render(request, "segments/insight/breakdown.html", context)
+
+
+def breakdown_context(request: HttpRequest, people: Sql, trait: str) -> dict[str, Any]:
+    try:
+        with asked(asker=asker_of(request, "breakdown")):
+            found = break_down(people=people, trait=trait, masker=masker_for(request.user))
+    except TributaryError as error:
+        return {"problem": error.message}
+    return {"found": found, "lines": lines_of(found)}
+
+
+@require_GET
+@requires(Scope.SEGMENTS_READ)
+def overlap(request: HttpRequest, slug: str) -> HttpResponse:
+    segment = get_object_or_404(Segment, slug=slug)
+    offered = Segment.objects.exclude(pk=segment.pk).order_by("name")[:SEGMENTS_OFFERED]
+    context: dict[str, Any] = {"segment": segment, "offered": list(offered), "most": sets.MOST_SETS - 1}
+    try:
+        with asked(asker=asker_of(request, "overlap")):
+            context |= _overlap_context(request, segment)
+    except TributaryError as error:
+        context["problem"] = error.message
+    return render(request, "segments/insight/overlap.html", context)
+
+
+def _overlap_context(request: HttpRequest, segment: Segment) -> dict[str, Any]:
+    people = of_segment(segment)
+    others = sets.chosen(request.GET.getlist("with"), beside=segment)
+    if not others and "chosen" not in request.GET:
+        others = sets.most_overlapping(people=people, without=segment.pk)
+    found = sets.combine([segment, *others])
+    return {
+        "chosen": [one.slug for one in others],
+        "sets": found.sets,
+        "rows": rows_of(found),
+        "pairs": sets.pairs(people=people, others=others),
+    }
+
+
+@require_GET
+@requires(Scope.SEGMENTS_READ)
+def combination(request: HttpRequest) -> HttpResponse:
+    """Some of the people in exactly these segments, and the way to a segment of them."""
+    user: Any = request.user
+    context: dict[str, Any] = {}
+    try:
+        inside, outside = sets.chosen(request.GET.getlist("in")), sets.chosen(request.GET.getlist("not"))
+        with asked():
+            people = sets.exactly(inside=inside, outside=outside)
+            ids = [id_ for (id_,) in fetch(sql("{people} ORDER BY 1 LIMIT {most}", people=people, most=PEOPLE_SHOWN))]
+            ((count,),) = fetch(sql("SELECT count(*) FROM ({people}) AS b", people=people))
+    except TributaryError as error:
+        context["problem"] = error.message
+    else:
+        context |= {"inside": inside, "outside": outside, "count": count, "more": count - len(ids)}
+        if user.may(Scope.PROFILES_READ):
+            context["people"] = persons.describe(ids, masker=masker_for(user))
+    return render(request, "segments/insight/combination.html", context)
