@@ -33,7 +33,7 @@ from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
-from segments.insight.api import InsightActions
+from segments.insight.api import InsightActions, PreviewParts, PreviewPartsRequest, preview_parts
 from segments.lifecycle_fields import NextVersionSerializer, SegmentDraftSerializer, SegmentFilter
 from segments.manual import api as manual
 from segments.models import Segment
@@ -129,7 +129,7 @@ class SegmentChangeSerializer(SegmentSerializer):
     slug = serializers.CharField(read_only=True)
 
 
-class PreviewRequestSerializer(serializers.Serializer[Any]):
+class PreviewRequestSerializer(PreviewPartsRequest):
     definition = DefinitionField()
     as_of = serializers.DateTimeField(required=False, help_text="Default: now. Traits are as they are now.")
     sample_size = serializers.IntegerField(default=10, min_value=0, max_value=queries.MAX_SAMPLE)
@@ -154,7 +154,7 @@ class PartSerializer(serializers.Serializer[Any]):
     cumulative = serializers.IntegerField()
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class PreviewSerializer(PreviewParts):
     count = serializers.IntegerField()
     sample = SampleSerializer(many=True)
     sentence = serializers.CharField()
@@ -357,15 +357,30 @@ class SegmentViewSet(
     @extend_schema(
         request=PreviewRequestSerializer,
         responses=PreviewSerializer,
-        examples=[OpenApiExample("Gone quiet", request_only=True, value={"definition": EXAMPLE})],
+        examples=[
+            OpenApiExample("Gone quiet", request_only=True, value={"definition": EXAMPLE}),
+            OpenApiExample(
+                "Before an edit is saved",
+                request_only=True,
+                value={
+                    "definition": EXAMPLE,
+                    "against": "gone-quiet",
+                    "by_trait": "country",
+                    "overlap_with": [],
+                    "trend_days": 90,
+                },
+            ),
+        ],
     )
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """Exactly how many are in, and some of them, without saving anything."""
         asked = self._body(PreviewRequestSerializer, request)
+        now = timezone.now()
+        as_of = asked.get("as_of") or now
         found = queries.preview(
             definition=asked["definition"],
-            as_of=asked.get("as_of") or timezone.now(),
+            as_of=as_of,
             sample=asked["sample_size"],
             breakdown=asked["breakdown"],
         )
@@ -382,7 +397,7 @@ class SegmentViewSet(
         }
         if asked["breakdown"]:
             answer |= {"total": found.total, "breakdown": PartSerializer(found.breakdown, many=True).data}
-        return Response(answer)
+        return Response(answer | preview_parts(wanted=asked, as_of=as_of, masker=masker, now=now))
 
     @extend_schema(request=None, responses={202: SegmentSerializer})
     @action(detail=True, methods=["post"])

@@ -22,6 +22,7 @@ from identity import queries as identity
 from ingestion.dictionary.viewing import masker_for
 from segments import dictionary, operations, people, queries
 from segments.gallery import GALLERY
+from segments.insight import panel
 from segments.insight.overlap import combination_in
 from segments.models import Segment
 
@@ -91,6 +92,7 @@ def _show_editor(
         "form": form,
         "definition": form.cleaned_data["definition"] if posted else definition,
         "problem": problem.as_dict() if problem else None,
+        **panel.panel_context(),
     }
     return render(request, "segments/edit.html", context, status=422 if form.is_bound else 200)
 
@@ -104,7 +106,8 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Count, sentence and sample of an unsaved definition, or the problem with it, with code and path."""
     user: Any = request.user
     try:
-        found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=SAMPLE)
+        with panel.answering(request, "count"):
+            found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=SAMPLE)
     except TributaryError as error:
         return JsonResponse({"problem": error.as_dict()})
     total = identity.count_profiles()
@@ -140,7 +143,9 @@ def _warnings(*, count: int, total: int) -> list[str]:
 def funnel(request: HttpRequest) -> HttpResponse:
     """How many each condition of the outermost group leaves, together with those before it."""
     try:
-        found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=0, breakdown=True)
+        definition = _posted_definition(request)
+        with panel.answering(request, "funnel"):
+            found = queries.preview(definition=definition, as_of=timezone.now(), sample=0, breakdown=True)
     except TributaryError as error:
         return JsonResponse({"problem": error.as_dict()})
     steps = [{"label": part.sentence, "count": part.cumulative, "alone": part.alone} for part in found.breakdown]

@@ -83,14 +83,14 @@ def value_holds(test: Test, value: Sql, clock: Clock) -> Sql:  # noqa: PLR0911 -
             found = sql(TEXT_SEARCH[test.op], text=_text(value), value=test.value)
             return sql("(jsonb_typeof({value}) = 'string' AND {found})", value=value, found=found)
         case Op.BEFORE | Op.AFTER | Op.WITHIN_LAST | Op.WITHIN_NEXT | Op.ANNIVERSARY_WITHIN:
-            return _when_date(value, _date_holds(test, clock), clock)
+            return when_date(value, _date_holds(test, clock), clock)
         case _:
             raise AssertionError(test.op)
 
 
 def value_edge(test: Test, value: Sql, clock: Clock) -> Sql:
     """When a relative test of this value will next change its answer; NULL for never."""
-    return _when_date(value, _date_edge(test, clock), clock)
+    return when_date(value, _date_edge(test, clock), clock)
 
 
 def _compared(test: Test, value: Sql) -> Sql:
@@ -108,8 +108,8 @@ def _date_holds(test: Test, clock: Clock) -> Sql:
             sign = "<" if test.op is Op.BEFORE else ">"
             return sql(f"d.at {sign} {{moment}}", moment=moment.instant(clock.zone))
         case Duration() as duration if test.op is Op.ANNIVERSARY_WITHIN:
-            days = _days_of_year(clock.today, duration.delta.days)
-            return sql("{day_of_year} = ANY ({days}::int[])", day_of_year=_day_of_year(clock), days=days)
+            days = days_of_year(clock.today, duration.delta.days)
+            return sql("{day_of_year} = ANY ({days}::int[])", day_of_year=day_of_year(clock), days=days)
         case Duration() as duration if test.op is Op.WITHIN_LAST:
             return sql("(d.at > {oldest} AND d.at <= {now})", oldest=clock.now - duration.delta, now=clock.now)
         case Duration() as duration:
@@ -131,7 +131,7 @@ def _date_edge(test: Test, clock: Clock) -> Sql:
     return earliest(edges) or Sql("NULL")
 
 
-def _days_of_year(first: date, further: int) -> list[int]:
+def days_of_year(first: date, further: int) -> list[int]:
     """The days from `first` on as 1231 for 31 December; in a year without 29 February it is kept on the 28th."""
     days = [first + timedelta(days=number) for number in range(further + 1)]
     numbers = {day.month * 100 + day.day for day in days}
@@ -140,7 +140,7 @@ def _days_of_year(first: date, further: int) -> list[int]:
     return sorted(numbers)
 
 
-def _day_of_year(clock: Clock) -> Sql:
+def day_of_year(clock: Clock) -> Sql:
     day = sql("(d.at AT TIME ZONE {zone})", zone=clock.zone)
     return sql("(extract(month FROM {day}) * 100 + extract(day FROM {day}))::int", day=day)
 
@@ -167,7 +167,7 @@ def _in_year(year: int) -> Sql:
     return sql("(born.day + make_interval(years => {year} - extract(year FROM born.day)::int))::date", year=year)
 
 
-def _when_date(value: Sql, then: Sql, clock: Clock) -> Sql:
+def when_date(value: Sql, then: Sql, clock: Clock) -> Sql:
     """`then` over `d.at`, read once: OFFSET 0 keeps PostgreSQL from copying the reading to each place of use."""
     return sql(
         "(SELECT {then} FROM (SELECT CASE WHEN jsonb_typeof({value}) = 'string' AND {text} ~ {iso} THEN"

@@ -117,7 +117,7 @@ class Stream:
         value = Sql("count(*)")
         if self.measured.measure is Measure.SUM:
             frames += ["'1 microsecond' FOLLOWING AND {length} FOLLOWING", "{length} PRECEDING AND CURRENT ROW"]
-            value = sql("sum({number})", number=_number(self.operand))
+            value = sql("sum({number})", number=number_of(self.operand))
         sums = (
             sql(
                 "{value} FILTER (WHERE {counted}) OVER (PARTITION BY e.profile_id ORDER BY e.ts RANGE BETWEEN"
@@ -200,10 +200,10 @@ def _numeric(measure: Measure, operand: Sql | None, counted: Sql | None) -> Sql:
     if operand.text == "e.value":
         in_range = Sql(f"e.value BETWEEN -{LARGEST_NUMBER} AND {LARGEST_NUMBER}")
         return sql(f"{measure}(e.value){{only}}::numeric", only=_filter(in_range, counted))
-    return sql(f"{measure}({{number}}){{only}}", number=_number(operand), only=_filter(counted))
+    return sql(f"{measure}({{number}}){{only}}", number=number_of(operand), only=_filter(counted))
 
 
-def _number(operand: Sql | None) -> Sql:
+def number_of(operand: Sql | None) -> Sql:
     """The operand as a number; NULL where it is none, or too large."""
     if operand is None:
         raise AssertionError

@@ -1,5 +1,7 @@
 """What a segment's people are like, over the API: actions of `/api/v1/segments/{slug}/`."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -8,16 +10,21 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from identity import queries as identity
+from identity.viewing import mask_identifiers
+from ingestion.dictionary.masking import Masker
 from ingestion.dictionary.viewing import masker_for
 from segments import queries
 from segments.insight import overlap as sets
 from segments.insight.breakdown import Breakdown, Rest, break_down
-from segments.insight.people import asked, of_segment
+from segments.insight.changes import Moves, moves_of
+from segments.insight.people import asked, of_definition, of_segment
+from segments.insight.trend.run import past_of
 
 MOST_NAMES = 1_000
 
 
-class LineSerializer(serializers.Serializer[Any]):
+class BreakdownLineSerializer(serializers.Serializer[Any]):
     label = serializers.SerializerMethodField()  # type: ignore[assignment]
     kind = serializers.SerializerMethodField(help_text="value, or what is no value: other, unset")
     count = serializers.IntegerField(help_text="Of these people.")
@@ -30,11 +37,10 @@ class LineSerializer(serializers.Serializer[Any]):
         return line.label.name.lower() if isinstance(line.label, Rest) else "value"
 
 
-class BreakdownSerializer(serializers.Serializer[Any]):
+class TraitBreakdownSerializer(serializers.Serializer[Any]):
     trait = serializers.CharField()
-    kind = serializers.ChoiceField(
-        choices=["values", "bins", "hidden"],
-        help_text="bins: quantiles of these people's numbers; hidden: the values may not be seen with these scopes.",
+    kind = serializers.CharField(
+        help_text="values; bins: quantiles of numbers; hidden: they may not be seen with these scopes.",
     )
     people = serializers.IntegerField()
     everybody = serializers.IntegerField()
@@ -42,10 +48,10 @@ class BreakdownSerializer(serializers.Serializer[Any]):
 
     def get_lines(self, found: Breakdown) -> list[dict[str, Any]]:
         lines = [*found.lines, *(line for line in (found.other, found.unset) if line)]
-        return [dict(LineSerializer(line).data) for line in lines]
+        return [dict(BreakdownLineSerializer(line).data) for line in lines]
 
 
-class PairSerializer(serializers.Serializer[Any]):
+class OverlapPairSerializer(serializers.Serializer[Any]):
     segment = serializers.CharField(source="segment.slug")
     size = serializers.IntegerField(help_text="People in that segment.")
     both = serializers.IntegerField()
@@ -54,15 +60,15 @@ class PairSerializer(serializers.Serializer[Any]):
     jaccard = serializers.FloatField(help_text="Of the people in either, the share in both.")
 
 
-class CombinationSerializer(serializers.Serializer[Any]):
+class OverlapCombinationSerializer(serializers.Serializer[Any]):
     inside = serializers.ListField(child=serializers.CharField())
     outside = serializers.ListField(child=serializers.CharField())
     count = serializers.IntegerField(help_text="People in exactly these of the compared segments.")
 
 
-class OverlapSerializer(serializers.Serializer[Any]):
-    pairs = PairSerializer(many=True)
-    combinations = CombinationSerializer(many=True)
+class SegmentOverlapSerializer(serializers.Serializer[Any]):
+    pairs = OverlapPairSerializer(many=True)
+    combinations = OverlapCombinationSerializer(many=True)
 
 
 class BreakdownQuery(serializers.Serializer[Any]):
@@ -74,6 +80,95 @@ class OverlapQuery(serializers.Serializer[Any]):
         """`with` is a word of Python."""
         help_text = "Slugs with commas, 5 at most. Without: the segments that most of these people are in too."
         return {"with": serializers.CharField(required=False, max_length=MOST_NAMES, help_text=help_text)}
+
+
+class SegmentPastPointSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    count = serializers.IntegerField()
+    low = serializers.IntegerField(allow_null=True, help_text="Of an estimate, at least; with 95% probability.")
+    high = serializers.IntegerField(allow_null=True, help_text="Of an estimate, at most.")
+
+
+class SegmentPastSerializer(serializers.Serializer[Any]):
+    method = serializers.CharField(
+        help_text="exact: each day; sample: each day, estimated from some profiles; weekly: every seventh day, exact.",
+    )
+    because = serializers.CharField(help_text="Why it is not exact for each day; else empty.")
+    complete = serializers.BooleanField(help_text="False where the time was up before all instants were counted.")
+    took_ms = serializers.IntegerField()
+    points = SegmentPastPointSerializer(many=True)
+
+
+class SegmentMovingSerializer(serializers.Serializer[Any]):
+    profile = serializers.IntegerField()
+    identifiers = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+
+
+class SegmentMovesSerializer(serializers.Serializer[Any]):
+    entering = serializers.IntegerField()
+    leaving = serializers.IntegerField()
+    staying = serializers.IntegerField()
+    entering_sample = SegmentMovingSerializer(many=True)
+    leaving_sample = SegmentMovingSerializer(many=True)
+
+
+class PreviewPartsRequest(serializers.Serializer[Any]):
+    """Parts of a preview that are only counted where they are asked for."""
+
+    against = serializers.SlugField(
+        required=False, max_length=80, help_text="A segment: who would enter and leave it with this definition."
+    )
+    by_trait = serializers.CharField(required=False, max_length=200, help_text="Break these people down by a trait.")
+    overlap_with = serializers.ListField(
+        required=False,
+        child=serializers.SlugField(max_length=80),
+        max_length=sets.MOST_SETS - 1,
+        help_text="Segments to compare with; an empty list: those that most of these people are in.",
+    )
+    trend_days = serializers.IntegerField(
+        required=False, min_value=1, max_value=366, help_text="The size at the end of each of so many past days."
+    )
+
+
+class PreviewParts(serializers.Serializer[Any]):
+    changes = SegmentMovesSerializer(required=False)
+    by_trait = TraitBreakdownSerializer(required=False)
+    overlap = OverlapPairSerializer(many=True, required=False)
+    trend = SegmentPastSerializer(required=False)
+
+
+def preview_parts(*, wanted: Mapping[str, Any], as_of: datetime, masker: Masker, now: datetime) -> dict[str, Any]:
+    """The optional parts of a preview, each a question of its own with a time limit of its own."""
+    definition, sample = wanted["definition"], wanted["sample_size"]
+    found: dict[str, Any] = {}
+    if "against" in wanted:
+        segment = queries.get_segment(slug=wanted["against"])
+        with asked():
+            moves = moves_of(people=of_definition(definition, as_of=now), segment=segment, sample=sample)
+        found["changes"] = _moving(moves, masker)
+    if "by_trait" in wanted:
+        with asked():
+            people = of_definition(definition, as_of=as_of)
+            found["by_trait"] = break_down(people=people, trait=wanted["by_trait"], masker=masker)
+    if "overlap_with" in wanted:
+        with asked():
+            people = of_definition(definition, as_of=as_of)
+            others = sets.chosen(wanted["overlap_with"]) or sets.most_overlapping(people=people)
+            found["overlap"] = sets.pairs(people=people, others=others)
+    if "trend_days" in wanted:
+        found["trend"] = past_of(definition=definition, now=as_of, days=wanted["trend_days"])
+    return dict(PreviewParts(found).data)
+
+
+def _moving(moves: Moves, masker: Masker) -> dict[str, Any]:
+    known = mask_identifiers(identity.identifiers_of(ids=[*moves.entering_ids, *moves.leaving_ids]), masker)
+    return {
+        "entering": moves.entering,
+        "leaving": moves.leaving,
+        "staying": moves.staying,
+        "entering_sample": [{"profile": id_, "identifiers": known[id_]} for id_ in moves.entering_ids],
+        "leaving_sample": [{"profile": id_, "identifiers": known[id_]} for id_ in moves.leaving_ids],
+    }
 
 
 BREAKDOWN_EXAMPLE = {
@@ -101,7 +196,7 @@ class InsightActions:
 
     @extend_schema(
         parameters=[BreakdownQuery],
-        responses=BreakdownSerializer,
+        responses=TraitBreakdownSerializer,
         filters=False,
         examples=[OpenApiExample("By country", response_only=True, value=BREAKDOWN_EXAMPLE)],
     )
@@ -111,11 +206,11 @@ class InsightActions:
         segment, query = queries.get_segment(slug=slug), checked(BreakdownQuery, request.query_params)
         with asked():
             found = break_down(people=of_segment(segment), trait=query["trait"], masker=masker_for(request.user))
-        return Response(BreakdownSerializer(found).data)
+        return Response(TraitBreakdownSerializer(found).data)
 
     @extend_schema(
         parameters=[OverlapQuery],
-        responses=OverlapSerializer,
+        responses=SegmentOverlapSerializer,
         filters=False,
         examples=[OpenApiExample("Two segments", response_only=True, value=OVERLAP_EXAMPLE)],
     )
@@ -131,7 +226,7 @@ class InsightActions:
             pairs = sets.pairs(people=people, others=others)
             found = sets.combine([segment, *others])
         answer = {"pairs": pairs, "combinations": found.combinations}
-        return Response(OverlapSerializer(answer).data)
+        return Response(SegmentOverlapSerializer(answer).data)
 
 
 def names_in(text: str) -> list[str]:

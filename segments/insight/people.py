@@ -34,22 +34,13 @@ def of_definition(definition: Any, *, as_of: datetime) -> Sql:
 def asked(*, asker: str = "", seconds: int = SECONDS) -> Iterator[None]:
     """For questions of somebody who waits: bounded in time, and given up as soon as the same `asker` asks again.
 
-    The asker's name is that of the connection while it asks, so whichever process the next question reaches can find
-    and cancel this one.
-
     Raises:
         QueryTooSlowError: the time is up.
         CancelledError: it was asked again.
     """
-    name = f"asks {sha256(asker.encode()).hexdigest()[:24]}"
     try:
-        with transaction.atomic(), population_settings(timeout_seconds=seconds):
-            if not asker:
-                yield
-                return
-            fetch(sql(_CANCEL, name=name))
-            with local_settings(application_name=name):
-                yield
+        with transaction.atomic(), population_settings(timeout_seconds=seconds), give_way(asker):
+            yield
     except OperationalError as error:
         if not is_timeout(error):
             raise
@@ -57,6 +48,22 @@ def asked(*, asker: str = "", seconds: int = SECONDS) -> Iterator[None]:
             raise CancelledError("It was asked again in the meantime.") from error
         message = f"This takes longer than {seconds} seconds. Shorten the windows, or name rarer events."
         raise QueryTooSlowError(message) from error
+
+
+@contextmanager
+def give_way(asker: str) -> Iterator[None]:
+    """Cancel what the same asker still waits for; within a transaction, and nothing where the asker has no name.
+
+    The asker's name is that of the connection while it asks, so whichever process the next question reaches can find
+    and cancel this one.
+    """
+    if not asker:
+        yield
+        return
+    name = f"asks {sha256(asker.encode()).hexdigest()[:24]}"
+    fetch(sql(_CANCEL, name=name))
+    with local_settings(application_name=name):
+        yield
 
 
 _CANCEL = """

@@ -1,10 +1,15 @@
 """Breakdowns and overlaps as the templates draw them: shares as lengths of bars, sets as dots."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
+
+from segments.ast.times import local_day
 from segments.insight.breakdown import Breakdown, Line
 from segments.insight.overlap import Overlap
+from segments.insight.trend.run import Method, Past
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,14 @@ def rows_of(overlap: Overlap) -> list[Row]:
         label = f"Only in {names}" if len(combination.inside) == 1 else f"In {names}"
         rows.append(Row(dots, label, combination.count, round(100 * combination.count / most, 2), query))
     return rows
+
+
+def chart_of(past: Past) -> dict[str, Any]:
+    """The past as the `chart` tag takes it; an estimate stands between what it is at least and at most."""
+    people = {"name": "People", "data": [point.count for point in past.points]}
+    series = [people]
+    if past.method is Method.SAMPLE:
+        series.append({"name": "At least", "data": [point.low for point in past.points], "colour": "grey"})
+        series.append({"name": "At most", "data": [point.high for point in past.points], "colour": "grey"})
+    days = [local_day(point.at, settings.TIME_ZONE).isoformat() for point in past.points]
+    return {"x": days, "series": series, "time": "day", "axis": "Day"}

@@ -142,7 +142,7 @@ function forgetRemoved() {
   }
 }
 
-function drawAll(root) {
+export function drawAll(root) {
   forgetRemoved();
   for (const element of root.querySelectorAll("[data-chart]")) if (!drawn.has(element)) draw(element);
 }

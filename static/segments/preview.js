@@ -1,4 +1,5 @@
 import { csrfToken, h } from "./dom.js";
+import { ASKER, Insight } from "./insight.js";
 import { wholeNumber } from "./language.js";
 
 const WAIT_MS = 300;
@@ -10,12 +11,14 @@ export class Preview {
   #timer = null;
   #abort = null;
   #parts;
+  #insight;
 
   /** `onanswer(error)` hears the server's verdict on a definition: {code, message, path}, or null when it is fine. */
   constructor(panel, { onanswer }) {
     this.#panel = panel;
     this.#urls = panel.dataset;
     this.onanswer = onanswer;
+    this.#insight = new Insight(panel.querySelector("[data-insight-url]"));
     const part = (name) => panel.querySelector(`[data-part="${name}"]`);
     this.#parts = Object.fromEntries(["count", "unit", "note", "sentence", "hint", "funnel", "sample"].map((name) => [name, part(name)]));
   }
@@ -25,6 +28,7 @@ export class Preview {
     clearTimeout(this.#timer);
     this.#abort?.abort();
     this.#panel.classList.add("is-stale");
+    this.#insight.forget();
     if (hint) {
       this.#showHint([hint]);
       this.#panel.dataset.state = "waiting";
@@ -47,6 +51,7 @@ export class Preview {
       this.#show(answer);
       const funnel = await this.#post(this.#urls.funnelUrl, definition, abort.signal);
       this.#showFunnel(funnel.steps ?? []);
+      this.#insight.show(definition);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#showHint(["The count cannot be had at the moment. It is asked for again with the next change."], true);
@@ -57,7 +62,7 @@ export class Preview {
   async #post(url, definition, signal) {
     const response = await fetch(url, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() },
+      headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken(), "X-Asker": ASKER },
       body: JSON.stringify({ definition }),
       signal,
     });
