@@ -31,6 +31,7 @@ import identity.accounts.operations
 import identity.candidates.operations
 import identity.candidates.queue
 import identity.candidates.turn
+import identity.consents.operations
 import identity.kinds.stage
 import identity.operations
 import ingestion.ledger
@@ -55,7 +56,7 @@ from ingestion.quarantine import operations as quarantine
 from ingestion.quarantine.refuse import refuse_batches
 from ingestion.sessions import operations as sessions
 from ingestion.trace.drops import note_drops
-from segments.changes import ProfileChange, note_changes
+from segments.changes import ANY_TRAIT, ProfileChange, note_account_changes, note_changes
 from segments.contracts import TransitionSpan
 
 CHUNK_EVENTS = 3_000
@@ -66,6 +67,7 @@ CHUNK_DELIVERIES = 500
 CHUNK_REPLAYED = 500
 ATTEMPTS = 5
 NOTHING: frozenset[Any] = frozenset()
+EVERY_TRAIT = frozenset({ANY_TRAIT})
 CONTACTS = frozenset({"email", "phone"})
 
 # What one message can bring about: PostgreSQL or a decoder cannot take it, or code of ours did not think of it. Losing
@@ -128,6 +130,7 @@ def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
 
 def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
     """Answer what time alone has changed."""
+    segments.operations.follow_consents()
     with transaction.atomic():
         span = segments.operations.wake_due(now=now, limit=limit)
         activation.operations.plan(span, now=now)
@@ -164,6 +167,7 @@ def recompute(*, segment_id: int, now: datetime, clock: Callable[[], datetime] |
     By `clock` it is published later than `now`: what changed in between counts. One at a time, so that the workers
     that evaluate are not all busy with it.
     """
+    segments.operations.follow_consents()
     lease = segments.computations.claim(segment_id=segment_id, now=now, slots=1)
     if lease is None:
         return TransitionSpan((), 0, 0, 0)
@@ -274,9 +278,13 @@ def _store(
     changed_traits = identity.operations.write_traits(
         _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
     )
+    identity.consents.operations.note_resolved(resolution)
     last_seen.note(fresh, resolution, now=now)
-    identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
-    note_changes(_changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed))
+    accounts = identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
+    note_account_changes(accounts.traits)
+    note_changes(
+        _changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed, joined=accounts.joined)
+    )
     identity.candidates.queue.note_changed(_to_match(resolution, changed_traits))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
@@ -405,8 +413,12 @@ def _changes(
     changed_traits: dict[int, set[str]],
     *,
     others: Iterable[tuple[int, int]] = (),
+    joined: Collection[int] = NOTHING,
 ) -> list[ProfileChange]:
-    """`others` are profiles with the id of an event name that changed otherwise than by new events."""
+    """`others` are profiles with the id of an event name that changed otherwise than by new events.
+
+    `joined` have come to belong to an account.
+    """
     names: dict[int, frozenset[int]] = {}
     for profile_id, name_id in chain(others, event_log.names_of(owned)):
         known = names.get(profile_id, NOTHING)
@@ -420,8 +432,9 @@ def _changes(
             frozenset(changed_traits.get(profile_id, NOTHING)),
             profile_id in merged,
             profile_id in resolution.created,
+            EVERY_TRAIT if profile_id in joined else NOTHING,
         )
-        for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created)
+        for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created | set(joined))
     ]
 
 

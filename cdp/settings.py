@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "ingestion.trace",
     "identity",
     "identity.accounts",
+    "identity.consents",
     "identity.kinds",
     "identity.candidates",
     "identity.evaluation",

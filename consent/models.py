@@ -84,6 +84,23 @@ class ConsentRecord(models.Model):
         return f"{self.purpose_id} {self.state} at {self.happened_at:%Y-%m-%d %H:%M}"
 
 
+class ConsentNews(models.Model):
+    """Whose choices were just recorded: identifiers as the door spells them, kept until the profiles have followed.
+
+    The one place of this room where they are not hashed, for the moments that it takes: a hash leads to nobody.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    kinds = ArrayField(models.TextField())
+    values = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = "consent_news"
+
+    def __str__(self) -> str:
+        return f"{len(self.kinds)} identifiers"
+
+
 class SubjectKey(models.Model):
     """Which key made the ledger's hashes: its fingerprint, one row. With another key nobody would be recognised."""
 

@@ -1,15 +1,17 @@
 """Writing choices down: appended to the ledger, folded into the latest choice per identifier. R: G3, G4"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from cdp.kernel.identifiers import normalise
+from cdp.kernel.tasks import nudge
 from consent.contracts import ConsentInput, Recorded, State
 from consent.errors import NoSubjectError, UnknownPurposeError
-from consent.models import Purpose
+from consent.models import ConsentNews, Purpose
 from consent.subjects import require_ledger_key, subject_hashes
 
 _RESERVE_IDS = """
@@ -98,7 +100,27 @@ def record_consents(*, choices: Sequence[ConsentInput], now: datetime) -> list[R
         cursor.execute(_APPEND, [json.dumps(rows, default=datetime.isoformat)])
         created = {record_id for (record_id,) in cursor.fetchall()}
         known = _records_of(row["external_id"] for row in rows if row["id"] not in created)
+        _tell(choice for choice, row in zip(choices, rows, strict=True) if row["id"] in created)
     return [_recorded(row, created=created, known=known) for row in rows]
+
+
+def _tell(choices: Iterable[ConsentInput]) -> None:
+    """Have the profiles follow that these lead to, and the segments that ask about them."""
+    said = {
+        (kind, spelt) for choice in choices for kind, value in choice.subjects if (spelt := normalise(kind, value))
+    }
+    if not said:
+        return
+    kinds, values = map(list, zip(*sorted(said), strict=True))
+    ConsentNews.objects.create(kinds=kinds, values=values)
+    transaction.on_commit(lambda: nudge("cdp.evaluate", queue="evaluate"), robust=True)
+
+
+def take_news(*, limit: int) -> set[tuple[str, str]]:
+    """Claim whose choices were recorded; waits for somebody else who has claimed the same."""
+    rows = list(ConsentNews.objects.select_for_update().order_by("pk")[:limit])
+    ConsentNews.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    return {pair for row in rows for pair in zip(row.kinds, row.values, strict=True)}
 
 
 def _row(choice: ConsentInput, *, place: int, purposes: Mapping[str, int], now: datetime) -> dict[str, Any]:

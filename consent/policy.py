@@ -11,7 +11,7 @@ Every rule is about the set of choices, none about their order.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -20,6 +20,14 @@ class State(StrEnum):
     DENIED = "denied"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+
+
+class Standing(StrEnum):
+    """What of a person's choices about a purpose stands, whatever the purpose makes of silence."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
 
 
 class Reason(StrEnum):
@@ -86,6 +94,40 @@ def decide(choices: Collection[Choice], *, requires_opt_in: bool, now: datetime)
     if lapsed is None:
         return Decision(allowed=False, reason=Reason.NO_CHOICE)
     return Decision(allowed=False, reason=Reason.EXPIRED, record_id=lapsed.record_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the choices that there are stand as time passes: as `state` before `until`, as `then` from that instant on.
+
+    One change at most: time only takes grants away, so once none answers for a refusal, or none is left, none will.
+    """
+
+    state: Standing
+    until: datetime | None = None
+    then: Standing | None = None
+
+    def at(self, now: datetime) -> Standing:
+        return self.then if self.then and self.until and self.until <= now else self.state
+
+
+def standing(choices: Collection[Choice], *, now: datetime) -> Standing:
+    """Granted where a live grant stands, denied where a refusal does, by `decide`; unknown where neither."""
+    decision = decide(choices, requires_opt_in=True, now=now)
+    if decision.allowed:
+        return Standing.GRANTED
+    return Standing.DENIED if decision.reason in {Reason.DENIED, Reason.WITHDRAWN} else Standing.UNKNOWN
+
+
+def course(choices: Collection[Choice]) -> Course:
+    """`standing` at every instant: it can only change where a grant expires."""
+    ends = sorted({choice.expires_at for choice in choices if choice.state is State.GRANTED and choice.expires_at})
+    first = standing(choices, now=datetime.min.replace(tzinfo=UTC))
+    for end in ends:
+        then = standing(choices, now=end)
+        if then is not first:
+            return Course(first, end, then)
+    return Course(first)
 
 
 def latest(choices: Iterable[Choice]) -> Choice:

@@ -1,5 +1,6 @@
 """Questions to the ledger: who must not be collected, and what may be done with whom."""
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from django.db import connection
 from consent import policy
 from consent.contracts import Choice, Decision, State
 from consent.errors import UnknownPurposeError
-from consent.models import ConsentRecord, Purpose
+from consent.models import ConsentRecord, ConsentState, Purpose
 from consent.subjects import require_ledger_key
 
 Key = TypeVar("Key", bound=Hashable)
@@ -17,6 +18,11 @@ Key = TypeVar("Key", bound=Hashable)
 _CHOICES = """
     SELECT subject, state, happened_at, expires_at, record_id
     FROM consent_consentstate WHERE purpose_id = %s AND subject = ANY(%s)
+"""
+
+_CHOICES_OF_ALL = """
+    SELECT subject, purpose_id, state, happened_at, expires_at, record_id
+    FROM consent_consentstate WHERE subject = ANY(%s)
 """
 
 
@@ -53,6 +59,31 @@ def decide_many(*, people: Mapping[Key, Collection[str]], purpose_id: int, now: 
         else policy.UNKNOWN_PERSON
         for key, person in people.items()
     }
+
+
+def has_choices() -> bool:
+    """Whether anybody has ever chosen."""
+    return ConsentState.objects.exists()
+
+
+def choices_of(people: Mapping[Key, Mapping[str, datetime]]) -> dict[Key, dict[int, list[Choice]]]:
+    """Of each person who has any, the choices by purpose; `people` as `decide_many` takes them. One query.
+
+    Raises SubjectKeyError where this deployment's key is not the ledger's.
+    """
+    require_ledger_key()
+    subjects = sorted({subject for person in people.values() for subject in person})
+    held: defaultdict[str, list[tuple[int, Choice]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOICES_OF_ALL, [subjects])
+        for subject, purpose_id, state, *rest in cursor.fetchall():
+            held[subject].append((purpose_id, Choice(State(state), *rest)))
+    found: dict[Key, dict[int, list[Choice]]] = {}
+    for key, person in people.items():
+        for subject, known_since in person.items():
+            for purpose_id, choice in held.get(subject, ()):
+                found.setdefault(key, {}).setdefault(purpose_id, []).append(_since(choice, known_since))
+    return found
 
 
 def records(

@@ -101,7 +101,7 @@ class Resolution:
     """Where every combination of identifiers leads, and what changed on the way.
 
     `origins` names the origin of a combination where it is not the profile itself. `absorbed` names the survivor of
-    every profile that was merged away, `inherited` what its origins said.
+    every profile that was merged away, `inherited` what its origins said; `linked` are those that gained identifiers.
     """
 
     profiles: dict[Combination, int] = field(default_factory=dict)
@@ -109,6 +109,7 @@ class Resolution:
     absorbed: dict[int, int] = field(default_factory=dict)
     inherited: dict[int, Parts] = field(default_factory=dict)
     created: frozenset[int] = frozenset()
+    linked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

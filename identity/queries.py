@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from django.db import OperationalError, connection, transaction
 from psycopg2 import errors
@@ -12,6 +12,9 @@ from identity.contracts import FoundPeople, ProfileView, Suggestion
 from identity.kinds import kind_of
 from identity.kinds.rules import fresh
 from identity.models import Identifier, Profile, ProfileAlias, ProfileIdentifier
+
+Holder = Literal["profile", "account"]
+"""Tables whose rows have traits."""
 
 SAMPLE_PROFILES = 5_000
 SEARCH_MS = 2_000
@@ -110,11 +113,11 @@ def identifiers_of(*, ids: Collection[int]) -> dict[int, dict[str, list[str]]]:
     return {id_: _by_priority(kinds) for id_, kinds in found.items()}
 
 
-def trait_names(*, limit: int = 200) -> list[Suggestion]:
-    """Traits that profiles have, nested ones as dotted paths, from a sample of recent profiles."""
+def trait_names(*, limit: int = 200, of: Holder = "profile") -> list[Suggestion]:
+    """Traits that profiles (or accounts) have, nested ones as dotted paths, from a sample of recent ones."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH sample AS (SELECT traits FROM profile ORDER BY id DESC LIMIT %(sample)s),"
+            f"WITH sample AS (SELECT traits FROM {of} ORDER BY id DESC LIMIT %(sample)s),"
             " top AS (SELECT key, value FROM sample, jsonb_each(traits))"
             " SELECT path, mode() WITHIN GROUP (ORDER BY type), count(*) FROM ("
             "   SELECT key AS path, jsonb_typeof(value) AS type FROM top WHERE jsonb_typeof(value) <> 'object'"
@@ -128,13 +131,13 @@ def trait_names(*, limit: int = 200) -> list[Suggestion]:
         return [Suggestion(path, kind, count) for path, kind, count in cursor.fetchall()]
 
 
-def trait_values(*, trait: str, text: str = "", limit: int = 20) -> list[Suggestion]:
-    """The most frequent values of a trait in a sample of recent profiles, those holding `text` if given."""
+def trait_values(*, trait: str, text: str = "", limit: int = 20, of: Holder = "profile") -> list[Suggestion]:
+    """The most frequent values of a trait in a sample of recent profiles (accounts), those holding `text` if given."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT value, jsonb_typeof(value), count(*) FROM"
             " (SELECT traits #> %(path)s AS value FROM"
-            "   (SELECT traits FROM profile ORDER BY id DESC LIMIT %(sample)s) AS sample) AS found"
+            f"   (SELECT traits FROM {of} ORDER BY id DESC LIMIT %(sample)s) AS sample) AS found"
             " WHERE jsonb_typeof(value) NOT IN ('object', 'array', 'null')"
             " AND position(lower(%(text)s) IN lower(value #>> '{}')) > 0"
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s",

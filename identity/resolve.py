@@ -168,6 +168,7 @@ def _write(
         absorbed=absorbed,
         inherited=inherited,
         created=frozenset(created.values()),
+        linked=frozenset(profile_of(node) for _, node, _ in clusters.linked),
     )
 
 

@@ -195,11 +195,11 @@ class EvidenceSerializer(serializers.Serializer[Any]):
 class ExplanationSerializer(serializers.Serializer[Any]):
     """A node of the definition; `parts` are nodes again."""
 
-    kind = serializers.CharField(help_text="all, any, not, segment, trait, event or sequence")
+    kind = serializers.CharField(help_text="all, any, not, segment, trait, account, consent, event or sequence")
     sentence = serializers.CharField()
     holds = serializers.BooleanField()
     changes_at = serializers.DateTimeField(allow_null=True, help_text="When it can next change by time alone.")
-    value = serializers.JSONField(allow_null=True, help_text="What the measure comes to, or the trait.")
+    value = serializers.JSONField(allow_null=True, help_text="The measure, trait or consent; of accounts by group id.")
     events = EvidenceSerializer(many=True, help_text="The newest that count.")
     parts = serializers.ListField(child=serializers.DictField())
 

@@ -18,10 +18,11 @@ from cdp.kernel.access.roles import Scope
 from cdp.kernel.errors import TributaryError
 from cdp.kernel.forms import StyledForm
 from cdp.kernel.screens import check_access, requires
+from consent.models import Purpose
 from identity import queries as identity
 from ingestion.dictionary.viewing import masker_for
 from segments import dictionary, operations, people, queries
-from segments.gallery import GALLERY
+from segments.gallery import offered
 from segments.insight import panel
 from segments.insight.overlap import combination_in
 from segments.models import Segment
@@ -57,9 +58,11 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"“{segment.name}” is saved.")
             return redirect("segments:detail", segment.slug)
+    purposes = Purpose.objects.filter(kind=Purpose.Kind.ACTIVATION).order_by("pk").values_list("slug", flat=True)
+    gallery = offered(list(purposes))
     context = {
-        "gallery": GALLERY,
-        "templates": [template.as_dict() for template in GALLERY],
+        "gallery": gallery,
+        "templates": [template.as_dict() for template in gallery],
         "chosen": request.GET.get("template", ""),
     }
     given = combination_in(request.GET) or EMPTY
@@ -158,7 +161,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
     """Names and values that the data holds, most frequent first."""
     asked, user = request.GET, request.user
     masker = masker_for(user)
-    if asked.get("of") == "values" and asked.get("trait"):
+    if asked.get("of") in {"values", "account_values"} and asked.get("trait"):
         check_access(request, scope=Scope.PROFILES_READ)
     words = f"{asked.urlencode()}{'' if masker.clear else '#masked'}"
     key = f"segments:suggest:{hashlib.sha256(words.encode()).hexdigest()}"
@@ -172,7 +175,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
             masker=masker,
         )
         if found is None:
-            raise Http404("Suggestions are of events, properties, traits or values.")
+            raise Http404("There are no such suggestions.")
         cache.set(key, found, SUGGESTIONS_FRESH_SECONDS)
     return JsonResponse({"results": found})
 

@@ -2,30 +2,45 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 
 import msgspec
 
 from cdp.kernel.copy import copy_rows
+from segments.engine import fetch, run
+from segments.models import AccountChange, Computation, Dependency
+from segments.sql import sql
 
-_COLUMNS = ("profile_ids", "events", "traits", "merged", "created")
+_COLUMNS = ("profile_ids", "events", "traits", "merged", "created", "accounts", "purposes")
 _INT4, _INT8, _TEXT = 23, 20, 25
 _HEAD = struct.Struct(">h").pack
 _ID = struct.Struct(">iq").pack
 _TAIL = struct.Struct(">i?i?").pack
 PROFILES_A_ROW = 500
+ACCOUNTS_AT_ONCE = 100
+ANY_TRAIT = "*"
+"""For all traits of an account at once: of somebody who has come to belong to it."""
+
+_NO_NAMES: frozenset[str] = frozenset()
+_NO_IDS: frozenset[int] = frozenset()
+_Kind = tuple[frozenset[int], frozenset[str], bool, bool, frozenset[str], frozenset[int]]
 
 
 class ProfileChange(msgspec.Struct, frozen=True, gc=False):
-    """What one chunk changed of a profile: ids of event names, names of traits, or all of it by a merge."""
+    """What one chunk changed of a profile: ids of event names, names of traits, or all of it by a merge.
+
+    `accounts` are names of traits of the accounts that it belongs to, `purposes` ids of those whose consent changed.
+    """
 
     profile_id: int
     events: frozenset[int]
     traits: frozenset[str]
     merged: bool
     created: bool
+    accounts: frozenset[str] = _NO_NAMES
+    purposes: frozenset[int] = _NO_IDS
 
 
 def note_changes(changes: Iterable[ProfileChange]) -> None:
@@ -33,13 +48,15 @@ def note_changes(changes: Iterable[ProfileChange]) -> None:
 
     In a chunk most people did the same few things, so there are far fewer rows than profiles.
     """
-    kinds: defaultdict[tuple[frozenset[int], frozenset[str], bool, bool], list[int]] = defaultdict(list)
+    kinds: defaultdict[_Kind, list[int]] = defaultdict(list)
     for change in changes:
-        kinds[change.events, change.traits, change.merged, change.created].append(change.profile_id)
+        kinds[change.events, change.traits, change.merged, change.created, change.accounts, change.purposes].append(
+            change.profile_id
+        )
     rows = bytearray()
-    for (events, traits, merged, created), profile_ids in kinds.items():
-        kind = (
-            _names(events) + _array(_TEXT, [name.encode() for name in sorted(traits)]) + _TAIL(1, merged, 1, created)
+    for (events, traits, merged, created, accounts, purposes), profile_ids in kinds.items():
+        kind = b"".join(
+            (_names(events), _traits(traits), _TAIL(1, merged, 1, created), _traits(accounts), _names(purposes))
         )
         for start in range(0, len(profile_ids), PROFILES_A_ROW):
             rows += _HEAD(len(_COLUMNS)) + _profiles(profile_ids[start : start + PROFILES_A_ROW]) + kind
@@ -54,6 +71,45 @@ def note_regrouped(profile_ids: Collection[int], _now: datetime) -> None:
         ProfileChange(id_, events=frozenset(), traits=nothing, merged=True, created=True)
         for id_ in sorted(profile_ids)
     )
+
+
+def note_account_changes(changed: Mapping[int, Collection[str]]) -> None:
+    """That traits (values) of accounts (keys) changed; `spread_account_changes` tells it to their people."""
+    AccountChange.objects.bulk_create(
+        AccountChange(account_id=account_id, traits=sorted(names)) for account_id, names in sorted(changed.items())
+    )
+
+
+_CLAIM_ACCOUNTS = """
+DELETE FROM account_change WHERE id IN (
+    SELECT id FROM account_change ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
+) RETURNING account_id, traits
+"""
+_SPREAD = """
+INSERT INTO change (profile_ids, events, traits, merged, created, accounts)
+SELECT array_agg(m.profile_id), '{{}}', '{{}}', false, false, {traits}::text[] FROM (
+    SELECT profile_id, row_number() OVER (ORDER BY profile_id) / {size} AS part
+    FROM (SELECT DISTINCT profile_id FROM account_member WHERE account_id = ANY ({accounts}::bigint[])) AS members
+) AS m GROUP BY m.part ORDER BY m.part
+"""
+
+
+def spread_account_changes() -> None:
+    """Turn what changed of accounts into changes of their people, of whom there may be many, if a segment asks.
+
+    What a version on its way asks is not in the index yet: then they are all told.
+    """
+    claimed = fetch(sql(_CLAIM_ACCOUNTS, limit=ACCOUNTS_AT_ONCE))
+    if not claimed:
+        return
+    accounts: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    under_way = Computation.objects.exists()
+    asked = set(Dependency.objects.filter(kind=Dependency.Kind.ACCOUNT).values_list("key", flat=True))
+    for account_id, traits in claimed:
+        if names := tuple(sorted(traits if under_way else asked.intersection(traits))):
+            accounts[names].append(account_id)
+    for names, ids in sorted(accounts.items()):
+        run(sql(_SPREAD, traits=list(names), accounts=sorted(ids), size=PROFILES_A_ROW))
 
 
 def _names(events: frozenset[int]) -> bytes:

@@ -15,8 +15,10 @@ from typing import assert_never
 from segments.ast import (
     NEGATIVE,
     NUMERIC_MEASURES,
+    Account,
     All,
     Any,
+    Consent,
     Event,
     Given,
     InSegment,
@@ -29,6 +31,7 @@ from segments.ast import (
     Trait,
 )
 from segments.given import given_to_all, given_to_one
+from segments.holdings import account_holds, consent_holds, held_by_all, held_by_one, held_dues
 from segments.plan import RELATIVE, Behaviour, Clock, Followed, Measured, Plan, UnexpandedError, conditions
 from segments.predicates import COMPARISONS, path_edge, path_holds, value_edge, value_holds
 from segments.sequences import Trail
@@ -80,13 +83,13 @@ def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Listed[int
         for place, behaviour in enumerate(plan.behaviours)
     ]
     ids = sql("unnest({ids}::bigint[]) AS i(id) JOIN profile AS p ON p.id = i.id", ids=list(profile_ids))
-    return _states(plan, join(" ", (ids, *joins, *given_to_one(plan.given))))
+    return _states(plan, join(" ", (ids, *joins, *given_to_one(plan.given), *held_by_one(plan))))
 
 
 # --- The formula over the conditions ------------------------------------------------------------------------
 
 
-def compile_formula(node: Node, plan: Plan, answer: Answer) -> Sql:
+def compile_formula(node: Node, plan: Plan, answer: Answer) -> Sql:  # noqa: PLR0911 - one return per kind of node
     """A boolean over the joined conditions; NULL means false, so only IS NOT TRUE may negate it."""
     match node:
         case All(of):
@@ -97,6 +100,10 @@ def compile_formula(node: Node, plan: Plan, answer: Answer) -> Sql:
             return sql("({part}) IS NOT TRUE", part=compile_formula(of, plan, answer))
         case Trait(trait, test):
             return path_holds(trait, test, TRAITS, plan.clock)
+        case Account():
+            return account_holds(node, plan)
+        case Consent():
+            return consent_holds(node, plan)
         case Event() | Sequence():
             return _behaviour_holds(plan.place(node), plan, answer)
         case Given(slug):
@@ -116,7 +123,8 @@ def _behaviour_holds(place: int, plan: Plan, answer: Answer) -> Sql:
 
 
 def _states(plan: Plan, source: Sql) -> Sql:
-    due = earliest((*(Sql(f"c{place}.due") for place in range(len(plan.behaviours))), *_trait_edges(plan)))
+    joined = (Sql(f"c{place}.due") for place in range(len(plan.behaviours)))
+    due = earliest((*joined, *held_dues(plan), *_trait_edges(plan)))
     return sql(
         "SELECT profile_id, holds, CASE WHEN due < {horizon} THEN due END AS due"
         " FROM (SELECT p.id AS profile_id, ({formula}) IS TRUE AS holds, {due}::timestamptz AS due"
@@ -148,7 +156,7 @@ def _population(plan: Plan, dictionary: Dictionary, answer: Answer) -> Sql:
         )
         for place, behaviour in enumerate(plan.behaviours)
     ]
-    return join(" ", (Sql("profile AS p"), *joins, *given_to_all(plan.given)))
+    return join(" ", (Sql("profile AS p"), *joins, *given_to_all(plan.given), *held_by_all(plan)))
 
 
 def _members(behaviour: Behaviour, dictionary: Dictionary, clock: Clock) -> Sql:

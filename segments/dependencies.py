@@ -4,16 +4,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from segments.ast import Between, Condition, Event, Given, InSegment, Node, Sequence, Stage, Trait
+from segments.ast import Account, Between, Condition, Consent, Event, Given, InSegment, Node, Sequence, Stage, Trait
 from segments.plan import RELATIVE, UnexpandedError, conditions, holds_when_empty
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """`traits` are top-level names, as changes name them; `empty` tells whether new profiles are in at once."""
+    """`traits` and `accounts` (traits of accounts) are top-level names, as changes name them; `purposes` are slugs.
+
+    `empty` tells whether new profiles are in at once.
+    """
 
     events: frozenset[str]
     traits: frozenset[str]
+    accounts: frozenset[str]
+    purposes: frozenset[str]
     time: bool
     empty: bool
 
@@ -34,6 +39,8 @@ def dependencies(node: Node) -> Dependencies:
     return Dependencies(
         events=frozenset(name for part in found for stream in streams_of(part) for name in stream.events),
         traits=frozenset(_traits(found)),
+        accounts=frozenset(part.trait.root for part in found if isinstance(part, Account)),
+        purposes=frozenset(part.purpose for part in found if isinstance(part, Consent)),
         time=any(_moves(part) for part in found),
         empty=holds_when_empty(node),
     )
@@ -50,7 +57,7 @@ def _traits(found: Iterable[Condition]) -> Iterator[str]:
 def streams_of(condition: Condition) -> tuple[Event | Stage, ...]:
     """The events that a condition reads, each kind with its tests."""
     match condition:
-        case Trait() | InSegment() | Given():
+        case Trait() | Account() | InSegment() | Given() | Consent():
             return ()
         case Event():
             return (condition,)
@@ -63,8 +70,10 @@ def streams_of(condition: Condition) -> tuple[Event | Stage, ...]:
 def _moves(condition: Condition) -> bool:
     """Whether the answer can change although nothing new arrives (other than a future event coming due)."""
     match condition:
-        case Trait(_, test):
+        case Trait(_, test) | Account(_, test):
             return test.op in RELATIVE
+        case Consent():
+            return True  # a grant can expire
         case Event():
             timed = condition.test.op in RELATIVE
         case Sequence(stages):

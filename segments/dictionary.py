@@ -5,14 +5,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from consent.models import Purpose
+from consent.policy import Standing
 from identity import queries as identity
+from identity.accounts import queries as accounts
+from identity.consents import queries as consents
 from ingestion import queries as ingestion
 from ingestion.dictionary.masking import CLEAR, Masker
 from ingestion.dictionary.queries import descriptions
+from ingestion.messages import FIXED_NAMES
 from segments.models import Segment
 
 FREQUENCY_WINDOW = timedelta(days=30)
 MOST = 100
+GROUP = FIXED_NAMES["group"]  # whose properties the traits of accounts are
 OF_TIME = (
     {"value": "event.hour", "type": "number", "count": 0, "description": "The hour of the day, 0 to 23"},
     {
@@ -24,14 +30,13 @@ OF_TIME = (
 )
 
 
-def suggest(
+def suggest(  # noqa: PLR0911 - one return per kind of suggestion
     *, kind: str, events: Sequence[str], name: str, now: datetime, masker: Masker = CLEAR
 ) -> list[dict[str, Any]] | None:
     """`{"value", "type", "count"}` by falling frequency; `name` is the property or trait whose values are asked for.
 
     Events, properties and traits come with the `description` that the data dictionary has. Values that the person
-    may not see are left out: a masked one would match nobody. None where `kind` is none of events, properties,
-    traits, segments, values.
+    may not see are left out: a masked one would match nobody. None where there is no such `kind`.
     """
     match kind:
         case "events":
@@ -42,10 +47,17 @@ def suggest(
             return [*_described(found, "property", events), *OF_TIME]
         case "traits":
             return _described(_merged(identity.trait_names(limit=MOST)), "trait", [""])
+        case "account_traits":
+            return _described(_merged(accounts.trait_names(limit=MOST)), "property", [GROUP])
         case "segments":
             return _segments()
+        case "purposes":
+            return _purposes(now)
         case "values":
             return [] if _is_hidden(events, name, masker) else _values(events, name)
+        case "account_values":
+            hidden = _is_hidden([GROUP], name, masker)
+            return [] if hidden else _merged(accounts.trait_values(trait=name, limit=MOST))
         case _:
             return None
 
@@ -54,6 +66,13 @@ def _segments() -> list[dict[str, Any]]:
     offered = Segment.objects.exclude(state__in=Segment.AT_REST)
     rows = offered.order_by("name").values_list("slug", "name", "member_count")[:MOST]
     return [{"value": slug, "count": count, "description": name} for slug, name, count in rows]
+
+
+def _purposes(now: datetime) -> list[dict[str, Any]]:
+    """With how many have agreed to each."""
+    agreed = consents.count_standing(state=Standing.GRANTED, now=now)
+    rows = Purpose.objects.order_by("name").values_list("pk", "slug", "name")[:MOST]
+    return [{"value": slug, "count": agreed.get(pk, 0), "description": name} for pk, slug, name in rows]
 
 
 def _values(events: Sequence[str], name: str) -> list[dict[str, Any]]:

@@ -22,9 +22,10 @@ from django.db.models import F
 from identity.models import Profile
 from ingestion.models import EventName
 from segments.ast import DefinitionError, parse
-from segments.changes import PROFILES_A_ROW
+from segments.changes import ANY_TRAIT, PROFILES_A_ROW, ProfileChange, spread_account_changes
 from segments.compile import compile_state_of
 from segments.computations import note
+from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
 from segments.dependencies import GIVEN
 from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, run
@@ -50,7 +51,9 @@ State = tuple[bool, datetime | None]  # in or out, and when that can change by t
 def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Claim up to `limit` changes and ask the segments that they can touch."""
     with transaction.atomic():
+        spread_account_changes()
         changes = _claim_changes(limit)
+        changes += [_of_consent(change) for change in changed_consents()]  # after: it knows of all that was claimed
         if not changes:
             return TransitionSpan((), 0, 0, 0)
         note({profile_id for change in changes for profile_id in change.profile_ids})
@@ -97,12 +100,14 @@ class _Change:
     traits: list[str]
     merged: bool
     created: bool
+    accounts: list[str]
+    purposes: list[int]
 
 
 # Two plain statements: as one, with the claimed in a subquery, its plan turns quadratic while the statistics of this
 # queue are stale, which they are most of the time.
 _CLAIM = """
-SELECT id, profile_ids, events, traits, merged, created FROM change
+SELECT id, profile_ids, events, traits, merged, created, accounts, purposes FROM change
 WHERE id > {after} ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
 """
 _TAKE = "DELETE FROM change WHERE id = ANY ({ids}::bigint[])"
@@ -121,6 +126,10 @@ def _claim_changes(limit: int) -> list[_Change]:
         changes += [_Change(*row[1:]) for row in claimed]
         found += sum(len(row[1]) for row in claimed)
     return changes
+
+
+def _of_consent(change: ProfileChange) -> _Change:
+    return _Change([change.profile_id], [], [], False, False, [], sorted(change.purposes))
 
 
 _DUE = """
@@ -168,9 +177,14 @@ class _Index:
     def __init__(self, changes: Sequence[_Change]) -> None:
         ids = {event for change in changes for event in change.events}
         traits = {trait for change in changes for trait in change.traits}
+        accounts = {trait for change in changes for trait in change.accounts}
         self._names = dict(EventName.objects.filter(pk__in=ids).values_list("pk", "name"))
         self._by_event = self._read(Dependency.Kind.EVENT, self._names.values())
         self._by_trait = self._read(Dependency.Kind.TRAIT, traits)
+        self._by_account = self._read(Dependency.Kind.ACCOUNT, accounts) if accounts else {}
+        purposes = {purpose for change in changes for purpose in change.purposes}
+        self._by_purpose = self._read_purposes(purposes) if purposes else {}
+        self._any_account = self._every(kind=Dependency.Kind.ACCOUNT) if ANY_TRAIT in accounts else frozenset()
         self._empty = self._read(Dependency.Kind.EMPTY, [""])[""]
         self._all = self._every() if any(change.merged for change in changes) else frozenset()
 
@@ -182,6 +196,10 @@ class _Index:
             found |= self._by_event[self._names.get(event, "")]
         for trait in change.traits:
             found |= self._by_trait[trait]
+        for trait in change.accounts:
+            found |= self._any_account if trait == ANY_TRAIT else self._by_account[trait]
+        for purpose in change.purposes:
+            found |= self._by_purpose[purpose]
         return found
 
     @staticmethod
@@ -194,6 +212,14 @@ class _Index:
         return {(ids[slug], id_) for slug, change in named if slug in ids for id_ in change.profile_ids}
 
     @staticmethod
+    def _read_purposes(ids: Iterable[int]) -> defaultdict[int, set[int]]:
+        index: defaultdict[int, set[int]] = defaultdict(set)
+        rows = Dependency.objects.filter(purpose__in=list(ids), segment__state=Segment.State.LIVE)
+        for purpose_id, segment_id in rows.values_list("purpose_id", "segment_id"):
+            index[purpose_id].add(segment_id)
+        return index
+
+    @staticmethod
     def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:
         index: defaultdict[str, set[int]] = defaultdict(set)
         rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state=Segment.State.LIVE)
@@ -202,8 +228,10 @@ class _Index:
         return index
 
     @staticmethod
-    def _every() -> frozenset[int]:
-        return frozenset(Segment.objects.filter(state=Segment.State.LIVE).values_list("pk", flat=True))
+    def _every(**reading: str) -> frozenset[int]:
+        """The segments that depend on anything of this `kind`; without one, all."""
+        depending = {f"dependencies__{name}": value for name, value in reading.items()}
+        return frozenset(Segment.objects.filter(state=Segment.State.LIVE, **depending).values_list("pk", flat=True))
 
 
 def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:

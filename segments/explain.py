@@ -6,10 +6,28 @@ from datetime import datetime
 from typing import Any as AnyValue
 from typing import assert_never
 
+from identity.accounts.queries import accounts_of
 from ingestion.dictionary.masking import Masker
-from segments.ast import All, Any, Event, Given, InSegment, Node, Not, Path, Sequence, Trait, parse
+from ingestion.messages import FIXED_NAMES
+from segments.ast import (
+    Account,
+    All,
+    Any,
+    Consent,
+    Event,
+    Given,
+    InSegment,
+    Node,
+    Not,
+    Path,
+    Sequence,
+    Standing,
+    Trait,
+    parse,
+)
 from segments.compile import compile_state_of
 from segments.engine import fetch, limited_population, load_dictionary, plan_at
+from segments.holdings import consent
 from segments.models import Membership, Segment
 from segments.plan import Followed, Measured
 from segments.references import expand
@@ -35,7 +53,8 @@ class Evidence:
 class Explanation:
     """One node of a definition for one person.
 
-    `value` is what the measure comes to, or the trait; `changes_at` when the answer can next change by time alone.
+    `value` is what the measure comes to, the trait, that trait of each account that has it, or how consent stands;
+    `changes_at` when the answer can next change by time alone.
     """
 
     kind: str
@@ -91,6 +110,10 @@ class _Asked:
             case Trait(trait):
                 value = _values_at(trait, self.traits)
                 return self._condition("trait", node, value=value, trait=trait.text)
+            case Account(trait):
+                return self._condition("account", node, value=self._of_accounts(trait), trait=trait.text)
+            case Consent():
+                return self._condition("consent", node, value=self._standing(node))
             case Event():
                 value, events = self._measured(node)
                 return self._condition("event", node, value=value, events=events)
@@ -105,6 +128,17 @@ class _Asked:
         state = compile_state_of(plan_at(node, now=self.now), load_dictionary(node), [self.profile_id])
         ((_, holds, due),) = fetch(state) or [(self.profile_id, False, None)]
         return Explanation(kind, sentence(node), holds, due, **more)
+
+    def _of_accounts(self, trait: Path) -> dict[str, AnyValue] | None:
+        """What the trait is, by the id of the group."""
+        held = {each.account.group_id: each.account.traits for each in accounts_of(profile_id=self.profile_id)}
+        found = {group_id: _values_at(trait, traits) for group_id, traits in held.items()}
+        return {group_id: value for group_id, value in found.items() if value not in (None, [])} or None
+
+    def _standing(self, node: Consent) -> str:
+        state = consent(node.purpose, plan_at(node, now=self.now).clock)
+        found = fetch(sql("SELECT state FROM ({all} AND k.profile_id = {id}) AS k", all=state, id=self.profile_id))
+        return found[0][0] if found else Standing.UNKNOWN.value
 
     @property
     def _mine(self) -> Sql:
@@ -156,7 +190,12 @@ def _values_at(path: Path, data: AnyValue) -> AnyValue:
 
 
 def mask_value(explanation: Explanation, masker: Masker) -> AnyValue:
-    """The value as somebody may see it: of a trait that they may not, masked."""
-    if explanation.kind != "trait" or explanation.value is None:
-        return explanation.value
-    return masker.value("trait", "", explanation.trait, explanation.value)
+    """The value as somebody may see it: of a trait that they may not, masked; accounts tell theirs in messages."""
+    if explanation.value is None:
+        return None
+    if explanation.kind == "trait":
+        return masker.value("trait", "", explanation.trait, explanation.value)
+    if explanation.kind == "account":
+        event, trait = FIXED_NAMES["group"], explanation.trait
+        return {one: masker.value("property", event, trait, value) for one, value in explanation.value.items()}
+    return explanation.value

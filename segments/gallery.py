@@ -1,6 +1,7 @@
 """Ready-made starting points for a new segment, in the event names that e-commerce SDKs send. R: D5, D6"""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -43,8 +44,13 @@ def _left(event: dict[str, Any], *, within: str | None = None, last: str) -> dic
     return {"type": "sequence", "steps": [event, missed], "window": {"last": last}}
 
 
+def _agreed(purpose: str) -> dict[str, Any]:
+    return {"type": "consent", "purpose": purpose, "state": "granted"}
+
+
 ORDER = "Order Completed"
 VIEWED, ADDED, SESSION = "Product Viewed", "Product Added", "Session Ended"
+PURPOSE = "marketing_email"
 
 GALLERY = (
     Template(
@@ -235,4 +241,35 @@ GALLERY = (
             )
         ),
     ),
+    Template(
+        slug="may-be-written-to",
+        name="Customers who may be written to",
+        icon="shield-check",
+        text="Ordered in the last 180 days and has agreed to hear from you.",
+        definition=_all(_did(ORDER, last="180d"), _agreed(PURPOSE)),
+    ),
+    Template(
+        slug="enterprise-people",
+        name="People of enterprise accounts",
+        icon="building",
+        text="Belongs to an account on the enterprise plan and came by in the last 30 days.",
+        definition=_all(
+            {"type": "account", "trait": "plan", "op": "eq", "value": "enterprise"},
+            _did("Session Started", last="30d"),
+        ),
+    ),
 )
+
+
+def offered(purposes: Sequence[str]) -> tuple[Template, ...]:
+    """The gallery for a deployment with these purposes: where it has none of ours, with the first of its own."""
+    if PURPOSE in purposes or not purposes:
+        return GALLERY
+    return tuple(replace(one, definition=_about(one.definition, purposes[0])) for one in GALLERY)
+
+
+def _about(node: dict[str, Any], purpose: str) -> dict[str, Any]:
+    if node["type"] == "consent":
+        return node | {"purpose": purpose}
+    of = node.get("of")
+    return node | {"of": [_about(part, purpose) for part in of]} if isinstance(of, list) else node

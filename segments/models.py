@@ -157,12 +157,22 @@ class Dependency(models.Model):
     class Kind(models.TextChoices):
         EVENT = "event", "Event name"
         TRAIT = "trait", "Trait"
+        ACCOUNT = "account", "Trait of an account"
+        CONSENT = "consent", "Consent to a purpose"
         SEGMENT = "segment", "Another segment"
         EMPTY = "empty", "Holds for a profile without data"
 
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="dependencies")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     key = models.CharField(max_length=200, blank=True)
+    purpose = models.ForeignKey(
+        "consent.Purpose",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Of a consent condition: what a segment names is not deleted.",
+    )
 
     class Meta:
         db_table = "segment_dependency"
@@ -255,6 +265,7 @@ class Change(models.Model):
     as `dependencies.given_key` has them; a merge touches every segment.
     `created` says that the profiles are new, so that segments which hold for somebody who did nothing ("never
     bought") are asked about them too; a writer that does not say so is taken to mean yes, which is only slower.
+    `accounts` are names of traits of their accounts, `*` for all; `purposes` are ids.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -263,6 +274,8 @@ class Change(models.Model):
     traits = ArrayField(models.TextField())
     merged = models.BooleanField()
     created = models.BooleanField(db_default=True)
+    accounts = ArrayField(models.TextField(), db_default=[])
+    purposes = ArrayField(models.IntegerField(), db_default=[])
 
     class Meta:
         managed = False
@@ -270,3 +283,17 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"change of {len(self.profile_ids)} profiles"
+
+
+class AccountChange(models.Model):
+    """Traits of an account that changed, until the people of the account have been told (`segments.changes`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    account_id = models.BigIntegerField()
+    traits = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = "account_change"
+
+    def __str__(self) -> str:
+        return f"change of account {self.account_id}"

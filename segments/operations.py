@@ -9,9 +9,11 @@ from django.db.models import ProtectedError
 from django.utils.text import slugify
 
 from cdp.kernel.access.models import User
+from consent.models import Purpose
 from segments import publishing
 from segments.ast import DefinitionError, Given, Node, parse
 from segments.computations import Clock, Lease, ask, claim, drop, hold
+from segments.consents import follow_consents
 from segments.contracts import TransitionSpan
 from segments.dependencies import dependencies
 from segments.errors import (
@@ -32,6 +34,7 @@ __all__ = [
     "create_segment",
     "delete_segment",
     "evaluate_changes",
+    "follow_consents",
     "recompute",
     "request_recompute",
     "update_segment",
@@ -219,7 +222,7 @@ def check_references(node: Node, slug: str) -> None:
         raise DefinitionError(message, code="given_not_allowed", path="/type")
     if named_in(node):
         hold_references()
-        expand(node, own=slug)
+    expand(node, own=slug)
 
 
 def stored_node(definition: Any) -> Node | None:
@@ -241,9 +244,20 @@ def _index(segment: Segment, node: Node) -> None:
     rows = [(Dependency.Kind.SEGMENT, slug) for slug in named_in(node)]
     rows += [(Dependency.Kind.EVENT, name) for name in reads.events]
     rows += [(Dependency.Kind.TRAIT, name) for name in reads.traits]
+    rows += [(Dependency.Kind.ACCOUNT, name) for name in reads.accounts]
+    rows += [(Dependency.Kind.CONSENT, slug) for slug in reads.purposes]
     rows += [(Dependency.Kind.EMPTY, "")] if reads.empty else []
     Dependency.objects.filter(segment=segment).delete()
-    Dependency.objects.bulk_create(Dependency(segment=segment, kind=kind, key=key) for kind, key in sorted(rows))
+    purposes = dict(Purpose.objects.filter(slug__in=reads.purposes).values_list("slug", "pk"))
+    Dependency.objects.bulk_create(
+        Dependency(
+            segment=segment,
+            kind=kind,
+            key=key,
+            purpose_id=purposes.get(key) if kind == Dependency.Kind.CONSENT else None,
+        )
+        for kind, key in sorted(rows)
+    )
 
 
 def lock(segment_id: int) -> tuple[Segment, Computation | None]:

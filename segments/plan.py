@@ -11,11 +11,13 @@ from typing import ClassVar, TypeAlias, assert_never
 
 from segments.ast import (
     NEGATIVE,
+    Account,
     All,
     Any,
     Between,
     Calendar,
     Condition,
+    Consent,
     Event,
     Given,
     InSegment,
@@ -27,6 +29,7 @@ from segments.ast import (
     Path,
     Sequence,
     Stage,
+    Standing,
     Test,
     Trait,
     Where,
@@ -97,12 +100,16 @@ Behaviour: TypeAlias = Measured | Followed
 
 @dataclass(frozen=True)
 class Plan:
+    """`accounts` are the tests of account traits, as positive ones; `purposes` those whose consent is asked about."""
+
     root: Node
     clock: Clock
     behaviours: tuple[Behaviour, ...]
     places: Mapping[Event | Sequence, int]
     given: tuple[str, ...] = ()
     """The manual segments whose members it asks about, by their slugs."""
+    accounts: tuple[Account, ...] = ()
+    purposes: tuple[str, ...] = ()
 
     def place(self, condition: Event | Sequence) -> int:
         return self.places[condition]
@@ -111,10 +118,22 @@ class Plan:
 def make_plan(root: Node, *, now: datetime, zone: str) -> Plan:
     """Resolve the windows of a definition at `now`; equal conditions are measured once."""
     clock = Clock(now, zone)
-    found = list(dict.fromkeys(one for one in conditions(root) if isinstance(one, Event | Sequence)))
-    behaviours = tuple(_behaviour(condition, clock) for condition in found)
-    given = tuple(dict.fromkeys(one.slug for one in conditions(root) if isinstance(one, Given)))
-    return Plan(root, clock, behaviours, {condition: place for place, condition in enumerate(found)}, given)
+    listed = list(dict.fromkeys(conditions(root)))
+    found = [one for one in listed if isinstance(one, Event | Sequence)]
+    return Plan(
+        root,
+        clock,
+        behaviours=tuple(_behaviour(condition, clock) for condition in found),
+        places={condition: place for place, condition in enumerate(found)},
+        given=tuple(one.slug for one in listed if isinstance(one, Given)),
+        accounts=tuple(dict.fromkeys(positive(one) for one in listed if isinstance(one, Account))),
+        purposes=tuple(dict.fromkeys(one.purpose for one in listed if isinstance(one, Consent))),
+    )
+
+
+def positive(account: Account) -> Account:
+    """The condition of which this one is the complement, or itself."""
+    return Account(account.trait, Test(NEGATIVE.get(account.test.op, account.test.op), account.test.value))
 
 
 def _behaviour(condition: Event | Sequence, clock: Clock) -> Behaviour:
@@ -139,7 +158,7 @@ def conditions(node: Node) -> Iterator[Condition]:
                 yield from conditions(part)
         case Not(of):
             yield from conditions(of)
-        case Trait() | Event() | Sequence() | InSegment() | Given():
+        case Trait() | Account() | Event() | Sequence() | InSegment() | Given() | Consent():
             yield node
         case _:
             assert_never(node)
@@ -165,7 +184,7 @@ def extent_of(window: Window | None, clock: Clock) -> Extent:
             assert_never(window)
 
 
-def holds_when_empty(node: Node) -> bool:
+def holds_when_empty(node: Node) -> bool:  # noqa: PLR0911 - one return per kind of node
     """Whether a profile without traits and events is in."""
     match node:
         case All(of):
@@ -174,8 +193,10 @@ def holds_when_empty(node: Node) -> bool:
             return any(holds_when_empty(part) for part in of)
         case Not(of):
             return not holds_when_empty(of)
-        case Trait(_, test):
+        case Trait(_, test) | Account(_, test):
             return test.op in NEGATIVE
+        case Consent():
+            return node.state is Standing.UNKNOWN
         case Event():
             return node.measure in ZERO_WHEN_EMPTY and compare(0, node.test)
         case Sequence() | Given():

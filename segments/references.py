@@ -4,12 +4,28 @@ So one instant has one answer: nobody is in a segment by what another one said a
 when the events and traits change that the segments in it read, and can be asked of any past instant.
 """
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from django.db import connection
 
-from segments.ast import All, Any, DefinitionError, Event, Given, InSegment, Node, Not, Sequence, Trait, parse
+from consent.models import Purpose
+from segments.ast import (
+    Account,
+    All,
+    Any,
+    Consent,
+    DefinitionError,
+    Event,
+    Given,
+    InSegment,
+    Node,
+    Not,
+    Sequence,
+    Trait,
+    parse,
+)
 from segments.models import Dependency, Segment
 from segments.plan import conditions
 
@@ -26,8 +42,10 @@ def expand(node: Node, *, own: str = "", new: Definitions | None = None) -> Node
     `new` are definitions to go by instead of those that are live.
 
     Raises:
-        DefinitionError: a segment that it names is unknown, cannot be read, or leads back to itself.
+        DefinitionError: a segment that it names is unknown, cannot be read, or leads back to itself; a purpose is
+            unknown.
     """
+    _require_purposes(node)
     if not named_in(node):
         return node
     expanded = _put_in(node, _read(node, new or {}), at="", trail=(own,) if own else ())
@@ -35,6 +53,31 @@ def expand(node: Node, *, own: str = "", new: Definitions | None = None) -> Node
         message = f"With the segments inside it, a definition may have {MAX_EXPANDED} conditions at most."
         raise DefinitionError(message, code="too_many_nodes", path="")
     return expanded
+
+
+def _require_purposes(node: Node) -> None:
+    asked = [(at, part.purpose) for at, part in _addressed(node) if isinstance(part, Consent)]
+    if not asked:
+        return
+    known = list(Purpose.objects.order_by("slug").values_list("slug", flat=True))
+    for at, slug in asked:
+        if slug not in known:
+            near = difflib.get_close_matches(slug, known, n=1)
+            hint = f" Did you mean “{near[0]}”?" if near else ""
+            message = f"There is no purpose with the slug “{slug}”.{hint}"
+            raise DefinitionError(message, code="unknown_purpose", path=f"{at}/purpose")
+
+
+def _addressed(node: Node, at: str = "") -> Iterator[tuple[str, Node]]:
+    """The conditions of a definition, each with its JSON pointer."""
+    match node:
+        case All(of) | Any(of):
+            for place, part in enumerate(of):
+                yield from _addressed(part, f"{at}/of/{place}")
+        case Not(of):
+            yield from _addressed(of, f"{at}/of")
+        case _:
+            yield at, node
 
 
 def hold_references() -> None:
@@ -91,7 +134,7 @@ def _put_in(node: Node, known: Definitions, *, at: str, trail: tuple[str, ...]) 
             return Not(_put_in(of, known, at=f"{at}/of", trail=trail))
         case InSegment(slug):
             return _meaning(slug, known, at=at, trail=trail)
-        case Trait() | Event() | Sequence() | Given():
+        case Trait() | Account() | Event() | Sequence() | Given() | Consent():
             return node
         case _:
             assert_never(node)

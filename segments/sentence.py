@@ -3,10 +3,13 @@
 from typing import assert_never
 
 from segments.ast import (
+    NEGATIVE,
+    Account,
     All,
     Any,
     Between,
     Calendar,
+    Consent,
     Duration,
     Event,
     Given,
@@ -21,6 +24,7 @@ from segments.ast import (
     Scalar,
     Sequence,
     Stage,
+    Standing,
     Test,
     Trait,
     Where,
@@ -78,6 +82,11 @@ COUNTED = {
     Op.LTE: "at most",
     Op.BETWEEN: "between",
 }
+CHOSEN = {
+    Standing.GRANTED: "has agreed to",
+    Standing.DENIED: "has refused",
+    Standing.UNKNOWN: "has no choice that stands about",
+}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NO_QUOTES = str.maketrans("", "", "“”")
 _LISTED = 5
@@ -90,7 +99,7 @@ def sentence(node: Node) -> str:
     return text[:1].upper() + text[1:]
 
 
-def phrase(node: Node) -> str:  # noqa: C901, PLR0911 - one return per kind of node
+def phrase(node: Node) -> str:  # noqa: PLR0911 - one return per kind of node
     match node:
         case All(of):
             return " and ".join(_grouped(part) for part in of)
@@ -102,12 +111,27 @@ def phrase(node: Node) -> str:  # noqa: C901, PLR0911 - one return per kind of n
             return f"is not in the segment {slug}"
         case Not(of):
             return f"not ({phrase(of)})"
-        case Trait(trait, test):
-            return f"{_path(trait.text)} {_test(test)}"
+        case Trait() | Account() | Consent() | InSegment() | Given():
+            return _being(node)
         case Event():
             return _event(node)
         case Sequence():
             return _sequence(node)
+        case _:
+            assert_never(node)
+
+
+def _being(node: Trait | Account | Consent | InSegment | Given) -> str:
+    """What they are, not what they did."""
+    match node:
+        case Trait(trait, test):
+            return f"{_path(trait.text)} {_test(test)}"
+        case Account(trait, test) if test.op in NEGATIVE:
+            return f"{_path(trait.text)} of no account {_test(Test(NEGATIVE[test.op], test.value))}"
+        case Account(trait, test):
+            return f"{_path(trait.text)} of an account {_test(test)}"
+        case Consent(purpose, state):
+            return f"{CHOSEN[state]} {purpose}"
         case InSegment(slug):
             return f"is in the segment {slug}"
         case Given():

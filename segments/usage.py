@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-from segments.ast import Condition, DefinitionError, Event, Stage, Trait, parse
+from ingestion.messages import FIXED_NAMES
+from segments.ast import Account, Condition, DefinitionError, Event, Stage, Trait, parse
 from segments.dependencies import streams_of
 from segments.models import Segment
 from segments.plan import conditions
@@ -27,6 +28,8 @@ def read_usage() -> dict[Key, list[tuple[str, str]]]:
 def _keys(condition: Condition) -> list[Key]:
     if isinstance(condition, Trait):
         return [("trait", "", condition.trait.text)]
+    if isinstance(condition, Account):
+        return [("property", FIXED_NAMES["group"], condition.trait.text)]  # where they are told
     return [key for stream in streams_of(condition) for key in _keys_of(stream)]
 
 

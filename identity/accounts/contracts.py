@@ -1,6 +1,6 @@
 """What crosses the border of this room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,14 @@ class Belonging:
     priority: int
     traits: dict[str, Any] | None
     origin_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNews:
+    """By account the traits that changed, and the profiles that have come to belong to one."""
+
+    traits: dict[int, set[str]] = field(default_factory=dict)
+    joined: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

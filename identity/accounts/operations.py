@@ -10,16 +10,16 @@ from datetime import datetime
 
 from django.db import connection
 
-from identity.accounts.contracts import Belonging
+from identity.accounts.contracts import AccountNews, Belonging
 from identity.traits import TraitState, TraitUpdate, fold
 
 
-def note_belongings(belongings: Sequence[Belonging], *, now: datetime) -> None:
+def note_belongings(belongings: Sequence[Belonging], *, now: datetime) -> AccountNews:
     """Make accounts that are new, merge their traits, and link their people. Nothing to note costs nothing."""
     if not belongings:
-        return
+        return AccountNews()
     ids = _account_ids({one.group_id for one in belongings}, now=now)
-    _merge_traits(
+    changed = _merge_traits(
         [
             TraitUpdate(ids[one.group_id], one.at, one.source_id, one.priority, one.traits)
             for one in belongings
@@ -27,7 +27,7 @@ def note_belongings(belongings: Sequence[Belonging], *, now: datetime) -> None:
         ],
         now=now,
     )
-    _link(belongings, ids)
+    return AccountNews(changed, _link(belongings, ids))
 
 
 def _account_ids(group_ids: Collection[str], *, now: datetime) -> dict[str, int]:
@@ -53,9 +53,10 @@ def _find(group_ids: list[str]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _merge_traits(updates: list[TraitUpdate], *, now: datetime) -> None:
+def _merge_traits(updates: list[TraitUpdate], *, now: datetime) -> dict[int, set[str]]:
+    """Returns by account the names whose values changed."""
     if not updates:
-        return
+        return {}
     ids = sorted({update.profile_id for update in updates})
     with connection.cursor() as cursor:
         cursor.execute(
@@ -75,16 +76,26 @@ def _merge_traits(updates: list[TraitUpdate], *, now: datetime) -> None:
                 [now] * len(touched),
             ],
         )
+    return {id_: state.changed for id_, state in states.items() if state.changed}
 
 
-def _link(belongings: Sequence[Belonging], ids: dict[str, int]) -> None:
+def _link(belongings: Sequence[Belonging], ids: dict[str, int]) -> frozenset[int]:
+    """Returns the profiles that did not belong to one of their accounts before."""
     spans: dict[tuple[int, int, int], tuple[int, int]] = {}
     for one in belongings:
         key = (one.profile_id, ids[one.group_id], one.origin_id or one.profile_id)
         first, last = spans.get(key, (one.at, one.at))
         spans[key] = (min(first, one.at), max(last, one.at))
     rows = [(*key, *spans[key]) for key in sorted(spans)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT u.profile_id FROM unnest(%s::bigint[], %s::bigint[]) AS u(profile_id, account_id)"
+            " WHERE NOT EXISTS (SELECT FROM account_member m"
+            "   WHERE m.profile_id = u.profile_id AND m.account_id = u.account_id)",
+            columns[:2],
+        )
+        joined = frozenset(profile_id for (profile_id,) in cursor.fetchall())
         cursor.execute(
             "INSERT INTO account_member (profile_id, account_id, origin_id, first_seen_at, last_seen_at)"
             " SELECT u.profile_id, u.account_id, u.origin_id,"
@@ -97,5 +108,6 @@ def _link(belongings: Sequence[Belonging], ids: dict[str, int]) -> None:
             "     last_seen_at = greatest(account_member.last_seen_at, EXCLUDED.last_seen_at)"
             "   WHERE EXCLUDED.first_seen_at < account_member.first_seen_at"
             "     OR EXCLUDED.last_seen_at > account_member.last_seen_at",
-            [list(column) for column in zip(*rows, strict=True)],
+            columns,
         )
+    return joined

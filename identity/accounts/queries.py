@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from django.db.models import Count, Max, Min, Q
 
+import identity.queries
 from identity.accounts.contracts import AccountView, Member, Membership
 from identity.accounts.models import Account, AccountMember
+from identity.contracts import Suggestion
 from identity.queries import canonical_id, get_profiles
 
 
@@ -45,6 +47,15 @@ def accounts_of(*, profile_id: int) -> list[Membership]:
         view.id: view for view in _views(Account.objects.filter(pk__in=[account_id for account_id, _, _ in rows]))
     }
     return [Membership(views[account_id], *span) for account_id, *span in rows if account_id in views]
+
+
+def trait_names(*, limit: int) -> list[Suggestion]:
+    """Traits that accounts have, with how many of a sample have each."""
+    return identity.queries.trait_names(limit=limit, of="account")
+
+
+def trait_values(*, trait: str, limit: int) -> list[Suggestion]:
+    return identity.queries.trait_values(trait=trait, limit=limit, of="account")
 
 
 def _views(accounts: Iterable[Account]) -> list[AccountView]:

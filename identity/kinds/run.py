@@ -16,6 +16,7 @@ import structlog
 from django.db import DataError, IntegrityError, connection, transaction
 
 from identity.cluster import Clusters
+from identity.consents.operations import note_stale
 from identity.contracts import Identifier
 from identity.kinds import conflicts, queries
 from identity.kinds.models import KindRun, KindRunValue
@@ -254,6 +255,7 @@ def _apply_step(run: KindRun, reading: Reading, *, now: datetime) -> bool:
             raise MovedError
         _take_away([*(row for row, _ in batch.respelt), *(row for row, _ in batch.lost)], respelt, twins)
         keep_spellings((row.kind, spelt, row.value) for row, spelt in batch.respelt)
+        note_stale({row.profile_id for row, _ in (*batch.respelt, *batch.lost)})
         if not run.looked_at and run.kind in {"user_id", "anonymous_id"}:
             _restate(run.kind, reading, now=now)
         for row, spelt in batch.respelt:

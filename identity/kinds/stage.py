@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection, transaction
 
 from identity import homes
+from identity.consents import operations as consents
 from identity.kinds import conflicts, rules
 from ingestion import messages
 from ingestion.contracts import Incoming, Rejected, SourceTerms
@@ -69,6 +70,7 @@ def keep_spellings(respelt: Iterable[tuple[str, str, str]]) -> None:
             " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
             [list(column) for column in zip(*fresh, strict=True)],
         )
+    consents.note_spelt((kind, value) for kind, value, _ in fresh)
     transaction.on_commit(lambda: _remember(fresh))
 
 

@@ -1,16 +1,19 @@
 """The language of segment definitions, without a database: nodes, parser, and the JSON they came from."""
 
+from consent.policy import Standing
 from segments.ast.dump import dump
 from segments.ast.errors import DefinitionError
 from segments.ast.nodes import (
     NEGATIVE,
     NUMERIC_MEASURES,
     OF_TIME,
+    Account,
     All,
     Any,
     Between,
     Calendar,
     Condition,
+    Consent,
     Duration,
     Event,
     Given,
@@ -39,11 +42,13 @@ __all__ = [
     "NEGATIVE",
     "NUMERIC_MEASURES",
     "OF_TIME",
+    "Account",
     "All",
     "Any",
     "Between",
     "Calendar",
     "Condition",
+    "Consent",
     "DefinitionError",
     "Duration",
     "Event",
@@ -60,6 +65,7 @@ __all__ = [
     "Scalar",
     "Sequence",
     "Stage",
+    "Standing",
     "Step",
     "Test",
     "Trait",

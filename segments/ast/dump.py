@@ -4,10 +4,12 @@ from typing import Any as AnyJson
 from typing import assert_never
 
 from segments.ast.nodes import (
+    Account,
     All,
     Any,
     Between,
     Calendar,
+    Consent,
     Duration,
     Event,
     Given,
@@ -26,7 +28,7 @@ from segments.ast.nodes import (
 )
 
 
-def dump(node: Node) -> dict[str, AnyJson]:  # noqa: PLR0911 - one return per kind of node
+def dump(node: Node) -> dict[str, AnyJson]:  # noqa: C901, PLR0911 - one return per kind of node
     match node:
         case All(of):
             return {"type": "all", "of": [dump(part) for part in of]}
@@ -36,6 +38,10 @@ def dump(node: Node) -> dict[str, AnyJson]:  # noqa: PLR0911 - one return per ki
             return {"type": "not", "of": dump(of)}
         case Trait(trait, test):
             return {"type": "trait", "trait": trait.text, **_dump_test(test)}
+        case Account(trait, test):
+            return {"type": "account", "trait": trait.text, **_dump_test(test)}
+        case Consent(purpose, state):
+            return {"type": "consent", "purpose": purpose, "state": state.value}
         case Event():
             return _dump_event(node)
         case Sequence():

@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
 
+from consent.policy import Standing
 from segments.ast import times
 
 Scalar: TypeAlias = str | bool | int | float
@@ -193,6 +194,22 @@ class Trait:
 
 
 @dataclass(frozen=True)
+class Account:
+    """A trait of any account that the person belongs to. A negative test is the exact complement."""
+
+    trait: Path
+    test: Test
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What stands of the person's choices about a purpose, as `consent.policy` judges them."""
+
+    purpose: str
+    state: Standing
+
+
+@dataclass(frozen=True)
 class Event:
     events: tuple[str, ...]
     where: tuple[Where, ...]
@@ -254,5 +271,5 @@ class Not:
     of: "Node"
 
 
-Condition: TypeAlias = Trait | Event | Sequence | InSegment | Given
+Condition: TypeAlias = Trait | Account | Event | Sequence | InSegment | Given | Consent
 Node: TypeAlias = All | Any | Not | Condition

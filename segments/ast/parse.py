@@ -10,14 +10,17 @@ from typing import Any as AnyJson
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from consent.policy import Standing
 from segments.ast import limits, times
 from segments.ast.errors import DefinitionError
 from segments.ast.nodes import (
     NUMERIC_MEASURES,
+    Account,
     All,
     Any,
     Between,
     Calendar,
+    Consent,
     Duration,
     Event,
     Given,
@@ -43,8 +46,7 @@ from segments.ast.nodes import (
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-NODE_TYPES = ("all", "any", "not", "trait", "event", "sequence", "segment", "given")
-LATER_TYPES = {"consent": "Consent conditions"}
+NODE_TYPES = ("all", "any", "not", "trait", "account", "event", "sequence", "segment", "given", "consent")
 NUMBER_OPS = frozenset({Op.EQ, Op.NEQ, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN})
 SPAN_MEASURES = frozenset({Measure.COUNT, Measure.SUM})
 SPAN_OPS = frozenset({Op.GT, Op.GTE})
@@ -77,7 +79,11 @@ class _Parser:
                 _check_keys(found, at, required=("type", "of"))
                 return Not(self.node(found["of"], at=f"{at}/of", depth=depth + 1))
             case "trait":
-                return _trait(found, at)
+                return Trait(*_trait(found, at))
+            case "account":
+                return Account(*_trait(found, at))
+            case "consent":
+                return _consent(found, at)
             case "sequence":
                 return _sequence(found, at)
             case "segment":
@@ -114,17 +120,20 @@ def _node_type(found: Mapping[str, AnyJson], at: str) -> str:
     if "type" not in found:
         raise DefinitionError("A node needs a `type`.", code="missing_key", path=f"{at}/type")
     kind = _text(found["type"], f"{at}/type")
-    if kind in LATER_TYPES:
-        message = f"{LATER_TYPES[kind]} are not supported yet."
-        raise DefinitionError(message, code="not_supported_yet", path=f"{at}/type")
     if kind not in NODE_TYPES:
         raise _unknown(kind, NODE_TYPES, what="type of node", code="unknown_type", at=f"{at}/type")
     return kind
 
 
-def _trait(found: Mapping[str, AnyJson], at: str) -> Trait:
+def _trait(found: Mapping[str, AnyJson], at: str) -> tuple[Path, Test]:
     _check_keys(found, at, required=("type", "trait", "op"), optional=("value",))
-    return Trait(_path(found["trait"], f"{at}/trait"), _test(found, at, allowed=frozenset(Op)))
+    return _path(found["trait"], f"{at}/trait"), _test(found, at, allowed=frozenset(Op))
+
+
+def _consent(found: Mapping[str, AnyJson], at: str) -> Consent:
+    _check_keys(found, at, required=("type", "purpose", "state"))
+    state = _choice(Standing, found["state"], f"{at}/state", what="state of consent", code="unknown_state")
+    return Consent(_name(found["purpose"], f"{at}/purpose"), state)
 
 
 def _event(found: Mapping[str, AnyJson], at: str) -> Event:

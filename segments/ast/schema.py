@@ -6,6 +6,7 @@ that a range is not empty, how deep groups nest), and its errors name the reason
 
 from typing import Any
 
+from consent.policy import Standing
 from segments.ast import limits, times
 from segments.ast.nodes import NUMERIC_MEASURES, Measure, Op, Period
 from segments.ast.parse import FIRST_LAST_OPS, NUMBER_OPS, SPAN_MEASURES, SPAN_OPS
@@ -20,6 +21,8 @@ DURATION_OPS = (Op.WITHIN_LAST, Op.WITHIN_NEXT, Op.ANNIVERSARY_WITHIN)
 
 Schema = dict[str, Any]
 
+_NODES = ("group", "not", "trait", "account", "event", "sequence", "segment", "consent")
+
 
 def json_schema() -> Schema:
     return {
@@ -27,9 +30,7 @@ def json_schema() -> Schema:
         "title": "Segment definition",
         "$ref": "#/$defs/node",
         "$defs": {
-            "node": {
-                "oneOf": [_ref(name) for name in ("group", "not", "trait", "event", "sequence", "segment", "given")]
-            },
+            "node": {"oneOf": [_ref(name) for name in _NODES]},
             "group": _object(
                 {
                     "type": {"enum": ["all", "any"]},
@@ -38,17 +39,22 @@ def json_schema() -> Schema:
                 required=["type", "of"],
             ),
             "not": _object({"type": {"const": "not"}, "of": _ref("node")}, required=["type", "of"]),
-            "trait": _object(
-                {"type": {"const": "trait"}, "trait": _ref("path"), "op": _ops(Op), "value": True},
-                required=["type", "trait", "op"],
-            )
-            | _ref("test"),
+            "trait": _trait("trait"),
+            "account": _trait("account"),
             "event": _event(),
             "sequence": _sequence(),
             "step": _step(),
             "segment": _object({"type": {"const": "segment"}, "segment": _ref("name")}, required=["type", "segment"]),
             "given": _object({"type": {"const": "given"}, "segment": _ref("name")}, required=["type", "segment"])
             | {"description": "What defines a manual segment: whoever was put into it. Others name it as `segment`."},
+            "consent": _object(
+                {
+                    "type": {"const": "consent"},
+                    "purpose": _ref("name"),
+                    "state": {"enum": [state.value for state in Standing]},
+                },
+                required=["type", "purpose", "state"],
+            ),
             "where": _object({"property": _ref("path"), "op": _ops(Op), "value": True}, required=["property", "op"])
             | _ref("test"),
             "test": {"allOf": [_when_op(*each) for each in _VALUES]},
@@ -67,6 +73,12 @@ def json_schema() -> Schema:
             "moment": {"type": "string", "pattern": times.ISO, "examples": ["2026-03-01", "2026-03-01T09:30:00Z"]},
         },
     }
+
+
+def _trait(kind: str) -> Schema:
+    """A trait of the person's own, or of their accounts."""
+    properties = {"type": {"const": kind}, "trait": _ref("path"), "op": _ops(Op), "value": True}
+    return _object(properties, required=["type", "trait", "op"]) | _ref("test")
 
 
 def _event() -> Schema:

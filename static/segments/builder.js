@@ -1,9 +1,13 @@
-import { conditionFields, newEvent, newSegment, newSequence, newTrait } from "./condition.js";
+import { conditionFields, newAccount, newConsent, newEvent, newSegment, newSequence, newTrait } from "./condition.js";
 import * as tree from "./definition.js";
 import { h, icon, select } from "./dom.js";
 import { History } from "./history.js";
 import { gaps } from "./language.js";
 import { Dictionary } from "./suggest.js";
+
+const KINDS = {
+  event: "bolt", trait: "user", sequence: "route", account: "building", consent: "shield-check", segment: "chart-pie-2",
+};
 
 const MODE_LABELS = [
   ["all", "all of these are true"],
@@ -129,7 +133,7 @@ export class SegmentBuilder extends HTMLElement {
 
   #add(groupUid, node) {
     const target = node.kind === "group" ? node.children[0] : node;
-    const field = target.json.type === "sequence" ? "steps/0/event" : target.json.type;
+    const field = { sequence: "steps/0/event", account: "trait", consent: "purpose" }[target.json.type] ?? target.json.type;
     this.#commit(tree.append(this.#root, groupUid, node), { focus: { uid: target.uid, field } });
   }
 
@@ -298,6 +302,8 @@ export class SegmentBuilder extends HTMLElement {
       button("bolt", "Something they did", () => tree.condition(newEvent())),
       button("user", "Something about them", () => tree.condition(newTrait())),
       button("route", "Things in order", () => tree.condition(newSequence())),
+      button("building", "Their account", () => tree.condition(newAccount())),
+      button("shield-check", "Their consent", () => tree.condition(newConsent())),
       button("chart-pie-2", "A segment", () => tree.condition(newSegment())),
       depth < 4 ? button("folder-plus", "Group", () => tree.group(node.mode === "any" ? "all" : "any", [tree.condition(newEvent())])) : null);
   }
@@ -309,7 +315,7 @@ export class SegmentBuilder extends HTMLElement {
       typeOf: (question, name) => this.#typeOf(question, name),
       edit: (json, key, focus) => this.#edit(node.uid, draft, json, key, focus),
     };
-    const kind = { event: "bolt", trait: "user", sequence: "route", segment: "chart-pie-2" }[draft?.type] ?? "code";
+    const kind = KINDS[draft?.type] ?? "code";
     return h("div", { class: `condition kind-${kind}`, "data-uid": node.uid },
       h("span", { class: "condition-icon" }, icon(kind)),
       h("div", { class: "condition-body" }, conditionFields(draft, context), problemOf(node)),

@@ -1,6 +1,6 @@
 import { h, icon, select } from "./dom.js";
 import {
-  MEASURES, MEASURES_OF, MEASURE_OPERATORS, SHAPES, UNITS, WINDOWS,
+  MEASURES, MEASURES_OF, MEASURE_OPERATORS, SHAPES, STANDINGS, UNITS, WINDOWS,
   asNumber, emptyValue, fromLocalInput, hasNotDone, operatorsFor, parseDuration, toLocalInput, typeOfValue,
 } from "./language.js";
 import { matching, suggestInput } from "./suggest.js";
@@ -12,6 +12,8 @@ import { matching, suggestInput } from "./suggest.js";
  */
 export function conditionFields(json, context) {
   if (json?.type === "trait") return traitFields(json, context);
+  if (json?.type === "account") return accountFields(json, context);
+  if (json?.type === "consent") return consentFields(json, context);
   if (json?.type === "event") return eventFields(json, context);
   if (json?.type === "sequence" && Array.isArray(json.steps)) return sequenceFields(json, context);
   if (json?.type === "segment") return segmentFields(json, context);
@@ -25,6 +27,8 @@ export const newSequence = () => ({
   type: "sequence", steps: [{ event: "" }, { event: "", absent: true, within: "30m" }], window: { last: "7d" },
 });
 export const newSegment = () => ({ type: "segment", segment: "" });
+export const newAccount = () => ({ type: "account", trait: "", op: "eq", value: "" });
+export const newConsent = () => ({ type: "consent", purpose: "", state: "granted" });
 export const newTrait = () => ({ type: "trait", trait: "", op: "eq", value: "" });
 
 const word = (text) => h("span", { class: "word" }, text);
@@ -45,16 +49,38 @@ function rawFields(json) {
 // --- Who they are ---------------------------------------------------------------------------------------------
 
 function traitFields(json, context) {
-  const known = context.typeOf({ of: "traits" }, json.trait);
+  return [line(word("Their"), ...traitTest(json, context, { names: "traits", values: "values", label: "Trait" }))];
+}
+
+/** Of any account that they belong to; "is not" and its like hold where none of them is. */
+function accountFields(json, context) {
+  const about = { names: "account_traits", values: "account_values", label: "Account trait" };
+  return [line(word("Their account’s"), ...traitTest(json, context, about))];
+}
+
+function traitTest(json, context, { names, values: ofValues, label }) {
+  const known = context.typeOf({ of: names }, json.trait);
   const name = suggestInput({
-    value: json.trait, label: "Trait", placeholder: "choose a trait", name: "trait",
-    ask: async (text) => matching(await context.dictionary.ask({ of: "traits" }), text),
+    value: json.trait, label, placeholder: "choose a trait", name: "trait",
+    ask: async (text) => matching(await context.dictionary.ask({ of: names }), text),
     onpick: (value) => context.edit({ ...json, trait: value }, "trait"),
     oncommit: (value, type) => context.edit(suited({ ...json, trait: value }, type)),
   });
   const values = async (text) =>
-    json.trait ? matching(await context.dictionary.ask({ of: "values", trait: json.trait }), text) : [];
-  return [line(word("Their"), name, ...comparison(json, { known, values, set: context.edit }))];
+    json.trait ? matching(await context.dictionary.ask({ of: ofValues, trait: json.trait }), text) : [];
+  return [name, ...comparison(json, { known, values, set: context.edit })];
+}
+
+function consentFields(json, context) {
+  const onchange = (event) => context.edit({ ...json, state: event.target.value });
+  const state = select(STANDINGS, json.state, { "aria-label": "Consent", "data-field": "state", onchange });
+  const purpose = suggestInput({
+    value: json.purpose, label: "Purpose", placeholder: "choose a purpose", name: "purpose",
+    ask: async (text) => matching(await context.dictionary.ask({ of: "purposes" }), text),
+    onpick: (value) => context.edit({ ...json, purpose: value }, "purpose"),
+    oncommit: (value) => context.edit({ ...json, purpose: value }),
+  });
+  return [line(word("They"), state, purpose)];
 }
 
 /** The comparison with an operator and a value that suit the type of the trait or property just chosen. */

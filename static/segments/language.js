@@ -114,9 +114,17 @@ export function emptyValue(shape, type, old) {
   }
 }
 
+/** How a person's consent can stand. */
+export const STANDINGS = [
+  ["granted", "have agreed to"],
+  ["denied", "have refused"],
+  ["unknown", "have no choice that stands about"],
+];
+
 /** What is still to be filled in: the fields of a condition that have no value yet. */
 export function gaps(json) {
-  if (json?.type === "trait") return [...(json.trait ? [] : ["trait"]), ...valueGap(json)];
+  if (json?.type === "consent") return json.purpose ? [] : ["purpose"];
+  if (json?.type === "trait" || json?.type === "account") return [...(json.trait ? [] : ["trait"]), ...valueGap(json)];
   if (json?.type === "segment") return json.segment ? [] : ["segment"];
   if (json?.type === "sequence") return [...stepGaps(json.steps ?? []), ...windowGaps(json)];
   if (json?.type !== "event") return [];

@@ -11,7 +11,7 @@ export class Dictionary {
     this.#url = url;
   }
 
-  /** `question` is {of: "events" | "properties" | "traits" | "values", event?, property?, trait?}. */
+  /** `question` is {of: "events" | "properties" | "traits" | "account_traits" | "values" …, event?, property?, trait?}. */
   ask(question) {
     const key = keyOf(question);
     if (!this.#asked.has(key)) this.#asked.set(key, this.#answer(key));

@@ -10,9 +10,15 @@ from typing import Any
 from django.db import connection
 from psycopg2.extras import execute_values
 
+from consent.contracts import ConsentInput, State
+from consent.operations import record_consents
+from identity.accounts.models import Account, AccountMember
+from identity.consents.operations import note_stale
+from identity.models import Identifier, ProfileIdentifier
 from ingestion.models import EventName
 from ingestion.partitions import ensure_event_partitions, next_month
-from segments.changes import ProfileChange, note_changes
+from segments.changes import ANY_TRAIT, ProfileChange, note_changes
+from tests.oracles.segments import Chosen
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -108,17 +114,74 @@ def note_change(
     note_changes([ProfileChange(profile_id, ids, frozenset(traits), merged, created)])
 
 
-def absorb(profile_id: int, *, into: int) -> None:
-    """A merge as identity leaves it: events on the survivor, the other row gone but for its alias, both noted."""
+def note_account_joined(profile_id: int) -> None:
+    note_changes([ProfileChange(profile_id, frozenset(), frozenset(), False, False, frozenset({ANY_TRAIT}))])
+
+
+def make_account(traits: dict[str, Any], *, group_id: str) -> int:
+    account = Account.objects.create(group_id=group_id, traits=traits, created_at=LONG_AGO, updated_at=LONG_AGO)
+    return account.pk
+
+
+def join_account(profile_id: int, account_id: int) -> None:
+    row = {"profile_id": profile_id, "account_id": account_id, "origin_id": profile_id}
+    AccountMember.objects.get_or_create(**row, defaults={"first_seen_at": LONG_AGO, "last_seen_at": LONG_AGO})
+
+
+def link(profile_id: int, value: str, *, since: datetime) -> None:
+    """A user id that leads to the profile, as the drain links it."""
+    Identifier.objects.create(kind="user_id", value=value, profile_id=profile_id)
+    ProfileIdentifier.objects.create(
+        profile_id=profile_id, kind="user_id", value=value, first_seen_at=since, source_id=1
+    )
+    note_stale([profile_id])
+
+
+def record_choices(choices: Iterable[Chosen], *, now: datetime) -> None:
+    record_consents(
+        choices=[
+            ConsentInput(
+                subjects=[("user_id", each.identifier)],
+                purpose=each.purpose,
+                state=State(each.state),
+                method="api",
+                happened_at=each.at,
+                expires_at=each.expires,
+            )
+            for each in choices
+        ],
+        now=now,
+    )
+
+
+_MOVE_EVENTS = (
+    "WITH moved AS (DELETE FROM event WHERE profile_id = %s RETURNING *)"
+    " INSERT INTO event SELECT ts, id, %s, name_id, value, properties, context, source_id, received_at FROM moved"
+)
+_MOVE_IDENTIFIERS = (
+    "WITH moved AS (DELETE FROM profile_identifier WHERE profile_id = %s RETURNING *)"
+    " INSERT INTO profile_identifier (kind, value, first_seen_at, source_id, profile_id)"
+    " SELECT kind, value, first_seen_at, source_id, %s FROM moved"
+)
+_MOVE_MEMBERS = (
+    "WITH moved AS (DELETE FROM account_member WHERE profile_id = %s RETURNING *)"
+    " INSERT INTO account_member (account_id, origin_id, first_seen_at, last_seen_at, profile_id)"
+    " SELECT account_id, origin_id, first_seen_at, last_seen_at, %s FROM moved"
+)
+
+
+def absorb(profile_id: int, *, into: int, now: datetime = LONG_AGO) -> None:
+    """A merge as identity leaves it: what the other had on the survivor, its row gone, both noted."""
     with connection.cursor() as cursor:
+        for move in (_MOVE_EVENTS, _MOVE_IDENTIFIERS, _MOVE_MEMBERS):
+            cursor.execute(move, [profile_id, into])
+        cursor.execute("UPDATE identifier SET profile_id = %s WHERE profile_id = %s", [into, profile_id])
+        cursor.execute("UPDATE profile_alias SET canonical_id = %s WHERE canonical_id = %s", [into, profile_id])
         cursor.execute(
-            "WITH moved AS (DELETE FROM event WHERE profile_id = %s RETURNING *)"
-            " INSERT INTO event SELECT ts, id, %s, name_id, value, properties, context, source_id, received_at"
-            " FROM moved",
-            [profile_id, into],
+            "INSERT INTO profile_alias (profile_id, canonical_id, merged_at) VALUES (%s, %s, %s)",
+            [profile_id, into, now],
         )
         cursor.execute("DELETE FROM profile WHERE id = %s", [profile_id])
-        cursor.execute("UPDATE profile_alias SET canonical_id = %s WHERE canonical_id = %s", [into, profile_id])
-        cursor.execute("INSERT INTO profile_alias VALUES (%s, %s, %s)", [profile_id, into, LONG_AGO])
+    note_stale([profile_id, into])
     note_change(profile_id, merged=True)
     note_change(into, merged=True)

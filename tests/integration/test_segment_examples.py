@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from segments import queries
-from segments.gallery import GALLERY
+from segments import operations, queries
+from segments.gallery import GALLERY, PURPOSE
 from tests.factories import segments as make
+from tests.factories.consent import PurposeFactory
+from tests.oracles.segments import Chosen
 
 pytestmark = pytest.mark.django_db
 
@@ -112,3 +114,33 @@ def test_a_template_takes_exactly_whom_it_says(slug: str) -> None:
     found = queries.preview(definition=TEMPLATES[slug], as_of=NOW, sample=100)
 
     assert set(found.sample_ids) == expected
+
+
+class TestBesideEvents:
+    """Templates that ask for more than what people did."""
+
+    def test_only_who_agreed_may_be_written_to(self) -> None:
+        PurposeFactory(slug=PURPOSE)
+        buyers = sorted(people([[("9d", ORDER)]] * 3, first=0))
+        for number, profile_id in enumerate(buyers):
+            make.link(profile_id, f"u-{number}", since=ago("30d"))
+        make.record_choices([chosen("u-0", "granted"), chosen("u-1", "withdrawn")], now=NOW)
+        operations.follow_consents()
+
+        assert taken_by("may-be-written-to") == {buyers[0]}
+
+    def test_one_enterprise_account_is_enough(self) -> None:
+        both, one, idle = sorted(people([[("2d", "Session Started")]] * 2 + [[("40d", "Session Started")]], first=0))
+        enterprise, free = (make.make_account({"plan": plan}, group_id=plan) for plan in ("enterprise", "free"))
+        for profile_id, account in ((both, enterprise), (both, free), (one, free), (idle, enterprise)):
+            make.join_account(profile_id, account)
+
+        assert taken_by("enterprise-people") == {both}
+
+
+def chosen(identifier: str, state: str) -> Chosen:
+    return Chosen(identifier, PURPOSE, state, ago("2d"), None, 0)
+
+
+def taken_by(slug: str) -> set[int]:
+    return set(queries.preview(definition=TEMPLATES[slug], as_of=NOW, sample=100).sample_ids)

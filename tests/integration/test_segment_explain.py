@@ -13,7 +13,8 @@ from segments.explain import explain
 from segments.models import Segment
 from tests.factories import segments as make
 from tests.factories.access import make_user
-from tests.oracles.segment_worlds import EARLIEST, LATEST, START, VALUE_PROPERTY, World
+from tests.factories.consent import PurposeFactory
+from tests.oracles.segment_worlds import EARLIEST, LATEST, PURPOSES, START, VALUE_PROPERTY, World
 from tests.oracles.segments import holds
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +89,8 @@ class TestExplain:
     def test_agrees_with_the_oracle_about_every_part(self) -> None:
         for name, value_property in VALUE_PROPERTY.items():
             make.make_event_name(name, value_property=value_property)
+        for slug in PURPOSES:
+            PurposeFactory(slug=slug)
         for seed in range(12):
             world = World(seed * 3)  # its zone is that of the tests
             person = world.person()
@@ -98,6 +101,12 @@ class TestExplain:
                 (id_, each.name, each.ts, each.properties, seed * 1_000 + each.id, each.context)
                 for each in person.events
             )
+            for number, traits in enumerate(person.accounts):
+                make.join_account(id_, make.make_account(traits, group_id=f"{seed}-{number}"))
+            for identifier, since in person.identifiers.items():
+                make.link(id_, identifier, since=since)
+            make.record_choices(world.ledger, now=START)
+            operations.follow_consents()
             definition = world.definition()
             Segment.objects.all().delete()
             segment = make_segment(definition)

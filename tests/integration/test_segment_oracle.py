@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from identity.accounts.models import Account
 from segments import computations, operations, queries
 from segments.ast import dump, parse
+from segments.changes import note_account_changes
 from segments.computations import Lease
 from segments.manual.operations import Named, add_members, create_manual, remove_members
 from segments.models import Due, Membership, Segment, Transition
 from segments.publishing import Staging
 from tests.factories import segments as make
+from tests.factories.consent import PurposeFactory
 from tests.oracles import segments as oracle
-from tests.oracles.segment_worlds import EARLIEST, LATEST, START, VALUE_PROPERTY, World
+from tests.oracles.segment_worlds import EARLIEST, LATEST, PURPOSES, START, VALUE_PROPERTY, World
 
 SEEDS = range(int(os.environ.get("CDP_ORACLE_WORLDS", "40")))  # `make oracle` tries many more
 PEOPLE = 12
@@ -50,20 +53,34 @@ class Replica:
         self.now = START
         for name, value_property in VALUE_PROPERTY.items():
             make.make_event_name(name, value_property=value_property)
+        for slug in PURPOSES:
+            PurposeFactory(slug=slug)
+        self.accounts = [
+            make.make_account(traits, group_id=f"g-{number}") for number, traits in enumerate(world.accounts)
+        ]
         self.people: dict[int, oracle.Person] = {}
         for _ in range(PEOPLE):
             self.add_person(world.person())
+        make.record_choices(world.ledger, now=START)
+        operations.follow_consents()
         self.segments: dict[int, str] = {}  # their slugs
         self.edit: Edit | None = None  # on its way, half computed
         self.manual = create_manual(name="Manual", now=self.now)
         operations.recompute(segment_id=self.manual.pk, now=self.now)
         self.world.segments[self.manual.slug] = self.manual.definition
         self.world.nameable = [self.manual.slug]
+        self.unclaimed = world.identifier()
+        self.later_known: dict[int, datetime] = {}  # by a merge; of its people, nothing is known as theirs from before
 
     def add_person(self, person: oracle.Person) -> int:
         profile_id = make.make_profile(person.traits)
         self.people[profile_id] = person
         self._store(profile_id, person.events)
+        for account_id, traits in zip(self.accounts, self.world.accounts, strict=True):
+            if any(each is traits for each in person.accounts):
+                make.join_account(profile_id, account_id)
+        for identifier, since in person.identifiers.items():
+            make.link(profile_id, identifier, since=since)
         return profile_id
 
     @staticmethod
@@ -83,7 +100,8 @@ class Replica:
         self.world.random.choice(
             (self.let_time_pass, self.let_time_pass, self.let_time_pass, self.new_events, self.new_events,
              self.new_traits, self.new_person, self.merge, self.new_definition, self.begin_edit, self.end_edit,
-             self.give)
+             self.give, self.new_account_traits, self.new_account, self.new_choices, self.new_choices,
+             self.new_identifier)
         )()  # fmt: skip
 
     def let_time_pass(self) -> None:
@@ -112,18 +130,60 @@ class Replica:
         self.evaluate()
 
     def new_person(self) -> None:
-        person = self.world.random.choice((oracle.Person(), self.world.person()))
+        known = len(self.world.ledger)
+        person = self.world.random.choice((oracle.Person(ledger=self.world.ledger), self.world.person()))
+        make.record_choices(self.world.ledger[known:], now=self.now)
         profile_id = self.add_person(person)
         names = {event.name for event in person.events}
         make.note_change(profile_id, events=names, traits=person.traits, created=True)
+        make.note_account_joined(profile_id)
         self.evaluate()
 
     def merge(self) -> None:
         absorbed, survivor = self.world.random.sample(list(self.people), 2)
-        gone = self.people.pop(absorbed)
-        self.people[survivor].events += gone.events
-        self.people[survivor].given |= gone.given
-        make.absorb(absorbed, into=survivor)
+        gone, kept = self.people.pop(absorbed), self.people[survivor]
+        kept.events += gone.events
+        kept.given |= gone.given
+        kept.accounts += [each for each in gone.accounts if not any(each is other for other in kept.accounts)]
+        known = kept.identifiers | gone.identifiers
+        kept.identifiers = {identifier: max(since, self.now) for identifier, since in known.items()}
+        self.later_known[survivor] = self.now
+        make.absorb(absorbed, into=survivor, now=self.now)
+        self.evaluate()
+
+    def new_account_traits(self) -> None:
+        number = self.world.random.randrange(len(self.accounts))
+        traits, after = self.world.accounts[number], self.world.properties()
+        changed = {name for name in traits.keys() | after.keys() if traits.get(name) != after.get(name)}
+        traits.clear()
+        traits.update(after)
+        Account.objects.filter(pk=self.accounts[number]).update(traits=after)
+        note_account_changes({self.accounts[number]: changed})
+        self.evaluate()
+
+    def new_account(self) -> None:
+        profile_id, number = self.anybody(), self.world.random.randrange(len(self.accounts))
+        accounts, traits = self.people[profile_id].accounts, self.world.accounts[number]
+        if not any(each is traits for each in accounts):
+            accounts.append(traits)
+        make.join_account(profile_id, self.accounts[number])
+        make.note_account_joined(profile_id)
+        self.evaluate()
+
+    def new_choices(self) -> None:
+        """Of people who are known, or about an identifier that will be somebody's later."""
+        known = [identifier for person in self.people.values() for identifier in person.identifiers]
+        about = [self.world.random.choice([*known, self.unclaimed]) for _ in range(self.world.random.choice((1, 3)))]
+        choices = [self.world.chosen(identifier, self.now) for identifier in about]
+        self.world.ledger += choices
+        make.record_choices(choices, now=self.now)
+        self.evaluate()
+
+    def new_identifier(self) -> None:
+        profile_id, since = self.anybody(), min(self.world.moment(self.now), self.now)
+        make.link(profile_id, self.unclaimed, since=since)
+        self.people[profile_id].identifiers[self.unclaimed] = max(since, self.later_known.get(profile_id, since))
+        self.unclaimed = self.world.identifier()
         self.evaluate()
 
     def give(self) -> None:

@@ -14,10 +14,11 @@ from ingestion.dictionary.masking import CLEAR
 from ingestion.partitions import forget_known_partitions
 from segments import operations, people
 from segments.ast import parse
-from segments.gallery import GALLERY, Template
+from segments.gallery import GALLERY, PURPOSE, Template, offered
 from segments.models import Membership, Segment
 from tests.factories.access import make_user
 from tests.factories.activation import make_destination, make_subscription
+from tests.factories.consent import PurposeFactory
 from tests.factories.segments import ensure_months, make_event, make_event_name, make_profile, note_change
 
 pytestmark = pytest.mark.django_db
@@ -257,8 +258,15 @@ class TestNew:
 class TestGallery:
     @pytest.mark.parametrize("template", GALLERY, ids=lambda template: template.slug)
     def test_is_made_of_definitions_that_hold(self, template: Template, analyst, shoppers):
+        PurposeFactory(slug=PURPOSE)
         assert parse(template.definition)
         assert "problem" not in ask(analyst, "preview", template.definition)
+
+    def test_asks_about_a_purpose_that_there_is(self):
+        definitions = {template.slug: template.definition for template in offered(["newsletter", "ads"])}
+
+        assert definitions["may-be-written-to"]["of"][1]["purpose"] == "newsletter"
+        assert offered([]) == offered(["ads", PURPOSE]) == GALLERY
 
 
 class TestEdit:

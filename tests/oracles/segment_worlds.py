@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from tests.oracles.segments import Happening, Person, holds
+from tests.oracles.segments import Chosen, Happening, Person, holds
 
 # The night after this, clocks in Berlin go forward; a month ends two days later.
 START = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
@@ -75,6 +75,9 @@ OPS_OF = {
     "flag": ("is_true", "is_false", "eq", "exists"),
     "when": ("before", "after", "within_last", "within_last", "within_next", "within_next", "anniversary_within"),
 }
+PURPOSES = ("newsletter", "ads")
+STATES = ("granted", "granted", "granted", "denied", "withdrawn", "expired")
+STANDINGS = ("granted", "denied", "unknown")
 PERIODS = ("today", "yesterday", "this_week", "last_week", "this_month", "last_month")
 
 
@@ -82,17 +85,45 @@ class World:
     """Everything random about one case."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.zone = ZONES[seed % len(ZONES)]
         self.serial = 0
         self.segments: dict[str, dict[str, Any]] = {}
         self.nameable: list[str] = []  # of them, those that a definition may name without leading to itself
+        self.accounts = [self.properties() for _ in range(3)]
+        self.ledger: list[Chosen] = []
 
     # --- People ---------------------------------------------------------------------------------------------
 
     def person(self) -> Person:
         count = self.random.choice((0, 1, 3, 6, 10))
-        return Person(self.properties(), [self.happening(START) for _ in range(count)])
+        person = Person(self.properties(), [self.happening(START) for _ in range(count)], ledger=self.ledger)
+        person.accounts = self.random.sample(self.accounts, self.random.choice((0, 0, 1, 1, 2)))
+        for _ in range(self.random.choice((0, 1, 1, 2))):
+            identifier = self.identifier()
+            for _ in range(self.random.choice((0, 1, 1, 2))):
+                self.ledger.append(self.chosen(identifier, START))
+            person.identifiers[identifier] = self.moment(START)
+        return person
+
+    def identifier(self) -> str:
+        self.serial += 1
+        return f"u-{self.seed}-{self.serial}"
+
+    def chosen(self, identifier: str, now: datetime) -> Chosen:
+        """A choice of by now; what is granted often ends, at once or soon."""
+        self.serial += 1
+        state = self.random.choice(STATES)
+        expires = now + self.random.choice((-1, 0, 1, 1, 1)) * delta(self.random.choice(DURATIONS))
+        return Chosen(
+            identifier,
+            self.random.choice(PURPOSES),
+            state,
+            min(self.moment(now), now),
+            expires if self.random.random() < 0.6 else None,
+            self.serial,
+        )
 
     def happening(self, now: datetime) -> Happening:
         self.serial += 1
@@ -165,9 +196,17 @@ class World:
             return {"type": "not", "of": self.definition(depth + 1)}
         if self.nameable and self.random.random() < 0.15:
             return {"type": "segment", "segment": self.random.choice(self.nameable)}
-        if kind < 0.67:
+        if kind < 0.65:
             return self.trait()
-        return self.sequence() if kind < 0.8 else self.event()
+        if kind < 0.7:
+            return self.trait() | {"type": "account"}
+        if kind < 0.75:
+            return {
+                "type": "consent",
+                "purpose": self.random.choice(PURPOSES),
+                "state": self.random.choice(STANDINGS),
+            }
+        return self.sequence() if kind < 0.84 else self.event()
 
     def trait(self) -> dict[str, Any]:
         path = self.random.choice((*PATHS, "when", "when"))

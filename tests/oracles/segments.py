@@ -36,12 +36,29 @@ class Happening:
         return values_at(path, self.properties)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A choice in the ledger, about one identifier; the number says which was recorded last."""
+
+    identifier: str
+    purpose: str
+    state: str
+    at: datetime
+    expires: datetime | None
+    number: int
+
+
 @dataclass
 class Person:
+    """`accounts` are the traits of each; `identifiers` say since when each is known as theirs."""
+
     traits: dict[str, Any] = field(default_factory=dict)
     events: list[Happening] = field(default_factory=list)
     given: set[str] = field(default_factory=set)
     """The manual segments that they were put into."""
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+    identifiers: dict[str, datetime] = field(default_factory=dict)
+    ledger: list[Chosen] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ def holds(
     return _holds(node, person, Instant(now, zone, segments))
 
 
-def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
+def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:  # noqa: C901 - one case per kind of node
     match node["type"]:
         case "all":
             return all(_holds(part, person, at) for part in node["of"])
@@ -72,6 +89,11 @@ def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
             return not _holds(node["of"], person, at)
         case "trait":
             return passes_any(values_at(node["trait"], person.traits), node["op"], node.get("value"), at)
+        case "account":
+            values = [value for traits in person.accounts for value in values_at(node["trait"], traits)]
+            return passes_any(values, node["op"], node.get("value"), at)
+        case "consent":
+            return standing(node["purpose"], person, at.now) == node["state"]
         case "event":
             return event_holds(node, person, at)
         case "sequence":
@@ -81,6 +103,37 @@ def _holds(node: dict[str, Any], person: Person, at: Instant) -> bool:
         case "given":
             return node["segment"] in person.given
     raise AssertionError(node)
+
+
+# --- Consent ------------------------------------------------------------------------------------------------
+
+
+def standing(purpose: str, person: Person, now: datetime) -> str:
+    """A refusal holds until the person, known to be one, agrees again; consent wears out, a refusal does not."""
+    latest = [
+        max(choices, key=precedence)
+        for identifier in person.identifiers
+        if (choices := [each for each in person.ledger if (each.identifier, each.purpose) == (identifier, purpose)])
+    ]
+    grants = [each for each in latest if each.state == "granted" and (each.expires is None or each.expires > now)]
+    for refusal in latest:
+        if refusal.state in {"denied", "withdrawn"}:
+            informed = [
+                grant
+                for grant in grants
+                if grant.at > refusal.at
+                and all(grant.at >= person.identifiers[one.identifier] for one in (grant, refusal))
+            ]
+            if not informed:
+                return "denied"
+    return "granted" if grants else "unknown"
+
+
+def precedence(choice: Chosen) -> tuple[Any, ...]:
+    """The newest; of one instant the strictest, then what ends first, then what was recorded last."""
+    never = datetime.max.replace(tzinfo=UTC)
+    strictness = {"granted": 0, "expired": 1, "denied": 2, "withdrawn": 2}[choice.state]
+    return (choice.at, strictness, never - (choice.expires or never), choice.number)
 
 
 # --- Values -------------------------------------------------------------------------------------------------

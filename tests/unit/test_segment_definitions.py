@@ -119,10 +119,20 @@ REFUSED: list[tuple[Any, str, str]] = [
     (nested(200), "too_deep", "/of" * limits.MAX_DEPTH),
     ({"type": "all", "of": [FROM_GERMANY] * limits.MAX_NODES}, "too_many_nodes", f"/of/{limits.MAX_NODES - 1}"),
     ({"type": "all", "of": [FROM_GERMANY] * 10_000}, "too_many_nodes", "/of"),
-    # what a later version will take
+    # other segments and consent
     ({"type": "segment"}, "missing_key", "/segment"),
     ({"type": "segment", "segment": 5}, "not_a_text", "/segment"),
-    ({"type": "consent", "purpose": "ads", "state": "granted"}, "not_supported_yet", "/type"),
+    ({"type": "consent", "purpose": "ads"}, "missing_key", "/state"),
+    ({"type": "consent", "purpose": "ads", "state": "withdrawn"}, "unknown_state", "/state"),
+    ({"type": "consent", "purpose": "ads", "state": ["granted"]}, "not_a_text", "/state"),
+    ({"type": "consent", "purpose": " ", "state": "granted"}, "empty", "/purpose"),
+    ({"type": "consent", "purpose": "ads\0", "state": "granted"}, "invalid_character", "/purpose"),
+    ({"type": "consent", "purpose": "ads", "state": "granted", "op": "eq"}, "unknown_key", "/op"),
+    # accounts
+    ({"type": "account", "op": "exists"}, "missing_key", "/trait"),
+    ({"type": "account", "trait": "plan[]x", "op": "exists"}, "invalid_path", "/trait"),
+    ({"type": "account", "trait": "plan", "op": "gt", "value": "x"}, "wrong_value_type", "/value"),
+    ({"type": "account", "trait": "plan", "op": "eq", "value": 1, "account": "a"}, "unknown_key", "/account"),
     # operators
     (trait("equals", 1), "unknown_operator", "/op"),
     (trait(["eq"], 1), "not_a_text", "/op"),  # type: ignore[arg-type]
@@ -244,7 +254,7 @@ REFUSED: list[tuple[Any, str, str]] = [
 
 SHAPE = {
     "not_an_object", "not_a_list", "not_a_text", "unknown_type", "unknown_key", "unknown_operator", "unknown_measure",
-    "unknown_period", "operator_not_allowed", "wrong_value_type", "value_not_allowed", "not_supported_yet",
+    "unknown_period", "operator_not_allowed", "wrong_value_type", "value_not_allowed", "unknown_state",
     "empty_group", "too_long", "too_few_steps", "too_many_steps", "not_in_the_first_step", "span_not_allowed",
 }  # fmt: skip
 
