@@ -1,10 +1,11 @@
 """From a definition to one statement that yields sets of instants with the number of people who have just these."""
 
-from segments.ast import All, Any, Event, Node, Not, Sequence, Trait
+from segments.ast import Account, All, Any, Consent, Event, Node, Not, Sequence, Trait
 from segments.compile import compile_members
 from segments.engine import plan_at
 from segments.insight.trend.followed import FollowedTrend
 from segments.insight.trend.frame import Frame
+from segments.insight.trend.held import accounts_joined, consent_joined
 from segments.insight.trend.measured import MeasuredTrend
 from segments.insight.trend.values import path_bits
 from segments.plan import conditions
@@ -41,6 +42,10 @@ def compile_trend(node: Node, frame: Frame, dictionary: Dictionary, *, one_in: i
 
 def _joined(condition: Node, name: str, frame: Frame, dictionary: Dictionary, one_in: int) -> tuple[Sql, Sql]:
     """What is joined for a condition, and its instants."""
+    if isinstance(condition, Account):
+        return accounts_joined(condition, name, frame)
+    if isinstance(condition, Consent):
+        return consent_joined(condition, name, frame)
     if not isinstance(condition, Event | Sequence):
         rows = compile_members(plan_at(condition, now=frame.last), dictionary)
         return rows, frame.always(Sql(f"{name}.profile_id IS NOT NULL"))
