@@ -64,6 +64,13 @@ MAX_TREND_DAYS = 366
 class DefinitionField(serializers.JSONField):
     """Understood by the parser, whose errors have a path into the definition."""
 
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return super().to_internal_value(data)
+        except serializers.ValidationError:
+            parse(data)  # knows what is not JSON about it, and where
+            raise
+
 
 class SegmentSerializer(serializers.ModelSerializer[Segment]):
     slug = serializers.CharField(required=False, help_text="Made from the name where it is missing.")

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -183,5 +184,7 @@ def suggest(request: HttpRequest) -> HttpResponse:
 def _posted_definition(request: HttpRequest) -> Any:
     try:
         return json.loads(request.body)["definition"]
+    except RequestDataTooBig:
+        raise TributaryError("This definition is too large to be sent.", code="too_large") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise TributaryError("The body must be JSON with a `definition`.", code="bad_json") from None

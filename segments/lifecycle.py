@@ -8,7 +8,8 @@ from typing import Any
 from django.db import transaction
 
 from cdp.kernel.access.models import User
-from segments.ast import parse
+from segments.ast import DefinitionError, parse
+from segments.ast.storable import require_storable
 from segments.computations import ask, drop
 from segments.engine import run
 from segments.errors import (
@@ -172,13 +173,13 @@ def _kept(definition: Any) -> dict[str, Any]:
     """Whatever was typed, as long as it can be stored."""
     if not isinstance(definition, dict):
         raise SegmentError("A definition is a JSON object.", code="not_an_object", path="/definition")
-    text = json.dumps(definition)
-    if len(text) > MAX_DRAFT or "\\u0000" in text:
-        raise SegmentError(
-            "This is too long for a draft, or has signs in it that cannot be stored.",
-            code="not_storable",
-            path="/definition",
-        )
+    try:
+        require_storable(definition)
+    except DefinitionError as error:
+        message = f"{error.message} It stands at {error.path}."
+        raise SegmentError(message, code=error.code, path="/definition") from error
+    if len(json.dumps(definition)) > MAX_DRAFT:
+        raise SegmentError("This is too long for a draft.", code="not_storable", path="/definition")
     return definition
 
 

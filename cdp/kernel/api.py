@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, serializers
 from rest_framework.pagination import CursorPagination as BaseCursorPagination
@@ -51,6 +53,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """Every error as `{"code", "message", "path"?}`; a domain error is a 400 unless it says otherwise."""
     if isinstance(exc, TributaryError):
         return Response(exc.as_dict(), status=getattr(exc, "http_status", 400))
+    if isinstance(exc, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024
+        return Response({"code": "too_large", "message": f"A request may have {most} MB at most."}, status=413)
     response = rest_exception_handler(exc, context)
     if response is None:
         return None
