@@ -11,11 +11,13 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from cdp import pipeline
+from consent.models import Purpose
+from consent.operations import record_consent
 from segments import computations
 from segments.models import Segment
 from segments.operations import create_segment
 from tests.browser.conftest import NARROW, WIDE, fits
-from tests.factories.ingestion import identify, track
+from tests.factories.ingestion import identify, message, track
 
 DAY = timedelta(days=1)
 LAPSED = {
@@ -174,6 +176,38 @@ class TestBuildByClicking:
         screenshot(page, "span-segment")
         assert definition(page)["of"][0]["span"] == "1h"
         assert definition(page)["of"][1] == {"type": "segment", "segment": "buyers"}
+
+    def test_asks_for_accounts_and_for_consent(self, log_in, shoppers, send, screenshot):
+        Purpose.objects.create(slug="newsletter", name="Newsletter", kind=Purpose.Kind.ACTIVATION)
+        for user, plan in (("anna", "enterprise"), ("ben", "free")):
+            send(message(type="group", event=..., userId=user, groupId=plan, traits={"plan": plan}))
+        for user in ("anna", "ben"):
+            record_consent(subjects=[("user_id", user)], purpose="newsletter", state="granted", method="form",
+                           happened_at=timezone.now(), now=timezone.now())  # fmt: skip
+        pipeline.evaluate(now=timezone.now())
+        page = log_in("marketer")
+        page.goto("/segments/new/")
+
+        page.get_by_role("button", name="Their account").click()
+        account = conditions(page).last
+        choose(page, account.get_by_role("combobox", name="Account trait"), "pl", "plan")
+        choose(page, account.get_by_role("combobox", name="Value"), "ent", "enterprise")
+        counted(page, 1)
+        page.get_by_role("button", name="Their consent").click()
+        consent = conditions(page).last
+        choose(page, consent.get_by_role("combobox", name="Purpose"), "news", "newsletter")
+
+        counted(page, 1)
+        expect(page.locator("[data-part=sentence]")).to_contain_text(
+            "Plan of an account is “enterprise” and has agreed to newsletter"
+        )
+        screenshot(page, "account-consent")
+        consent.get_by_label("Consent").select_option("have refused")
+        counted(page, 0)
+        assert definition(page)["of"] == [
+            {"type": "account", "trait": "plan", "op": "eq", "value": "enterprise"},
+            {"type": "consent", "purpose": "newsletter", "state": "denied"},
+        ]
 
     def test_takes_values_from_the_data_and_keeps_their_types(self, builder):
         page = builder

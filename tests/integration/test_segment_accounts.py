@@ -4,15 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from cdp import pipeline
 from identity.merging.operations import merge_profiles, undo_merge
 from identity.models import Merge
 from ingestion.dictionary.masking import Masker, Pii
-from segments import operations
+from segments import computations, operations
 from segments.changes import PROFILES_A_ROW
 from segments.explain import explain, mask_value
 from segments.models import AccountChange, Change, Membership, Segment, Transition
+from segments.publishing import Staging
 from segments.usage import read_usage
 from tests.factories.ingestion import NOW, track
 from tests.integration.conftest import rows
@@ -75,6 +77,24 @@ class TestAccountConditions:
         drain(accept, group(userId="u-0", groupId="big", traits={"seats": 5}))
 
         assert pipeline.evaluate(now=NOW).claimed == 1  # the message itself, of one person
+
+    def test_are_not_forgotten_of_a_version_on_its_way(self, accept, both):
+        """It reads a trait that no live segment does."""
+        drain(accept, *(group(userId=f"u-{number}", groupId="big") for number in range(3)))
+        settle()
+        segment = operations.create_segment(
+            name="Seats", definition={"type": "account", "trait": "seats", "op": "gt", "value": 4}, now=NOW
+        )
+        lease = computations.claim(segment_id=segment.pk, now=NOW)
+        staging = Staging(lease)
+        with transaction.atomic():
+            staging.ask_everybody(now=NOW)
+
+            drain(accept, group(userId="u-0", groupId="big", traits={"seats": 5}))
+            settle()
+            operations.compute(lease, clock=lambda: NOW, staging=staging)
+
+        assert len(members(segment.slug)) == 3
 
     def test_follow_whoever_comes_to_belong(self, accept, both):
         drain(accept, group(userId="a", groupId="g", traits={"plan": "enterprise"}))

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent.policy import REFUSALS, Choice, Decision, Reason, State, decide, latest
+from consent.policy import (
+    REFUSALS,
+    Choice,
+    Course,
+    Decision,
+    Reason,
+    Standing,
+    State,
+    course,
+    decide,
+    latest,
+    standing,
+)
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -173,3 +185,29 @@ class TestProperties:
         unlinked = [Choice(c.state, c.happened_at, c.expires_at, c.record_id) for c in some]
 
         assert answer(*some, opt_in=opt_in).allowed or not answer(*unlinked, opt_in=opt_in).allowed
+
+
+class TestStanding:
+    def test_is_unknown_where_what_was_agreed_to_has_expired(self):
+        assert standing([choice(GRANTED, ends=0)], now=NOW) is Standing.UNKNOWN
+        assert standing([choice(EXPIRED)], now=NOW) is Standing.UNKNOWN
+
+    def test_is_denied_again_when_the_grant_that_answered_expires(self):
+        refused, granted = choice(DENIED, -10, known=-20), choice(GRANTED, -5, known=-20, ends=3)
+
+        assert course([refused, granted]) == Course(Standing.GRANTED, day(3), Standing.DENIED)
+
+    def test_lasts_as_long_as_the_last_of_several_grants(self):
+        assert course([choice(GRANTED, ends=1), choice(GRANTED, ends=4)]) == Course(
+            Standing.GRANTED, day(4), Standing.UNKNOWN
+        )
+        assert course([choice(GRANTED, ends=1), choice(GRANTED)]) == Course(Standing.GRANTED)
+
+    @given(st.lists(choices, max_size=6), st.integers(-30, 30))
+    def test_follows_its_course_at_every_instant(self, held, number):
+        for now in (day(number), day(number) - timedelta(microseconds=1)):
+            assert course(held).at(now) is standing(held, now=now)
+
+    @given(st.lists(choices, max_size=6))
+    def test_says_yes_exactly_where_people_who_have_to_opt_in_may_be_written_to(self, held):
+        assert (standing(held, now=NOW) is Standing.GRANTED) == answer(*held).allowed
