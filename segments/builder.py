@@ -22,7 +22,7 @@ from cdp.kernel.screens import check_access, requires
 from consent.models import Purpose
 from identity import queries as identity
 from ingestion.dictionary.viewing import masker_for
-from segments import dictionary, operations, people, queries
+from segments import dictionary, lifecycle, operations, people, queries
 from segments.gallery import offered
 from segments.insight import panel
 from segments.insight.overlap import combination_in
@@ -48,7 +48,8 @@ def new(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         slug = slugify(form.cleaned_data["name"])
         try:
-            segment = operations.create_segment(
+            segment = lifecycle.create(
+                as_draft=_is_draft(request),
                 slug=f"{slug}-segment" if slug in ADDRESSES_IN_USE else "",
                 user=user,
                 now=timezone.now(),
@@ -57,7 +58,8 @@ def new(request: HttpRequest) -> HttpResponse:
         except TributaryError as error:
             problem = error
         else:
-            messages.success(request, f"“{segment.name}” is saved.")
+            kept = "is kept as a draft" if _is_draft(request) else "is published"
+            messages.success(request, f"“{segment.name}” {kept}.")
             return redirect("segments:detail", segment.slug)
     purposes = Purpose.objects.filter(kind=Purpose.Kind.ACTIVATION).order_by("pk").values_list("slug", flat=True)
     gallery = offered(list(purposes))
@@ -72,19 +74,37 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @requires(Scope.SEGMENTS_WRITE)
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    """The draft if there is one, else what was asked for last."""
     user: Any = request.user
-    segment = get_object_or_404(Segment, slug=slug)
-    form = SegmentForm(request.POST or None, initial={"name": segment.name, "description": segment.description})
+    segment = get_object_or_404(Segment.objects.select_related("computation", "draft__saved_by"), slug=slug)
+    draft = getattr(segment, "draft", None)
+    shown: Any = draft or segment
+    form = SegmentForm(request.POST or None, initial={"name": shown.name, "description": shown.description})
     problem = None
     if form.is_valid():
+        keep = lifecycle.save_draft if _is_draft(request) else lifecycle.publish_edit
         try:
-            operations.update_segment(segment_id=segment.pk, user=user, now=timezone.now(), **form.cleaned_data)
+            keep(segment_id=segment.pk, user=user, now=timezone.now(), **form.cleaned_data)
         except TributaryError as error:
             problem = error
         else:
-            messages.success(request, f"“{form.cleaned_data['name']}” is saved.")
+            messages.success(request, _saved(form.cleaned_data["name"], segment, as_draft=_is_draft(request)))
             return redirect("segments:detail", slug)
-    return _show_editor(request, form, problem, definition=segment.definition, segment=segment)
+    coming = segment.next
+    definition = (draft or coming or segment).definition
+    return _show_editor(request, form, problem, definition=definition, segment=segment, draft=draft)
+
+
+def _is_draft(request: HttpRequest) -> bool:
+    """Which of the two buttons was pressed."""
+    return request.POST.get("as") == "draft"
+
+
+def _saved(name: str, segment: Segment, *, as_draft: bool) -> str:
+    if not as_draft:
+        return f"“{name}” is published."
+    live = f" Version {segment.version} stays live." if segment.is_live else ""
+    return f"“{name}” is kept as a draft.{live}"
 
 
 def _show_editor(

@@ -100,6 +100,12 @@ class SegmentOverview:
     error: str
     member_count: int
     computed_at: datetime | None
+    folder: str
+    tags: tuple[str, ...]
+    version: int
+    next_version: int | None
+    next_failed: bool
+    has_draft: bool
     days: tuple[TrendDay, ...]
 
     @property

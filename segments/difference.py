@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from segments.ast import All, Node, Not
+from segments.ast import All, Event, InSegment, Node, Not, Trait
 from segments.ast import Any as AnyOf
 from segments.sentence import phrase
 
 ALIKE = 0.5  # conditions that share as many of their words are one, changed
 GROUPS_ALIKE = 0.3
+SAME_TOPIC = 0.3
 
 
 class Kind(StrEnum):
@@ -129,8 +130,14 @@ def _paired(old: Sequence[Node], new: Sequence[Node]) -> dict[int, int]:
             left.remove(equal)
     words = {("new", place): _words(new[place]) for place in range(len(new)) if place not in pairs}
     words |= {("old", place): _words(old[place]) for place in left}
+    topics = {key: _topic((new if key[0] == "new" else old)[key[1]]) for key in words}
+
+    def alike(place: int, other: int) -> float:
+        same = topics["new", place] is not None and topics["new", place] == topics["old", other]
+        return _likeness(words["new", place], words["old", other]) + SAME_TOPIC * same
+
     scores = sorted(
-        (-_likeness(words["new", place], words["old", other]), place, other)
+        (-alike(place, other), place, other)
         for place in range(len(new))
         if place not in pairs
         for other in left
@@ -141,6 +148,17 @@ def _paired(old: Sequence[Node], new: Sequence[Node]) -> dict[int, int]:
         if -score >= least and place not in pairs and other not in pairs.values():
             pairs[place] = other
     return pairs
+
+
+def _topic(node: Node) -> object:
+    """What a condition is about, where that is plain: the events, the trait, the segment."""
+    match node:
+        case Not(of):
+            return _topic(of)
+        case Event(events=about) | Trait(trait=about) | InSegment(slug=about):
+            return about
+        case _:
+            return None
 
 
 def _words(node: Node) -> Counter[str]:

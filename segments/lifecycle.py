@@ -162,6 +162,20 @@ def discard(*, segment_id: int) -> Draft:
     return draft
 
 
+@transaction.atomic
+def publish_edit(
+    *, segment_id: int, name: str, description: str, definition: Any, user: User | None = None, now: datetime
+) -> Segment:
+    """Publish what is in the editor, in place of any draft."""
+    given = {"name": name, "description": description, "definition": definition}
+    segment, _ = lock(segment_id)
+    if segment.state == Segment.State.DRAFT:
+        save_draft(segment_id=segment_id, user=user, now=now, **given)
+        return publish(segment_id=segment_id, user=user, now=now)
+    Draft.objects.filter(segment=segment).delete()
+    return update_segment(segment_id=segment_id, user=user, now=now, **given)
+
+
 def _draft_of(segment: Segment) -> Draft:
     found = Draft.objects.filter(segment=segment).first()
     if found is None:

@@ -45,7 +45,7 @@ MAX_NAME = 120
 MAX_SLUG = 80
 MAX_DESCRIPTION = 2_000
 # Addresses beside a segment's own.
-RESERVED_SLUGS = frozenset({"builder", "computed", "manual", "new", "preview", "schema", "validate"})
+RESERVED_SLUGS = frozenset({"builder", "bulk", "computed", "manual", "new", "preview", "schema", "undo", "validate"})
 _SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 

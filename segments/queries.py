@@ -1,7 +1,7 @@
 """What can be asked of segments. Everything about who is in reads membership and transition, so it agrees."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -99,12 +99,14 @@ def sentence_of(definition: Any) -> str:
 
 
 def segments() -> QuerySet[Segment]:
-    return Segment.objects.order_by("name", "pk")
+    return Segment.objects.select_related("computation", "draft").order_by("name", "pk")
 
 
-def overview(*, now: datetime, days: int = SPARKLINE_DAYS) -> list[SegmentOverview]:
-    """Every segment with its size and its last days, for the list."""
-    found = list(segments())
+def overview(
+    *, now: datetime, days: int = SPARKLINE_DAYS, among: Iterable[Segment] | None = None
+) -> list[SegmentOverview]:
+    """Every segment, or these, with its size and its last days, for the list."""
+    found = list(segments() if among is None else among)
     moves = _moves([segment.pk for segment in found], days=days, now=now)
     return [
         SegmentOverview(
@@ -117,6 +119,12 @@ def overview(*, now: datetime, days: int = SPARKLINE_DAYS) -> list[SegmentOvervi
             error=segment.error,
             member_count=segment.member_count,
             computed_at=segment.computed_at,
+            folder=segment.folder,
+            tags=tuple(segment.tags),
+            version=segment.version,
+            next_version=segment.next.number if segment.next and not segment.next.error else None,
+            next_failed=bool(segment.next and segment.next.error),
+            has_draft=hasattr(segment, "draft"),
             days=_trend(segment.member_count, moves.get(segment.pk, {}), days=days, now=now),
         )
         for segment in found

@@ -1,12 +1,11 @@
-"""Definitions as people read them: an outline of nested groups, and the versions as sentences."""
+"""Definitions as people read them: an outline of nested groups."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from segments.ast import All, DefinitionError, Node, Not, parse
 from segments.ast import Any as AnyOf
-from segments.models import Segment, SegmentVersion
-from segments.sentence import phrase, sentence
+from segments.sentence import phrase
 
 
 @dataclass(frozen=True)
@@ -15,12 +14,6 @@ class Outline:
 
     text: str
     parts: tuple["Outline", ...] = ()
-
-
-@dataclass(frozen=True)
-class VersionLine:
-    version: SegmentVersion
-    sentence: str
 
 
 def outline(definition: Any) -> Outline:
@@ -47,15 +40,3 @@ def _outline(node: Node) -> Outline:
 
 def _parts(nodes: tuple[Node, ...]) -> tuple[Outline, ...]:
     return tuple(_outline(node) for node in nodes)
-
-
-def version_lines(segment: Segment, *, limit: int = 20) -> list[VersionLine]:
-    rows = segment.versions.select_related("created_by").order_by("-number")[:limit]
-    return [VersionLine(row, _sentence(row.definition)) for row in rows]
-
-
-def _sentence(definition: Any) -> str:
-    try:
-        return sentence(parse(definition))
-    except DefinitionError as error:
-        return error.message

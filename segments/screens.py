@@ -12,53 +12,24 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from cdp.kernel.access.roles import Scope
-from cdp.kernel.screens import after_param, requires, take_page
+from cdp.kernel.screens import after_param, requires
 from identity import queries as identity
 from ingestion.dictionary.masking import Masker
 from ingestion.dictionary.viewing import masker_for
-from segments import operations, people, queries, reading
-from segments.contracts import SegmentOverview, TrendDay
+from segments import lifecycle_screens, operations, people, queries, reading
+from segments.contracts import TrendDay
 from segments.errors import SegmentInUseError
 from segments.explain import Explanation, explain, mask_value
-from segments.gallery import GALLERY
 from segments.insight import screens as insight
 from segments.models import Segment
 from segments.references import users_of
+from segments.users import uses_of
 
-PAGE = 50
 MEMBERS_PAGE = 25
 RANGES = (30, 90)
 WEEK_DAYS = 7
 FEED = 12
 WHY_FOUND = 5
-
-
-# --- The list -----------------------------------------------------------------------------------------------
-
-
-@requires(Scope.SEGMENTS_READ)
-def segments(request: HttpRequest) -> HttpResponse:
-    text = request.GET.get("q", "").strip()[:200]
-    state = request.GET.get("state", "")
-    after = after_param(request) or 0
-    everything = queries.overview(now=timezone.now())
-    found = [row for row in everything if _matches(row, text.lower(), state)]
-    page = take_page(found[after : after + PAGE + 1], key=lambda _: after + PAGE, size=PAGE)
-    context = {
-        "q": text,
-        "state": state,
-        "states": Segment.State.choices,
-        "after": after,
-        "page": page,
-        "rows": [(row, [day.size for day in row.days]) for row in page],
-        "nothing": not everything,
-        "gallery": GALLERY,
-    }
-    return render(request, "segments/list.html", context)
-
-
-def _matches(row: SegmentOverview, text: str, state: str) -> bool:
-    return (not state or row.state == state) and text in f"{row.name}\n{row.description}\n{row.slug}".lower()
 
 
 # --- The page of one ----------------------------------------------------------------------------------------
@@ -83,7 +54,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
         ),
         "outline": reading.outline(found.definition),
         "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
-        "versions": reading.version_lines(found),
+        **lifecycle_screens.story(found),
         "traits": insight.offered_traits(),
     }
     if user.may(Scope.PROFILES_READ):
@@ -101,6 +72,7 @@ def _live(found: Segment, trend: Sequence[TrendDay], user: Any) -> dict[str, Any
         "entered": sum(day.entered for day in trend[-WEEK_DAYS:]),
         "left": sum(day.left for day in trend[-WEEK_DAYS:]),
         "named_in": users_of(found.slug),
+        "other_uses": [use for use in uses_of(found) if use.kind not in {"segment", "destination"}],
         "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
         "moves": people.latest_moves(found, limit=FEED, masker=masker_for(user)),
     }

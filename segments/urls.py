@@ -2,11 +2,13 @@
 
 from django.urls import include, path
 
-from segments import builder, lifecycle_screens, screens
+from segments import builder, lifecycle_screens, listing, screens
 
 app_name = "segments"
 urlpatterns = [
-    path("", screens.segments, name="list"),
+    path("", listing.segments, name="list"),
+    path("bulk/", listing.bulk, name="bulk"),
+    path("undo/<str:token>/", listing.undo_last, name="undo"),
     path("new/", builder.new, name="new"),
     path("builder/preview/", builder.preview, name="preview"),
     path("builder/funnel/", builder.funnel, name="funnel"),
@@ -17,6 +19,9 @@ urlpatterns = [
     path("<slug:slug>/edit/", builder.edit, name="edit"),
     path("<slug:slug>/recompute/", screens.recompute, name="recompute"),
     path("<slug:slug>/cancel/", lifecycle_screens.cancel, name="cancel"),
+    path("<slug:slug>/compare/", lifecycle_screens.compare, name="compare"),
+    path("<slug:slug>/place/", listing.place, name="place"),
+    path("<slug:slug>/<str:what>/now/", lifecycle_screens.act, name="act"),
     path("<slug:slug>/delete/", screens.delete, name="delete"),
     path("<slug:slug>/status/", screens.status, name="status"),
     path("<slug:slug>/why/", screens.why, name="why"),

@@ -72,14 +72,15 @@ form.addEventListener("submit", (event) => {
   const named = field("name").value.trim() !== "";
   document.getElementById("name-error").hidden = named;
   field("name").classList.toggle("is-invalid", !named);
-  if (builder.isComplete && !refused && named) {
+  const draft = event.submitter?.value === "draft";
+  if (named && (draft || (builder.isComplete && !refused))) {
     leaving = true;
     return;
   }
   event.preventDefault();
   event.stopPropagation();
-  if (refused) builder.querySelector(".is-bad, .is-invalid")?.scrollIntoView({ block: "center" });
-  else if (!builder.isComplete) builder.showGaps();
+  if (!draft && refused) builder.querySelector(".is-bad, .is-invalid")?.scrollIntoView({ block: "center" });
+  else if (!draft && !builder.isComplete) builder.showGaps();
   else field("name").focus();
 });
 

@@ -128,7 +128,7 @@ class TestBuildByClicking:
         expect(page.locator(".sample")).to_contain_text("Anna")
 
         page.get_by_label("Name", exact=True).fill("Lapsed big spenders")
-        page.get_by_role("button", name="Save segment").first.click()
+        page.get_by_role("button", name="Publish").first.click()
 
         expect(page.get_by_text("Computing who is in")).to_be_visible()
         compute()
@@ -397,7 +397,7 @@ class TestErrors:
         expect(second.locator('[data-field="window/last"]')).to_have_class(re.compile("is-invalid"))
         expect(first.get_by_role("alert")).to_be_hidden()
         page.get_by_label("Name", exact=True).fill("Bad")
-        page.get_by_role("button", name="Save segment").first.click()
+        page.get_by_role("button", name="Publish").first.click()
         assert not Segment.objects.exists()
 
         second.locator('[data-field="window/last"]').fill("7d")
@@ -411,7 +411,7 @@ class TestErrors:
         expect(page.locator("[data-part=hint]")).to_contain_text("Fill in the conditions")
         expect(condition.get_by_role("alert")).to_be_hidden()
 
-        page.get_by_role("button", name="Save segment").first.click()
+        page.get_by_role("button", name="Publish").first.click()
 
         expect(condition.get_by_role("alert")).to_contain_text("Fill in what is marked")
         expect(condition.get_by_role("combobox", name="Event")).to_be_focused()
@@ -421,7 +421,7 @@ class TestErrors:
         page.locator("[data-template=frequent-buyers]").click()
         page.get_by_label("Name", exact=True).fill(" ")
 
-        page.get_by_role("button", name="Save segment").first.click()
+        page.get_by_role("button", name="Publish").first.click()
 
         expect(page.get_by_text("Give the segment a name.")).to_be_visible()
         expect(page.get_by_label("Name", exact=True)).to_be_focused()

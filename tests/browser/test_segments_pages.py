@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from standardwebhooks.webhooks import Webhook
 
 from cdp import pipeline
-from segments import computations
+from segments import computations, lifecycle
 from segments.models import Segment
 from segments.operations import create_segment
 from tests.browser.conftest import NARROW, WIDE, fits
@@ -76,7 +76,7 @@ class TestTheWholeLine:
         page.get_by_label("Value").fill("500")
         expect(page.locator("[data-part=count]")).to_have_text("1")
         page.get_by_label("Name", exact=True).fill("Big spenders")
-        page.get_by_role("button", name="Save segment").first.click()
+        page.get_by_role("button", name="Publish").first.click()
         expect(page.get_by_text("Computing who is in")).to_be_visible()
         compute()
         expect(page.get_by_role("heading", name="Members 1")).to_be_visible(timeout=30_000)
@@ -155,8 +155,10 @@ class TestSegmentPage:
         page = log_in("marketer")
         page.goto("/segments/buyers/")
 
+        page.get_by_role("button", name="More").click()
         page.get_by_role("button", name="Delete this segment").click()
         page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="More").click()
         page.get_by_role("button", name="Delete this segment").click()
         page.get_by_role("button", name="Delete segment").click()
 
@@ -168,6 +170,7 @@ class TestSegmentPage:
         page = log_in("marketer")
         page.goto("/segments/buyers/")
 
+        page.get_by_role("button", name="More").click()
         page.get_by_role("button", name="Delete this segment").click()
 
         expect(page.get_by_role("dialog")).to_contain_text("This segment is in use")
@@ -182,3 +185,64 @@ class TestSegmentPage:
             expect(page.get_by_text("Buyers").first).to_be_visible()
             assert fits(page)
             screenshot(page, f"{name}-{viewport['width']}-{scheme}")
+
+
+@pytest.fixture
+def lived(buyers) -> Segment:
+    """Two versions, a draft, a folder and tags; and another segment that is only a draft."""
+    now = timezone.now()
+    paid = {"type": "trait", "trait": "plan", "op": "eq", "value": "paid"}
+    more = {"type": "all", "of": [BOUGHT | {"value": 2, "window": {"last": "60d"}}, paid]}
+    lifecycle.change(segment_id=buyers.pk, definition=more, folder="Spring sale", tags=["mail", "VIP"], now=now)
+    compute()
+    lifecycle.save_draft(segment_id=buyers.pk, definition={"type": "any", "of": [BOUGHT]}, now=now)
+    lifecycle.create_draft(name="Soon", definition=more, now=now)
+    return Segment.objects.get(pk=buyers.pk)
+
+
+class TestLife:
+    def test_is_lived_by_its_buttons(self, log_in, lived):
+        page = log_in("marketer")
+        page.goto("/segments/buyers/")
+        expect(page.get_by_text("An edit waits as a draft")).to_be_visible()
+        page.get_by_role("button", name="Discard").click()
+        page.locator("#toasts").get_by_role("button", name="Undo").click()
+        expect(page.get_by_text("An edit waits as a draft")).to_be_visible()
+
+        page.get_by_text("Version 2", exact=False).last.click()
+        page.get_by_role("link", name="What changed").click()
+        expect(page.locator(".difference ins").first).to_contain_text("in the last 60 days")
+        page.get_by_role("button", name="Restore").click()
+        expect(page.get_by_text("Version 1 is restored, as version 3.")).to_be_visible()
+        expect(page.get_by_text("Version 2 stays live until it is done")).to_be_visible()
+
+        page.goto("/segments/")
+        page.get_by_label("Tick Buyers").check()
+        page.get_by_label("Folder to move to").fill("Autumn")
+        page.get_by_role("button", name="Move", exact=True).click()
+        expect(page.locator("tbody .folder")).to_have_text("Autumn")
+
+        page.goto("/segments/buyers/edit/")
+        page.get_by_label("Name", exact=True).fill("Buyers, later")
+        page.get_by_role("button", name="Add a condition").or_(
+            page.get_by_role("button", name="Something they did")
+        ).first.click()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Save as draft").first.click()
+        expect(page.get_by_text("is kept as a draft")).to_be_visible()
+
+    @pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "dark"), (NARROW, "light")], ids=["wide", "narrow"])
+    def test_fits_the_window(self, log_in, lived, viewport, scheme, screenshot):
+        page = log_in("marketer", viewport=viewport, color_scheme=scheme)
+        for name, address in (
+            ("life-list", "/segments/"),
+            ("life-segment", "/segments/buyers/"),
+            ("life-compare", "/segments/buyers/compare/?from=1&to=2"),
+            ("life-edit", "/segments/buyers/edit/"),
+            ("life-draft", "/segments/soon/"),
+        ):
+            page.goto(address)
+            if name == "life-list":
+                page.get_by_label("Tick Buyers").check()
+            screenshot(page, f"{name}-{viewport['width']}-{scheme}")
+            assert fits(page), name

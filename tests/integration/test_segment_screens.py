@@ -131,7 +131,7 @@ class TestList:
         assert names("?q=coffee") == []
 
     def test_pages_through_many(self, analyst, monkeypatch):
-        monkeypatch.setattr("segments.screens.PAGE", 2)
+        monkeypatch.setattr("segments.listing.PAGE", 2)
         for name in "abc":
             make_segment(name=name, compute=False)
 
@@ -401,3 +401,113 @@ class TestDelete:
         assert destination.name in page
         assert "Remove those first" in answer.content.decode()
         assert Segment.objects.exists()
+
+
+class TestLife:
+    """Drafts, versions, the archive and folders, by the buttons of the pages. R: D3"""
+
+    OTHER = '{"type": "event", "event": "Else"}'
+    NOTHING = '{"type": "all", "of": []}'
+
+    def test_a_draft_waits_beside_what_is_live_until_it_is_published(self, marketer):
+        segment = make_segment()
+        marketer.post(
+            "/segments/buyers/edit/", {"name": "Later", "definition": '{"type": "all", "of": []}', "as": "draft"}
+        )
+        page = marketer.get("/segments/buyers/").content.decode()
+        assert "An edit waits as a draft" in page
+        editor = marketer.get("/segments/buyers/edit/")
+        assert (editor.context["definition"], editor.context["form"].initial["name"]) == (
+            {"type": "all", "of": []},
+            "Later",
+        )
+
+        marketer.post("/segments/buyers/discard/now/")
+        segment = Segment.objects.get()
+        assert not hasattr(segment, "draft")
+        marketer.post(f"/segments/undo/{marketer.session['segments:undo']['token']}/")
+        assert Segment.objects.get().draft.name == "Later"
+        marketer.post("/segments/buyers/edit/", {"name": "Later", "definition": self.OTHER, "as": "version"})
+
+        segment = Segment.objects.get()
+        assert (segment.name, segment.computation.number, hasattr(segment, "draft")) == ("Later", 2, False)
+
+    def test_a_new_one_can_begin_as_a_draft(self, marketer):
+        answer = marketer.post(
+            "/segments/new/", {"name": "Soon", "definition": '{"type": "all", "of": []}', "as": "draft"}
+        )
+
+        assert answer.url == "/segments/soon/"
+        assert "This is a draft." in marketer.get("/segments/soon/").content.decode()
+        marketer.post("/segments/soon/edit/", {"name": "Soon", "definition": self.OTHER, "as": "version"})
+        assert Segment.objects.get().state == "computing"
+
+    def test_an_old_version_is_restored_and_that_is_taken_back(self, marketer):
+        segment = make_segment()
+        operations.update_segment(
+            segment_id=segment.pk, definition={"type": "event", "event": "Else"}, now=timezone.now()
+        )
+        operations.recompute(segment_id=segment.pk, now=timezone.now())
+        compared = marketer.get("/segments/buyers/compare/", {"from": "1", "to": "2"})
+        assert compared.context["summary"] == "1 condition changed"
+        assert "<del>Order Completed</del>" in compared.content.decode()
+
+        page = marketer.post("/segments/buyers/restore/now/", {"version": "1"}, follow=True).content.decode()
+        assert "Version 1 is restored, as version 3." in page
+        assert Segment.objects.get().computation.number == 3
+        marketer.post(f"/segments/undo/{marketer.session['segments:undo']['token']}/")
+
+        assert Segment.objects.get().next is None
+        assert "too late" in marketer.post("/segments/undo/x/", follow=True).content.decode()
+
+    def test_an_archived_one_is_hidden_and_comes_back(self, marketer):
+        make_segment()
+
+        marketer.post("/segments/buyers/archive/now/")
+
+        assert marketer.get("/segments/").context["rows"] == []
+        assert len(marketer.get("/segments/", {"state": "archived"}).context["rows"]) == 1
+        assert "Archived" in marketer.get("/segments/buyers/").content.decode()
+        marketer.post("/segments/buyers/unarchive/now/")
+        assert Segment.objects.get().state == "computing"
+
+    def test_a_copy_opens_in_the_editor(self, marketer):
+        make_segment()
+
+        assert marketer.post("/segments/buyers/duplicate/now/").url == "/segments/copy-of-buyers/edit/"
+
+    def test_many_are_moved_tagged_and_archived_and_that_is_taken_back(self, marketer):
+        ids = [make_segment(name=name).pk for name in ("A", "B")]
+
+        def bulk(what: str, **fields: str) -> None:
+            marketer.post("/segments/bulk/", {"ids": ids, "what": what, **fields})
+
+        def undo() -> None:
+            marketer.post(f"/segments/undo/{marketer.session['segments:undo']['token']}/")
+
+        bulk("move", folder="Spring")
+        bulk("tag", tag="mail")
+        assert list(Segment.objects.values_list("folder", "tags")) == [("Spring", ["mail"])] * 2
+        assert len(marketer.get("/segments/", {"folder": "Spring", "tag": "mail"}).context["rows"]) == 2
+        undo()
+        assert list(Segment.objects.values_list("folder", "tags")) == [("Spring", [])] * 2
+        bulk("archive")
+        assert Segment.objects.filter(state="archived").count() == 2
+        undo()
+        assert Segment.objects.filter(state="computing").count() == 2
+        assert "Tick some" in marketer.post("/segments/bulk/", {"what": "move"}, follow=True).content.decode()
+
+    def test_one_is_put_into_a_folder_and_found_by_any_word(self, marketer):
+        make_segment()
+        marketer.post("/segments/buyers/place/", {"folder": "Spring", "tags": "mail, VIP"})
+
+        segment = Segment.objects.get()
+        assert (segment.folder, segment.tags) == ("Spring", ["mail", "VIP"])
+        for text in ("order completed", "vip", "spring buyers"):
+            assert len(marketer.get("/segments/", {"q": text}).context["rows"]) == 1, text
+
+    @pytest.mark.parametrize("what", ["publish", "discard", "archive", "restore", "duplicate"])
+    def test_needs_the_right_to_write(self, analyst, what):
+        make_segment()
+
+        assert analyst.post(f"/segments/buyers/{what}/now/").status_code == 403

@@ -46,6 +46,13 @@ class TestDifference:
         ]
         assert summary(line) == "1 condition added, 1 removed, 1 changed"
 
+    def test_knows_a_condition_by_what_it_is_about(self) -> None:
+        often = {"type": "event", "event": "Order Completed", "op": "gte", "value": 2, "window": {"last": "60d"}}
+
+        line = compared(every({"type": "event", "event": "Order Completed"}), every(often, trait("DE")))
+
+        assert summary(line) == "1 condition added, 1 changed"
+
     def test_marks_the_words_that_changed(self) -> None:
         (line,) = changes(compared(BOUGHT, BOUGHT | {"window": {"last": "60d"}}))
 
