@@ -44,6 +44,8 @@ class DemoSegment:
     description: str
     definition: dict[str, Any]
     purpose: str | None = None
+    folder: str = ""
+    tags: tuple[str, ...] = ()
 
 
 PURPOSES = (
@@ -142,6 +144,8 @@ SEGMENTS = (
         "Spent over 500 in the last 30 days and bought nothing in the last 7: worth a call.",
         every(orders("sum", "gt", 500, of="revenue", last="30d"), orders("count", "eq", 0, last="7d")),
         purpose="marketing_email",
+        folder="Win back",
+        tags=("call",),
     ),
     DemoSegment(
         "weekly-regulars",
@@ -149,6 +153,8 @@ SEGMENTS = (
         "Bought on eight or more different days of the last 30.",
         orders("days", "gte", 8, last="30d"),
         purpose="marketing_email",
+        folder="Loyalty",
+        tags=("mail",),
     ),
     DemoSegment(
         "coupon-lovers",
@@ -163,6 +169,8 @@ SEGMENTS = (
             "window": {"last": "90d"},
         },
         purpose="marketing_email",
+        folder="Loyalty",
+        tags=("mail", "coupons"),
     ),
     DemoSegment(
         "families-with-kids",
@@ -176,6 +184,8 @@ SEGMENTS = (
         "Spent 5,000 or more in the last year: the best customers.",
         orders("sum", "gte", 5000, of="revenue", last="365d"),
         purpose="personalised_ads",
+        folder="Loyalty",
+        tags=("ads",),
     ),
     DemoSegment(
         "keen-visitors",
@@ -188,6 +198,8 @@ SEGMENTS = (
                 visited("items_added", "gt", 5, last="7d"),
             ],
         },
+        folder="Website",
+        tags=("live",),
     ),
     DemoSegment(
         "drifting-away",
@@ -195,6 +207,8 @@ SEGMENTS = (
         "Bought twelve times or more in the last year, but not in the last 30 days.",
         every(orders("count", "gte", 12, last="365d"), orders("count", "eq", 0, last="30d")),
         purpose="marketing_email",
+        folder="Win back",
+        tags=("mail",),
     ),
 )
 

@@ -11,7 +11,7 @@ from django.db import transaction
 
 import activation.operations
 import ingestion.plans.operations
-import segments.operations
+import segments.lifecycle
 from activation.egress import is_allow_listed
 from activation.models import Destination
 from cdp.demo import blueprint
@@ -134,11 +134,13 @@ def ensure_segments(*, now: datetime) -> list[Segment]:
     found = Segment.objects.in_bulk([wanted.slug for wanted in blueprint.SEGMENTS], field_name="slug")
     for wanted in blueprint.SEGMENTS:
         if wanted.slug not in found:
-            found[wanted.slug] = segments.operations.create_segment(
+            found[wanted.slug] = segments.lifecycle.create(
                 slug=wanted.slug,
                 name=wanted.name,
                 description=wanted.description,
                 definition=wanted.definition,
+                folder=wanted.folder,
+                tags=wanted.tags,
                 user=author,
                 now=now,
             )

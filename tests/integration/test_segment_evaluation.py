@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from segments import operations, queries
 from segments.ast import DefinitionError
@@ -217,6 +218,56 @@ class TestChanges:
         operations.recompute(segment_id=segment.pk, now=NOW)
 
         assert moves_of(segment)[-1] == (profile, "left", "merge", NOW)
+
+
+@pytest.mark.django_db
+class TestMany:
+    def test_a_change_costs_what_the_segments_that_it_touches_cost(self) -> None:
+        """However many others there are: as many queries, and no other segment is read."""
+        segment = live_segment(GERMAN)
+        make.note_change(make.make_profile({"country": "DE"}), traits=["country"])
+        with CaptureQueriesContext(connection) as alone:
+            operations.evaluate_changes(now=NOW, limit=10)
+        others = Segment.objects.bulk_create(
+            Segment(
+                slug=f"s{n}",
+                name=f"S{n}",
+                definition={"type": "trait", "trait": f"t{n}", "op": "exists"},
+                state=Segment.State.LIVE,
+                created_at=NOW,
+                updated_at=NOW,
+            )
+            for n in range(2_000)
+        )
+        Dependency.objects.bulk_create(
+            Dependency(segment=other, kind=Dependency.Kind.TRAIT, key=f"t{n}") for n, other in enumerate(others)
+        )
+        make.note_change(make.make_profile({"country": "DE"}), traits=["country"])
+
+        with CaptureQueriesContext(connection) as among_many, CaptureRows() as rows:
+            span = operations.evaluate_changes(now=NOW, limit=10)
+
+        assert (span.segment_ids, span.entered) == ((segment.pk,), 1)
+        assert len(among_many) == len(alone)
+        assert rows.most < 10
+
+
+class CaptureRows:
+    """The most rows that any query brought."""
+
+    def __enter__(self) -> Self:
+        self.most = 0
+        self._wrapped = connection.execute_wrapper(self._count)
+        self._wrapped.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._wrapped.__exit__(*raised)
+
+    def _count(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        result = execute(sql, params, many, context)
+        self.most = max(self.most, context["cursor"].rowcount)
+        return result
 
 
 @pytest.mark.django_db
