@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -123,7 +124,8 @@ def django_db_modify_db_settings(
         if not made.exists() or made.read_text() != testrun_uid:
             own, name = test_settings["NAME"], connection.settings_dict["NAME"]
             test_settings["NAME"] = template
-            connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+            with contextlib.redirect_stderr(io.StringIO()):  # on which it says that there was an older one
+                connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
             connection.close()
             connection.settings_dict["NAME"], test_settings["NAME"] = name, own
             made.write_text(testrun_uid)

@@ -13,6 +13,29 @@ export const echarts = () => (library ??= import(LIBRARY));
 
 const read = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const hasSize = (element) => element.clientWidth > 0 && element.clientHeight > 0;
+
+/** Resolves once the element takes up space: a graph that is laid out in none fails. */
+export function whenSized(element) {
+  return new Promise((resolve) => {
+    new ResizeObserver((_, observer) => {
+      if (!hasSize(element)) return;
+      observer.disconnect();
+      resolve();
+    }).observe(element);
+  });
+}
+
+/** Redraw the chart when its element has another size; the observer that does it. */
+export function keepFitted(chart, element) {
+  const observer = new ResizeObserver(() => {
+    const same = element.clientWidth === chart.getWidth() && element.clientHeight === chart.getHeight();
+    if (hasSize(element) && !same) chart.resize();
+  });
+  observer.observe(element);
+  return observer;
+}
+
 export function palette() {
   return {
     series: [1, 2, 3, 4, 5, 6, 7, 8].map((index) => read(`--chart-${index}`)),
@@ -127,8 +150,7 @@ async function draw(element) {
   if (!element.isConnected || drawn.has(element)) return;
   const chart = init(element, null, { renderer: "canvas" });
   chart.setOption(options(element.dataset.chart, data));
-  const observer = new ResizeObserver(() => chart.resize());
-  observer.observe(element);
+  const observer = keepFitted(chart, element);
   drawn.set(element, { chart, data, observer });
   element.dataset.drawn = "yes";
 }

@@ -3,7 +3,8 @@
 // Many identifiers of one kind at one origin are bundled until somebody opens the bundle, so that a profile with
 // hundreds of them can still be read. The table below the graph says the same in words.
 
-const LIBRARY = new URL("../vendor/echarts/echarts.esm.min.mjs", import.meta.url).href;
+import { echarts, keepFitted, whenSized } from "../js/charts.js";
+
 const BUNDLE_FROM = 6;
 const COLOURS = { origin: 1, user_id: 3, email: 2, phone: 4, anonymous_id: 5 };
 const REASONS = { message: 8, alias: 7, match: 2, person: 4 };
@@ -135,7 +136,8 @@ function legend(list, { nodes, edges }) {
 async function draw(element) {
   const data = JSON.parse(document.getElementById(element.dataset.graph).textContent);
   const opened = new Set();
-  const { init } = await import(LIBRARY);
+  const { init } = await echarts();
+  await whenSized(element);
   const chart = init(element, null, { renderer: "canvas" });
   const show = () => {
     chart.setOption(options(data, opened), true);
@@ -147,9 +149,7 @@ async function draw(element) {
     opened.add(one.id);
     show();
   });
-  new ResizeObserver(() => {
-    if (element.clientWidth !== chart.getWidth() || element.clientHeight !== chart.getHeight()) chart.resize();
-  }).observe(element);
+  keepFitted(chart, element);
   document.addEventListener("theme:changed", show);
   element.dataset.drawn = "yes";
 }

@@ -1,7 +1,7 @@
 // Draws how a profile was put together: a node for every profile that was merged, an edge for every merge.
 //   {"nodes": [{"id", "name"}…], "edges": [{"source", "target", "probability", "cause", "weakest"}…]}
 
-import { echarts, palette } from "../js/charts.js";
+import { echarts, keepFitted, palette, whenSized } from "../js/charts.js";
 
 const element = document.querySelector("[data-cluster]");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -50,11 +50,10 @@ function options(data) {
 async function draw() {
   const data = JSON.parse(document.getElementById(element.dataset.cluster).textContent);
   const { init } = await echarts();
+  await whenSized(element);
   const chart = init(element, null, { renderer: "canvas" });
   chart.setOption(options(data));
-  new ResizeObserver(() => {
-    if (element.clientWidth !== chart.getWidth() || element.clientHeight !== chart.getHeight()) chart.resize();
-  }).observe(element);
+  keepFitted(chart, element);
   document.addEventListener("theme:changed", () => chart.setOption(options(data), true));
   element.dataset.drawn = "yes";
 }

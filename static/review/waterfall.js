@@ -2,7 +2,7 @@
 //   {"prior": log2 odds, "score": log2 odds, "steps": [{"name", "level", "weight"}…]}
 // Bars run from where the odds stood to where a field moves them; right is one person, left is two.
 
-import { echarts, palette } from "../js/charts.js";
+import { echarts, keepFitted, palette } from "../js/charts.js";
 
 const drawn = new Map();
 const ROW = 26;
@@ -111,8 +111,7 @@ async function draw(element) {
   if (!element.isConnected || drawn.has(element)) return;
   const chart = init(element, null, { renderer: "canvas" });
   chart.setOption(options(data));
-  const observer = new ResizeObserver(() => chart.resize());
-  observer.observe(element);
+  const observer = keepFitted(chart, element);
   drawn.set(element, { chart, data, observer });
   element.dataset.drawn = "yes";
 }
