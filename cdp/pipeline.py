@@ -6,6 +6,7 @@
                             -> append events, merge traits -> note what changed
     evaluate(changes)       the segments those changes can touch, for those profiles
     end_sessions()          the visits in which nothing has happened for long enough
+    keep_computed()         traits that follow from events, where only time has passed; `evaluate` keeps the others
     wake(due)               the same evaluation where only time has passed
     match_changed()         who changed is compared with those alike; a person is asked, or match_due() merges them
     replay()                messages of the quarantine, mended, through the same drain
@@ -57,6 +58,8 @@ from ingestion.quarantine.refuse import refuse_batches
 from ingestion.sessions import operations as sessions
 from ingestion.trace.drops import note_drops
 from segments.changes import ANY_TRAIT, ProfileChange, note_account_changes, note_changes
+from segments.computed import evaluate as computed
+from segments.computed import passes
 from segments.contracts import TransitionSpan
 
 CHUNK_EVENTS = 3_000
@@ -126,6 +129,17 @@ def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
         span = segments.operations.evaluate_changes(now=now, limit=limit)
         activation.operations.plan(span, now=now)
     return span
+
+
+def keep_computed(*, now: datetime, limit: int = CHUNK_DUE) -> int:
+    """Computed traits that time alone has changed; returns how many were asked. Segments follow by `evaluate`."""
+    with transaction.atomic():
+        return computed.wake(now=now, limit=limit)
+
+
+def compute_trait(*, trait_id: int, now: datetime) -> bool:
+    """Compute a trait for some more profiles, aside, and at last put it in place; returns whether more follow."""
+    return passes.take_step(trait_id=trait_id, now=now)
 
 
 def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:

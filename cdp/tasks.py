@@ -28,6 +28,8 @@ from ingestion.quality import scans, score, watch
 from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
 from ingestion.trace import drops, refusals
+from segments.computed import passes
+from segments.computed.operations import estimate_due
 from segments.contracts import TransitionSpan
 
 log = structlog.get_logger(__name__)
@@ -51,7 +53,7 @@ def evaluate() -> None:
 @shared_task(name="cdp.wake", queue="evaluate")
 def wake() -> None:
     awake("cdp.wake")
-    _until_done(lambda: _transitions(pipeline.wake(now=timezone.now())), "cdp.wake", queue="evaluate")
+    _until_done(_wake, "cdp.wake", queue="evaluate")
 
 
 @shared_task(name="cdp.sessions", queue="ingest")
@@ -72,6 +74,26 @@ def recompute_waiting() -> None:
     """Versions whose own nudge was lost with a broker that was flushed or restarted, or whose worker was killed."""
     for segment_id in segments.computations.waiting(now=timezone.now()):
         _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
+
+
+@shared_task(name="cdp.compute_trait", queue="evaluate")
+def compute_trait(trait_id: int) -> None:
+    """Compute a trait for everybody; after a turn, leave the worker to others and come again."""
+    end = time.monotonic() + TURN_SECONDS
+    while pipeline.compute_trait(trait_id=trait_id, now=timezone.now()):
+        if time.monotonic() > end:
+            current_app.send_task("cdp.compute_trait", args=(trait_id,), queue="evaluate")
+            return
+    nudge("cdp.evaluate", queue="evaluate")
+
+
+@shared_task(name="cdp.compute_traits_waiting", queue="evaluate")
+def compute_traits_waiting() -> None:
+    """Passes whose nudge or worker was lost, and bounds of scores that are a day old."""
+    now = timezone.now()
+    estimate_due(now=now)
+    for trait_id in passes.waiting(idle_since=now - TRIAL_IDLE):
+        compute_trait(trait_id)
 
 
 @shared_task(name="cdp.deliver", queue="deliver")
@@ -232,6 +254,14 @@ def _transitions(span: TransitionSpan) -> int:
     if span.size:
         nudge("cdp.deliver", queue="deliver")
     return span.claimed
+
+
+def _wake() -> int:
+    """Computed traits first, so that what they lead to is asked in the same turn."""
+    asked = pipeline.keep_computed(now=timezone.now())
+    if asked:
+        nudge("cdp.evaluate", queue="evaluate")
+    return asked + _transitions(pipeline.wake(now=timezone.now()))
 
 
 def _drain_chunk() -> int:

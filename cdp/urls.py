@@ -19,6 +19,7 @@ import ingestion.api
 import ingestion.quality.api
 import ingestion.quarantine.api
 import segments.api
+import segments.computed.api
 import segments.lifecycle_api
 from cdp.console.dictionary_api import DictionaryView
 from cdp.kernel.screens import requires
@@ -38,6 +39,7 @@ for api in (
     identity.evaluation.api,
     identity.kinds.api,
     segments.api,
+    segments.computed.api,
     segments.lifecycle_api,
     activation.api,
     consent.api,

@@ -1,18 +1,19 @@
 """Writes of this room: whose a message is, and what it says about that person."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from cdp.kernel.copy import timestamp_micros
 from identity.contracts import Combination, Resolution
 from identity.parts import Part, Parts, dump, load, parts_of
 from identity.resolve import ContendedError, SightingsOf, resolve
 from identity.survivorship.history import record_news
 from identity.survivorship.policies import read_policies
-from identity.traits import TraitState, TraitUpdate, fold, load_state
+from identity.traits import COMPUTED_SOURCE, TraitState, TraitUpdate, dump_json, fold, load_state
 
 ATTEMPTS = 5
 
@@ -64,6 +65,26 @@ def write_traits(
     write_held(held, now=now)
     record_news((one.state for one in held.values()), now=now)
     return {id_: one.state.changed for id_, one in held.items() if one.state.changed}
+
+
+def write_computed(values: Mapping[int, Mapping[str, str | None]], *, now: datetime) -> None:
+    """Set traits that follow from others, of profiles that the caller has locked: JSON by name, None to take it away.
+
+    Their names are reserved (`survivorship.operations.reserve_trait`). No origin said them, so whoever computes them
+    does so again after a merge or an undo.
+    """
+    stamp = [timestamp_micros(now), COMPUTED_SOURCE, 0]
+    ids = sorted(values)
+    put: list[str] = []
+    stamps: list[str] = []
+    gone: list[str] = []
+    for id_ in ids:
+        kept = {name: value for name, value in values[id_].items() if value is not None}
+        put.append("{" + ",".join(f"{dump_json(name)}:{value}" for name, value in kept.items()) + "}")
+        stamps.append(dump_json(dict.fromkeys(kept, stamp)))
+        gone.append(dump_json([name for name, value in values[id_].items() if value is None]))
+    if ids:
+        _update(_COMPUTED, [ids, put, stamps, gone, [now] * len(ids)])
 
 
 @dataclass(slots=True)
@@ -131,6 +152,12 @@ _TRAITS = (
     "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now"
     " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
     " AS u(id, traits, provenance, now) WHERE p.id = u.id"
+)
+_COMPUTED = (
+    "UPDATE profile p SET traits = (p.traits || u.put) - u.gone, provenance = (p.provenance || u.stamps) - u.gone,"
+    " updated_at = u.now FROM (SELECT id, put, stamps, now, ARRAY(SELECT jsonb_array_elements_text(gone)) AS gone"
+    " FROM unnest(%s::bigint[], %s::jsonb[], %s::jsonb[], %s::jsonb[], %s::timestamptz[])"
+    " AS w(id, put, stamps, gone, now)) AS u WHERE p.id = u.id"
 )
 _TRAITS_AND_PARTS = (
     "UPDATE profile p SET traits = u.traits, provenance = u.provenance, updated_at = u.now, parts = u.parts"

@@ -26,6 +26,11 @@ class Rule(StrEnum):
     OLDEST = "oldest"
     PRIORITY = "priority"
     FREQUENT = "frequent"
+    COMPUTED = "computed"
+
+
+COMPUTED_SOURCE = 0
+"""What stands in the stamp of a trait that no source told: it follows from others, by the rule `COMPUTED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Policy:
 
 NEWEST = Policy()
 NO_POLICIES: Mapping[str, Policy] = {}
-_KEEPS_ONE_A_SOURCE = frozenset({Rule.NEWEST, Rule.PRIORITY})
+_KEEPS_ONE_A_SOURCE = frozenset({Rule.NEWEST, Rule.PRIORITY, Rule.COMPUTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,15 @@ class TraitState:
         news = {
             name: value
             for name, value in update.traits.items()
-            if self._offer(name, value, [update.at, update.source_id, update.priority])
+            if not self._is_computed(name) and self._offer(name, value, [update.at, update.source_id, update.priority])
         }
         if news:
             self.news.append((update, news))
+
+    def _is_computed(self, name: str) -> bool:
+        """Of a name that is reserved for a computed trait, no source tells anything."""
+        policy = self.policies.get(name)
+        return policy is not None and policy.rule is Rule.COMPUTED
 
     def absorb(self, other: "TraitState") -> None:
         """Take over what another profile knew, by the same rule."""
@@ -205,7 +215,7 @@ def _keep(statements: Iterable[Statement], policy: Policy) -> list[Statement]:
     found = list({_age(one): one for one in statements}.values())
     kept = newest_of_each_source(found)
     match policy.rule:
-        case Rule.NEWEST | Rule.PRIORITY:
+        case Rule.NEWEST | Rule.PRIORITY | Rule.COMPUTED:
             return kept
         case Rule.OLDEST:
             more = _oldest(found)
@@ -221,7 +231,7 @@ def _choose(kept: list[Statement], policy: Policy) -> Statement:
     """The statement that counts. Where nothing speaks for any, the newest, which may be a deletion."""
     newest = max(kept, key=_age)
     match policy.rule:
-        case Rule.NEWEST:
+        case Rule.NEWEST | Rule.COMPUTED:
             return newest
         case Rule.OLDEST:
             return next(iter(_oldest(kept)), newest)

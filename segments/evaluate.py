@@ -25,6 +25,7 @@ from segments.ast import DefinitionError, parse
 from segments.changes import ANY_TRAIT, PROFILES_A_ROW, ProfileChange, spread_account_changes
 from segments.compile import compile_state_of
 from segments.computations import note
+from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
 from segments.dependencies import GIVEN
@@ -57,7 +58,7 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         if not changes:
             return TransitionSpan((), 0, 0, 0)
         note({profile_id for change in changes for profile_id in change.profile_ids})
-        causes = _touched(changes)
+        causes = _touched([*changes, *_computed(changes, now)])
         segments = _lock_live(Segment.objects.select_for_update(no_key=True), causes)
         return replace(_evaluate(segments, causes, now), claimed=sum(len(change.profile_ids) for change in changes))
 
@@ -102,6 +103,17 @@ class _Change:
     created: bool
     accounts: list[str]
     purposes: list[int]
+
+
+def _computed(changes: Sequence[_Change], now: datetime) -> list[_Change]:
+    """What follows of these changes for computed traits, as changes that segments follow in their turn."""
+    names: defaultdict[frozenset[str], list[int]] = defaultdict(list)
+    for profile_id, traits in computed.follow(changes, now=now).items():
+        names[frozenset(traits)].append(profile_id)
+    return [
+        _Change(ids, [], sorted(traits), merged=False, created=False, accounts=[], purposes=[])
+        for traits, ids in names.items()
+    ]
 
 
 # Two plain statements: as one, with the claimed in a subquery, its plan turns quadratic while the statistics of this

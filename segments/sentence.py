@@ -288,3 +288,7 @@ def _path(text: str) -> str:
 
 def _more(others: int) -> str:
     return f" and {others:,} more" if others > 0 else ""
+
+
+# For others who put events in words.
+events_phrase, window_phrase, length_phrase, path_phrase = _events, _window, _length, _path

@@ -14,7 +14,7 @@ from identity.contracts import ProfileView
 from identity.kinds.queries import other_spellings
 from identity.models import ProfileIdentifier
 from identity.survivorship.queries import Past, Said, TraitView, moment
-from identity.traits import Statement, TraitState, is_disputed
+from identity.traits import COMPUTED_SOURCE, Statement, TraitState, is_disputed
 from ingestion.contracts import TimelineEvent
 from ingestion.models import Source
 from ingestion.sessions.operations import ENDED, STARTED
@@ -180,7 +180,7 @@ def list_pasts(pasts: Iterable[Past], *, sources: dict[int, str]) -> list[PastLi
 
 
 def _source(source_id: int | None, sources: dict[int, str]) -> str:
-    return sources.get(source_id or 0, "a deleted source")
+    return "computed" if source_id == COMPUTED_SOURCE else sources.get(source_id or 0, "a deleted source")
 
 
 def list_answers(*, profile_id: int, now: datetime) -> list[Answer]:

@@ -10,6 +10,7 @@ RULES = (
     (Rule.OLDEST.value, "The oldest"),
     (Rule.PRIORITY.value, "By source"),
     (Rule.FREQUENT.value, "The most frequent"),
+    (Rule.COMPUTED.value, "Computed"),
 )
 
 

@@ -28,6 +28,7 @@ def change_policy(*, trait: str, rule: str, sources: Sequence[int] = (), by: str
     name, policy = check_policy(trait=trait, rule=rule, sources=sources)
     with transaction.atomic():
         hold_policies()
+        _require_told(name)
         PolicyRun.objects.filter(trait=name, state=PolicyRun.State.RUNNING).update(state=PolicyRun.State.REPLACED)
         if policy.rule is Rule.NEWEST:
             TraitPolicy.objects.filter(trait=name).delete()
@@ -47,6 +48,7 @@ def change_policy(*, trait: str, rule: str, sources: Sequence[int] = (), by: str
 def preview_policy(*, trait: str, rule: str, sources: Sequence[int] = (), by: str, now: datetime) -> PolicyRun:
     """Count, in the background, the profiles whose value another rule would change."""
     name, policy = check_policy(trait=trait, rule=rule, sources=sources)
+    _require_told(name)
     with transaction.atomic():
         earlier = PolicyRun.objects.filter(trait=name, kind=PolicyRun.Kind.PREVIEW, state=PolicyRun.State.RUNNING)
         earlier.update(state=PolicyRun.State.REPLACED)
@@ -58,12 +60,34 @@ def check_policy(*, trait: str, rule: str, sources: Sequence[int] = ()) -> tuple
     name = trait.strip()
     if not name or len(name) > MAX_TRAIT or not name.isprintable():
         raise PolicyError(f"Name a trait, in at most {MAX_TRAIT} characters.", code="trait_invalid", path="/trait")
-    try:
-        chosen = Rule(rule)
-    except ValueError:
-        known = ", ".join(Rule)
-        raise PolicyError(f"The rule is one of: {known}.", code="rule_unknown", path="/rule") from None
+    known = [one.value for one in Rule if one is not Rule.COMPUTED]
+    if rule not in known:
+        raise PolicyError(f"The rule is one of: {', '.join(known)}.", code="rule_unknown", path="/rule")
+    chosen = Rule(rule)
     return name, Policy(chosen, _checked_sources(sources) if chosen is Rule.PRIORITY else ())
+
+
+def reserve_trait(*, trait: str, by: str, now: datetime) -> None:
+    """From the next chunk on, no source tells this trait: it is written by `identity.operations.write_computed`."""
+    with transaction.atomic():
+        hold_policies()
+        PolicyRun.objects.filter(trait=trait, state=PolicyRun.State.RUNNING).update(state=PolicyRun.State.REPLACED)
+        TraitPolicy.objects.update_or_create(
+            trait=trait,
+            defaults={"rule": Rule.COMPUTED.value, "sources": [], "changed_at": now, "changed_by": by[:150]},
+        )
+
+
+def release_trait(*, trait: str) -> None:
+    """Sources may tell it again."""
+    with transaction.atomic():
+        hold_policies()
+        TraitPolicy.objects.filter(trait=trait, rule=Rule.COMPUTED.value).delete()
+
+
+def _require_told(trait: str) -> None:
+    if TraitPolicy.objects.filter(trait=trait, rule=Rule.COMPUTED.value).exists():
+        raise PolicyError(f"{trait} is computed: no source tells it.", code="trait_computed", path="/trait")
 
 
 def _checked_sources(sources: Sequence[int]) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ RULES = (
     ),
     (Rule.OLDEST, "The oldest", "What was said first stays, whatever is said later."),
 )
-LABELS = {rule: label for rule, label, _ in RULES}
+LABELS = {rule: label for rule, label, _ in RULES} | {Rule.COMPUTED: "Computed"}
 
 
 @requires(Scope.PROFILES_READ)
@@ -122,7 +122,7 @@ def _act(request: HttpRequest, name: str) -> HttpResponse:
 def _posted(request: HttpRequest) -> Policy:
     sources = [int(text) for text in request.POST.getlist("sources") if text.isascii() and text.isdigit()]
     rule = request.POST.get("rule", "")
-    if rule not in set(Rule):
+    if rule not in set(Rule) - {Rule.COMPUTED}:
         raise PolicyError("Choose a rule.", code="rule_unknown", path="/rule")
     return Policy(Rule(rule), tuple(sources) if rule == Rule.PRIORITY else ())
 

@@ -106,11 +106,14 @@ class Replica:
 
     def let_time_pass(self) -> None:
         """To the next due instant, to the microsecond before it, or somewhere."""
-        due = Due.objects.order_by("at").values_list("at", flat=True).first()
+        due = self.next_due()
         somewhere = self.now + timedelta(seconds=self.world.random.choice((1, 600, 3_600, 30_000, 90_000, 700_000)))
         choices = [due, due - timedelta(microseconds=1), somewhere] if due else [somewhere]
         self.now = max(self.now, min(self.world.random.choice(choices), LATEST))
         self.evaluate()
+
+    def next_due(self) -> datetime | None:
+        return Due.objects.order_by("at").values_list("at", flat=True).first()
 
     def new_events(self) -> None:
         for _ in range(self.world.random.choice((1, 3))):

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ComputedConfig(AppConfig):
+    name = "segments.computed"
+    label = "segments_computed"
