@@ -57,6 +57,7 @@ urlpatterns = [
     path("alerts/", include("activation.alerting.screens")),
     path("traits/", include("identity.survivorship.screens")),
     path("identifiers/", include("identity.kinds.screens")),
+    path("computed-traits/", include("segments.computed.urls")),
     path("segments/", include("segments.urls")),
     path("identity/matching/", include("identity.candidates.screens")),
     path("identity/evaluation/", include("identity.evaluation.screens")),

@@ -39,6 +39,7 @@ _NAV: tuple[tuple[str, str, str, str, Scope | None, tuple[str, ...]], ...] = (
     ),
     ("Customers", "Traits", "list-details", "traits:list", Scope.PROFILES_READ, ("traits:",)),
     ("Customers", "Segments", "chart-pie-2", "segments:list", Scope.SEGMENTS_READ, ("segments:",)),
+    ("Customers", "Computed traits", "math-function", "computed:list", Scope.SEGMENTS_READ, ("computed:",)),
     ("Identity", "Review", "user-question", "review:queue", Scope.PROFILES_READ, ("review:",)),
     ("Identity", "Matching", "arrows-join", "matching:status", Scope.PROFILES_READ, ("matching:",)),
     ("Identity", "Evaluation", "microscope", "evaluation:overview", Scope.PROFILES_READ, ("evaluation:",)),

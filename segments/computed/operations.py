@@ -150,11 +150,17 @@ def estimate_due(*, now: datetime) -> list[int]:
     return begun
 
 
-def used_by(name: str) -> list[str]:
-    """The names of segments and computed traits that read this trait."""
+def users_of_trait(name: str) -> tuple[list[Segment], list[ComputedTrait]]:
+    """The segments and the computed traits that read this trait."""
     segments = Segment.objects.filter(dependencies__kind=Dependency.Kind.TRAIT, dependencies__key=name)
     traits = [other for other in ComputedTrait.objects.all() if (node := _stored(other)) and reads_trait(node) == name]
-    return [*segments.order_by("name").values_list("name", flat=True), *(other.label for other in traits)]
+    return list(segments.order_by("name")), traits
+
+
+def used_by(name: str) -> list[str]:
+    """Their names."""
+    segments, traits = users_of_trait(name)
+    return [*(segment.name for segment in segments), *(trait.label for trait in traits)]
 
 
 def get_trait(*, name: str) -> ComputedTrait:

@@ -174,7 +174,10 @@ def _numbers(values: Sql) -> Spread:
     bins = int(high - low) + 1 if whole else BINS
     counts = dict(fetch(sql(_BINNED, values=values, low=low, high=top, bins=bins, last=bins + 1)))
     width = (top - low) / bins
-    labels = [f"{low + width * place:.0f}" if whole else f"{low + width * place:,.4g} and up" for place in range(bins)]
+    labels = [
+        f"{low + width * place:.0f}" if whole else f"{low + width * place:,.4g} – {low + width * (place + 1):,.4g}"
+        for place in range(bins)
+    ]
     if not whole:
         labels.append(f"from {top:,.4g}")
     data = [counts.get(place + 1, 0) for place in range(len(labels))]
