@@ -137,6 +137,9 @@ def every(*conditions: dict[str, Any]) -> dict[str, Any]:
     return {"type": "all", "of": list(conditions)}
 
 
+# Of the gallery of computed traits.
+COMPUTED = ("total_spend", "favourite_bought", "rfm", "lifecycle")
+
 SEGMENTS = (
     DemoSegment(
         "lapsed-big-spenders",

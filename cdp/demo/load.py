@@ -70,6 +70,7 @@ class Loader:
             self._wait_until_drained()
             found = setup.ensure_segments(now=self.clock())
             self._wait_until_live([segment.pk for segment in found])
+            setup.ensure_computed(now=self.clock())
             self._connect_webhook(purposes)
         finally:
             keyring.write(self.home, self.keyring)

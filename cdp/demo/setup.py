@@ -1,5 +1,6 @@
 """Make what the blueprint names, where it is missing. Every function may be repeated."""
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from ingestion import keys
 from ingestion.models import Source
 from ingestion.operations import change_settings, create_source, rotate_write_key
 from ingestion.plans.models import PlanVersion
+from segments.computed import gallery
+from segments.computed.errors import NameTakenError
+from segments.computed.models import ComputedTrait
+from segments.computed.operations import create_computed
 from segments.models import Segment
 
 TOKEN_NAME = "Demo loader"  # noqa: S105 - a name
@@ -145,6 +150,24 @@ def ensure_segments(*, now: datetime) -> list[Segment]:
                 now=now,
             )
     return [found[wanted.slug] for wanted in blueprint.SEGMENTS]
+
+
+def ensure_computed(*, now: datetime) -> None:
+    """Computed traits of the gallery; a name that is taken already stays with whoever has it."""
+    author = User.objects.filter(username="maya").first()
+    taken = set(ComputedTrait.objects.values_list("name", flat=True))
+    for name in blueprint.COMPUTED:
+        ready = gallery.find(name)
+        if ready is not None and name not in taken:
+            with contextlib.suppress(NameTakenError):
+                create_computed(
+                    name=name,
+                    label=ready.label,
+                    description=ready.why,
+                    definition=ready.definition,
+                    user=author,
+                    now=now,
+                )
 
 
 def receiver_is_allowed() -> bool:
