@@ -148,6 +148,7 @@ CELERY_BEAT_SCHEDULE = {
     "flush_refusals": {"task": "cdp.flush_refusals", "schedule": 30.0, "options": {"expires": 30.0}},
     "replay": {"task": "cdp.replay", "schedule": 5.0, "options": {"expires": 5.0}},
     "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
+    "work_uploads": {"task": "cdp.work_uploads_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
     "compute_traits": {"task": "cdp.compute_traits_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
     "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
     "run_kinds": {"task": "cdp.run_kinds_waiting", "schedule": 15.0, "options": {"expires": 15.0}},

@@ -31,6 +31,7 @@ from ingestion.trace import drops, refusals
 from segments.computed import passes
 from segments.computed.operations import estimate_due
 from segments.contracts import TransitionSpan
+from segments.manual import uploads
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,20 @@ def recompute_waiting() -> None:
     """Versions whose own nudge was lost with a broker that was flushed or restarted, or whose worker was killed."""
     for segment_id in segments.computations.waiting(now=timezone.now()):
         _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
+
+
+@shared_task(name="cdp.work_upload", queue="evaluate")
+def work_upload(upload_id: int) -> None:
+    """Look up whom a long list leads to, or apply it."""
+    uploads.work(upload_id=upload_id, now=timezone.now())
+    nudge("cdp.evaluate", queue="evaluate")
+
+
+@shared_task(name="cdp.work_uploads_waiting", queue="evaluate")
+def work_uploads_waiting() -> None:
+    """Lists whose nudge or worker was lost."""
+    for upload_id in uploads.waiting(idle_since=timezone.now() - TRIAL_IDLE):
+        work_upload(upload_id)
 
 
 @shared_task(name="cdp.compute_trait", queue="evaluate")

@@ -77,6 +77,8 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     """The draft if there is one, else what was asked for last."""
     user: Any = request.user
     segment = get_object_or_404(Segment.objects.select_related("computation", "draft__saved_by"), slug=slug)
+    if segment.is_manual:
+        return redirect("segments:detail", slug)
     draft = getattr(segment, "draft", None)
     shown: Any = draft or segment
     form = SegmentForm(request.POST or None, initial={"name": shown.name, "description": shown.description})

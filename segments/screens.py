@@ -30,6 +30,7 @@ RANGES = (30, 90)
 WEEK_DAYS = 7
 FEED = 12
 WHY_FOUND = 5
+UPLOADS = 10
 
 
 # --- The page of one ----------------------------------------------------------------------------------------
@@ -56,6 +57,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
         "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
         **lifecycle_screens.story(found),
         "traits": insight.offered_traits(),
+        "uploads": list(found.uploads.defer("body").select_related("created_by")[:UPLOADS]) if found.is_manual else [],
     }
     if user.may(Scope.PROFILES_READ):
         context |= _members(request, found)

@@ -14,6 +14,7 @@ urlpatterns = [
     path("builder/funnel/", builder.funnel, name="funnel"),
     path("builder/suggest/", builder.suggest, name="suggest"),
     path("", include("segments.insight.urls")),
+    path("", include("segments.manual.urls")),
     path("<slug:slug>/", screens.segment, name="detail"),
     path("<slug:slug>/", screens.segment, name="segment"),
     path("<slug:slug>/edit/", builder.edit, name="edit"),

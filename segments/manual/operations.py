@@ -45,8 +45,14 @@ class Item:
 def create_manual(
     *, name: str, slug: str = "", description: str = "", user: User | None = None, now: datetime
 ) -> Segment:
-    """A segment that nobody is in yet."""
-    return segments.create_segment(slug=slug, name=name, description=description, definition=None, user=user, now=now)
+    """A segment that nobody is in yet, live at once: there is nothing to compute."""
+    with transaction.atomic():
+        segment = segments.create_segment(
+            slug=slug, name=name, description=description, definition=None, user=user, now=now
+        )
+        segments.recompute(segment_id=segment.pk, now=now)
+        segment.refresh_from_db()
+    return segment
 
 
 def add_members(*, segment_id: int, people: Sequence[Named], now: datetime) -> list[Item]:

@@ -11,7 +11,9 @@ from identity.merging import operations as merging
 from identity.models import Identifier, ProfileIdentifier
 from segments import operations
 from segments.ast import DefinitionError
-from segments.manual.models import GivenMember
+from segments.manual import uploads
+from segments.manual.errors import UploadError
+from segments.manual.models import GivenMember, Upload
 from segments.manual.operations import Named, add_members, create_manual, freeze, remove_members
 from segments.models import Change, Membership, Segment, Transition
 from tests.factories import segments as make
@@ -216,3 +218,89 @@ class TestApi:
 
         assert answer.status_code == 409
         assert answer.json()["code"] == "not_manual"
+
+
+class TestUpload:
+    def take(self, segment: Segment, text: str, *, kinds: list[str] | None = None) -> Upload:
+        upload = uploads.take_upload(
+            segment_id=segment.pk, file_name="list.csv", body=text.encode(), user=None, now=NOW
+        )
+        guessed = kinds or [column["kind"] for column in upload.columns]
+        uploads.start_matching(upload_id=upload.pk, kinds=guessed, now=NOW)
+        upload.refresh_from_db()
+        return upload
+
+    def apply(self, upload: Upload, mode: str = "add", *, create: bool = False) -> Upload:
+        uploads.start_applying(upload_id=upload.pk, mode=mode, create_unknown=create, now=NOW)
+        settle()
+        upload.refresh_from_db()
+        return upload
+
+    def test_shows_what_the_lines_lead_to_before_anything_changes(self, vip: Segment, anna: int, ben: int) -> None:
+        text = f"Mail;Profile\nANNA@example.com;\nanna@example.com;\nnobody@x.de;\nguest;\nben@example.com;{anna}\n"
+
+        upload = self.take(vip, text)
+
+        assert [column["kind"] for column in upload.columns] == ["email", "profile"]
+        assert upload.state == "ready"
+        assert upload.counts == {"found": 1, "duplicate": 1, "unknown": 1, "invalid": 1, "ambiguous": 1}
+        assert members(vip) == set()
+
+    def test_guesses_a_column_without_a_name_by_what_is_known(self, vip: Segment, anna: int) -> None:
+        Identifier.objects.create(kind="user_id", value="u-1", profile_id=anna)
+
+        upload = self.take(vip, "u-1\nu-2\n")
+
+        assert [column["kind"] for column in upload.columns] == ["user_id"]
+        assert upload.counts == {"found": 1, "unknown": 1}
+
+    def test_adds_and_is_taken_back(self, vip: Segment, anna: int, ben: int) -> None:
+        add(vip, ben)
+
+        upload = self.apply(self.take(vip, "email\nanna@example.com\nben@example.com\n"))
+        assert members(vip) == {anna, ben}
+        assert (upload.counts["added"], upload.counts["removed"]) == (1, 0)
+        uploads.undo(upload_id=upload.pk, now=NOW)
+        settle()
+
+        assert members(vip) == {ben}
+
+    def test_replaces_everybody_and_is_taken_back(self, vip: Segment, anna: int, ben: int) -> None:
+        add(vip, ben)
+
+        upload = self.apply(self.take(vip, "email\nanna@example.com\n"), "replace")
+        assert members(vip) == {anna}
+        uploads.undo(upload_id=upload.pk, now=NOW)
+        settle()
+
+        assert members(vip) == {ben}
+
+    def test_removes(self, vip: Segment, anna: int, ben: int) -> None:
+        add(vip, anna, ben)
+
+        self.apply(self.take(vip, "email\nanna@example.com\n"), "remove")
+
+        assert members(vip) == {ben}
+
+    def test_makes_profiles_of_unknown_ones_where_asked_to(self, vip: Segment, anna: int) -> None:
+        upload = self.apply(self.take(vip, "email\nanna@example.com\nnew@example.com\n"), create=True)
+
+        new = Identifier.objects.get(kind="email", value="new@example.com").profile_id
+        assert members(vip) == {anna, new}
+        assert upload.counts["created"] == 1
+
+    def test_a_long_list_is_left_to_a_worker_that_may_be_lost(self, vip: Segment, anna: int) -> None:
+        lines = "".join(f"nobody-{number}@example.com\n" for number in range(uploads.AT_ONCE + 1))
+        upload = self.take(vip, f"email\nanna@example.com\n{lines}")
+        assert upload.state == "matching"
+        assert uploads.waiting(idle_since=NOW + timedelta(seconds=1)) == [upload.pk]
+
+        uploads.work(upload_id=upload.pk, now=NOW)
+
+        upload.refresh_from_db()
+        assert upload.counts == {"found": 1, "unknown": uploads.AT_ONCE + 1}
+
+    @pytest.mark.parametrize("body", [b"", b"PK\x03\x04", b"\x00\x01\x02"])
+    def test_refuses_what_is_no_list(self, vip: Segment, body: bytes) -> None:
+        with pytest.raises(UploadError):
+            uploads.take_upload(segment_id=vip.pk, file_name="x", body=body, user=None, now=NOW)
