@@ -14,6 +14,7 @@ from ingestion import queries as ingestion
 from ingestion.dictionary.masking import CLEAR, Masker
 from ingestion.dictionary.queries import descriptions
 from ingestion.messages import FIXED_NAMES
+from segments.computed.queries import labels_by_name
 from segments.models import Segment
 
 FREQUENCY_WINDOW = timedelta(days=30)
@@ -46,7 +47,7 @@ def suggest(  # noqa: PLR0911 - one return per kind of suggestion
             found.sort(key=lambda entry: entry["value"].startswith(ingestion.CONTEXT))
             return [*_described(found, "property", events), *OF_TIME]
         case "traits":
-            return _described(_merged(identity.trait_names(limit=MOST)), "trait", [""])
+            return _with_computed(_described(_merged(identity.trait_names(limit=MOST)), "trait", [""]))
         case "account_traits":
             return _described(_merged(accounts.trait_names(limit=MOST)), "property", [GROUP])
         case "segments":
@@ -73,6 +74,20 @@ def _purposes(now: datetime) -> list[dict[str, Any]]:
     agreed = consents.count_standing(state=Standing.GRANTED, now=now)
     rows = Purpose.objects.order_by("name").values_list("pk", "slug", "name")[:MOST]
     return [{"value": slug, "count": agreed.get(pk, 0), "description": name} for pk, slug, name in rows]
+
+
+def _with_computed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Computed traits say what they are, and are offered before anybody has them."""
+    labels = labels_by_name()
+    seen = {one["value"].partition(".")[0] for one in found}
+    for one in found:
+        if label := labels.get(one["value"].partition(".")[0]):
+            one.setdefault("description", f"Computed: {label}")
+    return found + [
+        {"value": name, "type": "string", "count": 0, "description": f"Computed: {label}"}
+        for name, label in sorted(labels.items())
+        if name not in seen
+    ]
 
 
 def _values(events: Sequence[str], name: str) -> list[dict[str, Any]]:
