@@ -188,7 +188,8 @@ class ComputedTraitViewSet(
         sample = [
             {"profile": id_, "value": value} if masker.clear else {"profile": id_} for id_, value in found.sample
         ]
-        return Response(ComputedPreviewSerializer(found).data | {"sample": sample})
+        told = {"sentence": found.sentence, "asked": found.asked, "having": found.having, "spread": found.spread}
+        return Response(ComputedPreviewSerializer(told | {"sample": sample}).data)
 
     @extend_schema(responses=SpreadSerializer, filters=False)
     @action(detail=True, filter_backends=[], pagination_class=None)
