@@ -326,7 +326,8 @@ class TestApi:
         finish(ComputedTrait.objects.get())
         read = writer.get(f"{url}spent/").json()
         spread = writer.get(f"{url}spent/distribution/").json()
-        preview = writer.post(f"{url}preview/", {"definition": STAGE}).json()
+        bought = {"kind": "measure", "event": ORDER, "measure": "count"}
+        preview = writer.post(f"{url}preview/", {"definition": bought}).json()
         paused = writer.post(f"{url}spent/pause/")
         resumed = writer.post(f"{url}spent/resume/")
         changed = writer.patch(f"{url}spent/", {"label": "Spent"})
@@ -335,7 +336,7 @@ class TestApi:
         assert (made.status_code, made.json()["state"]) == (201, "computing")
         assert (read["state"], read["holders"], read["progress"]) == ("live", 1, None)
         assert spread == {"labels": ["50"], "series": [{"name": "People", "data": [1]}], "having": 1}
-        assert preview["sample"] == [{"profile": anna, "value": "new"}]
+        assert preview["sample"] == [{"profile": anna, "value": 1}]
         assert (paused.json()["state"], resumed.status_code, changed.json()["label"]) == ("paused", 202, "Spent")
         assert gone.status_code == 204
 
