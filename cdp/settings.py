@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "identity.review",
     "identity.duplicates",
     "segments",
+    "segments.insight",
     "segments.manual",
     "segments.computed",
     "activation",

@@ -26,7 +26,8 @@ from segments.references import users_of
 from segments.users import uses_of
 
 MEMBERS_PAGE = 25
-RANGES = (30, 90)
+RANGES = (7, 30, 90, 365)
+USUAL_RANGE = 30
 WEEK_DAYS = 7
 FEED = 12
 WHY_FOUND = 5
@@ -40,14 +41,15 @@ UPLOADS = 10
 def segment(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment.objects.select_related("created_by"), slug=slug)
     user: Any = request.user
-    days = RANGES[1] if request.GET.get("days") == str(RANGES[1]) else RANGES[0]
+    days = next((days for days in RANGES if str(days) == request.GET.get("days")), USUAL_RANGE)
     trend = queries.trend(segment_id=found.pk, days=days, now=timezone.now())
     context = {
-        **_live(found, trend, user),
+        **_live(request, found, trend),
         "sentence": queries.segment_sentence(found),
         "days": days,
         "ranges": RANGES,
-        "size_chart": _chart(trend, {"name": "People", "data": [day.size for day in trend]}),
+        "size_chart": _chart(trend, {"name": "People", "data": [day.size for day in trend]})
+        | {"marks": insight.publish_marks(found, trend)},
         "moves_chart": _chart(
             trend,
             {"name": "Entered", "data": [day.entered for day in trend], "colour": "green"},
@@ -56,8 +58,8 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
         "outline": reading.outline(found.definition),
         "definition_json": json.dumps(found.definition, indent=2, ensure_ascii=False),
         **lifecycle_screens.story(found),
-        "traits": insight.offered_traits(),
         "uploads": list(found.uploads.defer("body").select_related("created_by")[:UPLOADS]) if found.is_manual else [],
+        **insight.page_context(request),
     }
     if user.may(Scope.PROFILES_READ):
         context |= _members(request, found)
@@ -65,7 +67,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "segments/detail.html", context)
 
 
-def _live(found: Segment, trend: Sequence[TrendDay], user: Any) -> dict[str, Any]:
+def _live(request: HttpRequest, found: Segment, trend: Sequence[TrendDay]) -> dict[str, Any]:
     """The numbers and the feed, which the page asks for again every few seconds."""
     everybody = identity.count_profiles()
     return {
@@ -76,7 +78,7 @@ def _live(found: Segment, trend: Sequence[TrendDay], user: Any) -> dict[str, Any
         "named_in": users_of(found.slug),
         "other_uses": [use for use in uses_of(found) if use.kind not in {"segment", "destination"}],
         "subscriptions": list(found.subscriptions.select_related("destination").order_by("destination__name")),
-        "moves": people.latest_moves(found, limit=FEED, masker=masker_for(user)),
+        **insight.moves_context(request, found, limit=FEED),
     }
 
 
@@ -97,7 +99,7 @@ def status(request: HttpRequest, slug: str) -> HttpResponse:
 def feed(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment, slug=slug)
     trend = queries.trend(segment_id=found.pk, days=WEEK_DAYS, now=timezone.now())
-    return render(request, "segments/live.html", _live(found, trend, request.user))
+    return render(request, "segments/live.html", _live(request, found, trend))
 
 
 @requires(Scope.PROFILES_READ)
@@ -107,11 +109,7 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _members(request: HttpRequest, found: Segment) -> dict[str, Any]:
-    text = request.GET.get("q", "").strip()[:200]
-    after = request.GET.get("after", "")
-    masker = masker_for(request.user)
-    page = people.members_page(found, text=text, after=after, size=MEMBERS_PAGE, masker=masker)
-    return {"q": text, "after": after, "page": page}
+    return insight.members_context(request, found, size=MEMBERS_PAGE)
 
 
 @requires(Scope.PROFILES_READ)

@@ -52,7 +52,7 @@ def as_csv(batches: Iterable[list[Line]]) -> Iterator[bytes]:
     yield _take(buffer)
     for batch in batches:
         writer.writerows(
-            (kind, _safe(value), source or "", profile_id, _iso(first), _iso(last))
+            (kind, safe(value), source or "", profile_id, _iso(first), _iso(last))
             for kind, value, source, profile_id, first, last in batch
         )
         yield _take(buffer)
@@ -121,7 +121,7 @@ def _iso(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone(UTC).isoformat()
 
 
-def _safe(value: str) -> str:
+def safe(value: str) -> str:
     """A spreadsheet takes a cell that begins like this for a formula; telephone numbers are told by their digits."""
     if value[:1] in "=-@\t\r" or (value[:1] == "+" and not value[1:].isdigit()):
         return f"'{value}"

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cdp.kernel.access.roles import Scope
 from identity import queries as identity
 from identity.viewing import mask_identifiers
 from ingestion.dictionary.masking import Masker
@@ -18,6 +23,8 @@ from segments import queries
 from segments.insight import overlap as sets
 from segments.insight.breakdown import Breakdown, Rest, break_down
 from segments.insight.changes import Moves, moves_of
+from segments.insight.columns import ENTERED, columns, default_keys
+from segments.insight.export import LONGEST_REASON, download, terms
 from segments.insight.people import asked, of_definition, of_segment
 from segments.insight.trend.run import past_of
 
@@ -171,6 +178,21 @@ def _moving(moves: Moves, masker: Masker) -> dict[str, Any]:
     }
 
 
+class ExportQuery(serializers.Serializer[Any]):
+    purpose = serializers.CharField(
+        default="", allow_blank=True, max_length=60, help_text="The slug of a purpose; `none` for internal analysis."
+    )
+    reason = serializers.CharField(
+        default="", allow_blank=True, max_length=LONGEST_REASON, help_text="Needed with the purpose `none`."
+    )
+    columns = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=4_000,
+        help_text="With commas: `entered_at`, `identifiers.KIND`, `traits.PATH`.",
+    )
+
+
 BREAKDOWN_EXAMPLE = {
     "trait": "country",
     "kind": "values",
@@ -227,6 +249,30 @@ class InsightActions:
             found = sets.combine([segment, *others])
         answer = {"pairs": pairs, "combinations": found.combinations}
         return Response(SegmentOverlapSerializer(answer).data)
+
+    @extend_schema(
+        parameters=[ExportQuery],
+        responses={(200, "text/csv"): OpenApiTypes.BINARY},
+        filters=False,
+    )
+    @action(detail=True, filter_backends=[], pagination_class=None)
+    def export(self, request: Request, slug: str) -> StreamingHttpResponse:
+        """The members as CSV, without those who do not allow the purpose. Needs `profiles:read` and `pii:read`.
+
+        It is written while it is read. Who takes out what, and for which purpose or reason, is noted in the audit
+        trail first; how many were written and left out, at the end.
+        """
+        user: Any = request.user
+        for scope in (Scope.PROFILES_READ, Scope.PII_READ):
+            if not user.may(scope):
+                raise PermissionDenied(f"Members in clear need the scope {scope.value}.", code="scope_missing")
+        segment, query = queries.get_segment(slug=slug), checked(ExportQuery, request.query_params)
+        asked_for = terms(
+            purpose=query["purpose"],
+            reason=query["reason"],
+            columns=columns(names_in(query["columns"]) or [ENTERED, *default_keys()]),
+        )
+        return download(segment=segment, asked=asked_for, user=user, now=timezone.now())
 
 
 def names_in(text: str) -> list[str]:

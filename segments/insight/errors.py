@@ -29,3 +29,15 @@ class CancelledError(SegmentError):
 
     code = "cancelled"
     http_status = 409
+
+
+class UnknownColumnError(SegmentError):
+    """No such column can stand beside a member."""
+
+    code = "unknown_column"
+
+
+class ExportRefusedError(SegmentError):
+    """An export without a purpose or a reason."""
+
+    code = "purpose_missing"

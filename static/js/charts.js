@@ -109,6 +109,20 @@ function series(kind, data, colours) {
   });
 }
 
+// Days on which something happened: {"marks": [{"x", "label"}…]}.
+function marked(all, data, colours) {
+  if (!data.marks?.length) return all;
+  const line = {
+    symbol: "none",
+    silent: true,
+    animation: false,
+    lineStyle: { color: colours.text, type: "dashed", width: 1 },
+    label: { color: colours.text, fontFamily: colours.font, fontSize: 10, position: "end", distance: [0, 2], rotate: 0, formatter: ({ name }) => name },
+    data: data.marks.map(({ x, label }) => ({ name: label, xAxis: x })),
+  };
+  return [{ ...all[0], markLine: line }, ...all.slice(1)];
+}
+
 function options(kind, data) {
   const colours = palette();
   const many = data.series.length > 1;
@@ -116,7 +130,7 @@ function options(kind, data) {
   return {
     animation: !still.matches,
     textStyle: { fontFamily: colours.font },
-    grid: { left: 4, right: 8, top: 12, bottom: many ? 34 : 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 4, right: 8, top: data.marks?.length ? 20 : 12, bottom: many ? 34 : 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     legend: many ? { bottom: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, textStyle: text, type: "scroll" } : undefined,
     tooltip: {
       trigger: "axis",
@@ -140,7 +154,7 @@ function options(kind, data) {
       axisLabel: { ...text, formatter: (value) => short.format(Math.abs(value)) },
       splitLine: { lineStyle: { color: colours.line } },
     },
-    series: series(kind, data, colours),
+    series: marked(series(kind, data, colours), data, colours),
   };
 }
 

@@ -126,6 +126,8 @@ class TestBuildByClicking:
         expect(page.locator(".funnel li strong")).to_have_text(["2", "1"])
         expect(page.locator(".sample a")).to_have_attribute("href", re.compile(r"^/profiles/\d+/$"))
         expect(page.locator(".sample")).to_contain_text("Anna")
+        expect(page.locator("[data-insight=trend]")).to_contain_text("Exact, at the end of each day")
+        expect(page.locator("[data-insight=trend] [data-drawn]")).to_be_visible()
 
         page.get_by_label("Name", exact=True).fill("Lapsed big spenders")
         page.get_by_role("button", name="Publish").first.click()

@@ -145,11 +145,45 @@ class TestSegmentPage:
         expect(page.locator("#members")).to_contain_text("a•••@e•••.org")
         expect(page.get_by_role("link", name="Edit")).to_be_hidden()
 
-    def test_draws_its_charts(self, log_in, buyers):
+    def test_draws_its_charts_and_tells_who_they_are(self, log_in, buyers):
+        named = {"type": "trait", "trait": "name", "op": "exists"}
+        create_segment(name="Named", definition=named, now=timezone.now())
+        compute()
         page = log_in("marketer")
         page.goto("/segments/buyers/")
 
         expect(page.locator("[data-chart][data-drawn]")).to_have_count(2)
+        page.get_by_label("Trait").select_option("name")
+        expect(page.locator("#breakdown")).to_contain_text("100%")
+        page.get_by_role("button", name="In Buyers and Named").click()
+        expect(page.locator(".combination")).to_contain_text("Anna")
+        page.get_by_role("link", name="Make a segment of these").click()
+        expect(page.locator(".condition")).to_have_count(2)
+        expect(page.locator("[data-part=count]")).to_have_text("1")
+
+    def test_takes_members_out_for_a_purpose(self, log_in, buyers):
+        page = log_in("marketer")
+        page.goto("/segments/buyers/")
+        page.get_by_role("button", name="Export").click()
+        page.get_by_label("What is it for?").select_option("No purpose: internal analysis")
+        page.get_by_label("Why is it needed?").fill("Counting for the board")
+
+        with page.expect_download() as taken:
+            page.get_by_role("button", name="Download CSV").click()
+
+        assert taken.value.suggested_filename.startswith("buyers-")
+        assert "anna@example.org" in taken.value.path().read_text()
+        expect(page.locator("#export-progress")).to_contain_text("1 person in the file, 0 left out")
+
+    def test_a_paused_feed_stands_still_until_it_is_filtered(self, log_in, buyers):
+        page = log_in("marketer")
+        page.goto("/segments/buyers/")
+        expect(page.locator("#feed")).to_contain_text("Anna")
+        page.get_by_label("Pause").check()
+
+        page.get_by_label("Entries or exits").select_option("Left")
+
+        expect(page.locator("#feed")).to_contain_text("Nobody like this")
 
     def test_asks_before_it_is_deleted(self, log_in, buyers):
         page = log_in("marketer")

@@ -12,9 +12,10 @@ from django.utils import timezone
 from cdp.kernel.access.roles import Role
 from ingestion.dictionary.masking import CLEAR
 from ingestion.partitions import forget_known_partitions
-from segments import operations, people
+from segments import operations
 from segments.ast import parse
 from segments.gallery import GALLERY, PURPOSE, Template, offered
+from segments.insight.members import members_page
 from segments.models import Membership, Segment
 from tests.factories.access import make_user
 from tests.factories.activation import make_destination, make_subscription
@@ -324,11 +325,11 @@ class TestSegmentPage:
         segment = make_segment()
         for number in range(9):
             at = now - timedelta(minutes=number // 3)
-            Membership.objects.create(profile_id=1_000 + number, segment=segment, entered_at=at)
+            Membership.objects.create(profile_id=10**9 + number, segment=segment, entered_at=at)
 
         seen, after = [], ""
         while True:
-            page = people.members_page(segment, text="", after=after, size=2, masker=CLEAR)
+            page = members_page(segment, text="", sort="", after=after, columns=[], size=2, masker=CLEAR)
             seen += [line.person.id for line in page]
             after = page.next
             if not after:
