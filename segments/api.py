@@ -33,7 +33,7 @@ from segments.ast import DefinitionError, parse
 from segments.ast.schema import json_schema
 from segments.contracts import Member, TransitionView
 from segments.explain import Explanation, explain, mask_value
-from segments.insight.api import InsightActions, PreviewParts, PreviewPartsRequest, preview_parts
+from segments.insight.api import InsightActions, PreviewParts, PreviewPartsRequest, preview_parts, require
 from segments.lifecycle_fields import NextVersionSerializer, SegmentDraftSerializer, SegmentFilter
 from segments.manual import api as manual
 from segments.models import Segment
@@ -383,6 +383,8 @@ class SegmentViewSet(
     def preview(self, request: Request) -> Response:
         """Exactly how many are in, and some of them, without saving anything."""
         asked = self._body(PreviewRequestSerializer, request)
+        if "by_trait" in asked:
+            require(request, Scope.PROFILES_READ)
         now = timezone.now()
         as_of = asked.get("as_of") or now
         found = queries.preview(

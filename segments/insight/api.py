@@ -224,7 +224,11 @@ class InsightActions:
     )
     @action(detail=True, filter_backends=[], pagination_class=None)
     def breakdown(self, request: Request, slug: str) -> Response:
-        """The members by the values of one trait, beside all profiles; numbers in quantile bins."""
+        """The members by the values of one trait, beside all profiles; numbers in quantile bins.
+
+        Needs `profiles:read` beside `segments:read`.
+        """
+        require(request, Scope.PROFILES_READ)
         segment, query = queries.get_segment(slug=slug), checked(BreakdownQuery, request.query_params)
         with asked():
             found = break_down(people=of_segment(segment), trait=query["trait"], masker=masker_for(request.user))
@@ -262,17 +266,22 @@ class InsightActions:
         It is written while it is read. Who takes out what, and for which purpose or reason, is noted in the audit
         trail first; how many were written and left out, at the end.
         """
-        user: Any = request.user
-        for scope in (Scope.PROFILES_READ, Scope.PII_READ):
-            if not user.may(scope):
-                raise PermissionDenied(f"Members in clear need the scope {scope.value}.", code="scope_missing")
+        require(request, Scope.PROFILES_READ, Scope.PII_READ)
         segment, query = queries.get_segment(slug=slug), checked(ExportQuery, request.query_params)
         asked_for = terms(
             purpose=query["purpose"],
             reason=query["reason"],
             columns=columns(names_in(query["columns"]) or [ENTERED, *default_keys()]),
         )
-        return download(segment=segment, asked=asked_for, user=user, now=timezone.now())
+        return download(segment=segment, asked=asked_for, user=request.user, now=timezone.now())
+
+
+def require(request: Request, *scopes: Scope) -> None:
+    """Beside the scope of the whole view."""
+    user: Any = request.user
+    for scope in scopes:
+        if not user.may(scope):
+            raise PermissionDenied(f"This needs the scope {scope.value}.", code="scope_missing")
 
 
 def names_in(text: str) -> list[str]:

@@ -74,7 +74,8 @@ def _changes(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _breakdown(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
-    trait = str(body.get("trait") or "")[:200]
+    user: Any = request.user
+    trait = str(body.get("trait") or "")[:200] if user.may(Scope.PROFILES_READ) else ""
     if not trait:
         return {"trait": ""}
     people = of_definition(body["definition"], as_of=timezone.now())

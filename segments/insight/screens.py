@@ -45,7 +45,7 @@ def offered_traits() -> list[str]:
 
 
 @require_GET
-@requires(Scope.SEGMENTS_READ)
+@requires(Scope.PROFILES_READ)
 def breakdown(request: HttpRequest, slug: str) -> HttpResponse:
     segment = get_object_or_404(Segment, slug=slug)
     trait = request.GET.get("trait", "").strip()[:200]

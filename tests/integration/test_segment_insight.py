@@ -34,7 +34,11 @@ def segment_of(slug: str, ids: Any) -> Segment:
 
 
 def broken_down(slug: str, trait: str, *scopes: str) -> Any:
-    return client("segments:read", *(scopes or ("pii:read",))).get(f"{URL}{slug}/breakdown/", {"trait": trait}).json()
+    return (
+        client("segments:read", "profiles:read", *(scopes or ("pii:read",)))
+        .get(f"{URL}{slug}/breakdown/", {"trait": trait})
+        .json()
+    )
 
 
 def labels(found: Any) -> list[tuple[str, int, int]]:
@@ -83,7 +87,7 @@ class TestBreakdown:
         ids = make.make_profiles([{"email": "a@example.org"}, {"email": "b@example.org"}, {}])
         segment_of("some", ids[1:])
 
-        found = broken_down("some", "email", "segments:read")
+        found = broken_down("some", "email", "events:read")
 
         assert found["kind"] == "hidden"
         assert labels(found) == [("Set", 1, 2), ("Not set", 1, 1)]
@@ -97,12 +101,19 @@ class TestBreakdown:
     def test_refuses_what_is_no_path(self):
         segment_of("some", [])
 
-        reader = client("segments:read")
+        reader = client("segments:read", "profiles:read")
 
         wrong, missing = (reader.get(f"{URL}some/breakdown/", {"trait": trait}) for trait in ("a..b", ""))
 
         assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_path")
         assert missing.json()["path"] == "/trait"
+
+    def test_needs_the_scope_for_profiles(self):
+        segment_of("some", [])
+
+        answer = client("segments:read").get(f"{URL}some/breakdown/", {"trait": "country"})
+
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
 
 @pytest.mark.django_db

@@ -169,7 +169,7 @@ class TestPreviewParts:
         ids = make.make_profiles([{"country": "DE"}, {"country": "DE"}, {"country": "FR"}, {}])
         german = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
         segment_of("french", ids[2:])
-        api = client("segments:read", "pii:read")
+        api = client("segments:read", "profiles:read", "pii:read")
 
         found = api.post(
             f"{URL}preview/",
