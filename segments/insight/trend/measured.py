@@ -21,7 +21,7 @@ from segments.predicates import COMPARISONS, value_holds
 from segments.sql import Sql, conjunction, join, sql
 from segments.streams import Dictionary, Stream, number_of
 
-COUNTED = frozenset({Measure.COUNT, Measure.SUM, Measure.AVG, Measure.DAYS, Measure.DISTINCT})
+WHOLE = frozenset({Measure.COUNT, Measure.DAYS, Measure.DISTINCT})
 
 
 class MeasuredTrend:
@@ -99,15 +99,24 @@ class MeasuredTrend:
     # --- Counts and sums ------------------------------------------------------------------------------------------
 
     def _steps(self, narrowed: tuple[Sql, ...]) -> Sql:
-        """Between two changes the measure stays as it is; before the first it is that of no events."""
+        """Between two changes the measure stays as it is; before the first it is that of no events.
+
+        Whole numbers stay integers all the way: sums of numeric cost several times as much.
+        """
+        whole = self.measured.measure in WHOLE
+        kind = "int" if whole else "numeric"
         before = self._stretch("0", "min(s.at)") if self.measured.holds_when_empty else self.frame.zeros
+        averages = self.measured.measure is Measure.AVG
+        running = ", sum(c.number) OVER each AS number" if averages else ""
+        changed = ", sum(d.sign * g.number)::int AS number" if averages else ""
         return sql(
             "SELECT s.profile_id, bit_or(CASE WHEN {holds} THEN {stretch} ELSE {zeros} END) | {before} AS bits FROM ("
             "SELECT c.profile_id, c.at, lead(c.at, 1, {size}) OVER each AS next,"
-            " sum(c.amount) OVER each AS amount, sum(c.number) OVER each AS number FROM ("
-            "SELECT g.profile_id, d.at, sum(d.sign * g.amount) AS amount, sum(d.sign * g.number) AS number FROM ("
-            "SELECT e.profile_id, e.i, e.j, sum(e.amount) AS amount, count(*) AS number FROM ({rows}) AS e"
-            " GROUP BY 1, 2, 3) AS g CROSS JOIN LATERAL (VALUES (g.i, 1), (g.j, -1)) AS d(at, sign) GROUP BY 1, 2"
+            f" sum(c.amount) OVER each AS amount{running} FROM ("
+            f"SELECT g.profile_id, d.at, sum(d.sign * g.amount)::{kind} AS amount{changed} FROM ("
+            f"SELECT e.profile_id, e.i, e.j, sum(e.amount)::{kind} AS amount, count(*)::int AS number"
+            " FROM ({rows}) AS e GROUP BY 1, 2, 3) AS g"
+            " CROSS JOIN LATERAL (VALUES (g.i, 1), (g.j, -1)) AS d(at, sign) GROUP BY 1, 2"
             ") AS c WINDOW each AS (PARTITION BY c.profile_id ORDER BY c.at)) AS s GROUP BY s.profile_id",
             holds=self._step_holds(),
             stretch=self._stretch("s.at", "s.next"),
