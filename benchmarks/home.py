@@ -73,10 +73,10 @@ def servers(*, keep: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def product() -> Iterator[tuple[Path, int]]:
+def product(*, keep: Path | None = None) -> Iterator[tuple[Path, int]]:
     """Everything that `make up` runs; yields its home and port."""
-    with temporary_home() as home:
-        home.mkdir()
+    with kept_home(keep) if keep else temporary_home() as home:
+        home.mkdir(exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])

@@ -101,7 +101,7 @@ class MeasuredTrend:
     def _steps(self, narrowed: tuple[Sql, ...]) -> Sql:
         """Between two changes the measure stays as it is; before the first it is that of no events.
 
-        Whole numbers stay integers all the way: sums of numeric cost several times as much.
+        Whole numbers stay integers all the way, which needs no numeric arithmetic.
         """
         whole = self.measured.measure in WHOLE
         kind = "int" if whole else "numeric"

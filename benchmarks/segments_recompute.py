@@ -1,0 +1,271 @@
+"""What it takes to ask a segment's definition of everybody, beside DuckDB over the same rows.
+
+Seven typical definitions over a million profiles and twenty million events (`segments_world.py`), each counted three
+times by the query that the preview runs, and computed once with everything that is written (members, transitions, due
+times). DuckDB, with one thread, asks the same of typed columns and of a JSON column. Counted is CPU time: of all
+processes of PostgreSQL, and of this process while DuckDB runs in it. The counts must agree.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/segments_recompute.py --keep FOLDER [--profiles N] [--events N]
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+from home import become_worker
+from segments_world import World, arguments, world
+
+RUNS = 3
+
+
+def event(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "event", "event": name, **more}
+
+
+TRAITS = {
+    "type": "all",
+    "of": [
+        {"type": "trait", "trait": "country", "op": "eq", "value": "Germany"},
+        {"type": "trait", "trait": "plan", "op": "in", "value": ["pro", "enterprise"]},
+        {"type": "trait", "trait": "age", "op": "between", "value": [25, 45]},
+    ],
+}
+COUNT = event("Product Viewed", measure="count", op="gte", value=3, window={"last": "7d"})
+SUM = event("Order Completed", measure="sum", of="revenue", op="gt", value=200, window={"last": "30d"})
+ABANDONED = {
+    "type": "all",
+    "of": [
+        event("Product Added", window={"last": "24h"}),
+        {"type": "not", "of": event("Order Completed", window={"last": "24h"})},
+    ],
+}
+FILTER = event(
+    "Product Viewed", where=[{"property": "category", "op": "eq", "value": "Shoes"}], window={"last": "30d"}
+)
+NESTED = {"type": "all", "of": [TRAITS, {"type": "any", "of": [COUNT, SUM]}, {"type": "not", "of": FILTER}]}
+LIFETIME = event("Order Completed", measure="count", op="gte", value=3)
+
+IN_TRAITS = "country = 'Germany' AND plan IN ('pro', 'enterprise') AND age BETWEEN 25 AND 45"
+VIEWED = "name = 'Product Viewed' AND ts > $now - INTERVAL 7 DAY AND ts <= $now"
+COUNTED = f"SELECT profile_id FROM {{events}} WHERE {VIEWED} GROUP BY 1 HAVING count(*) >= 3"
+SUMMED = (
+    "SELECT profile_id FROM {events} WHERE name = 'Order Completed' AND ts > $now - INTERVAL 30 DAY AND ts <= $now"
+    " GROUP BY 1 HAVING sum({revenue}) > 200"
+)
+FILTERED = (
+    "SELECT DISTINCT profile_id FROM {events} WHERE name = 'Product Viewed' AND ts > $now - INTERVAL 30 DAY"
+    " AND ts <= $now AND {category} = 'Shoes'"
+)
+DAY = "ts > $now - INTERVAL 24 HOUR AND ts <= $now"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`aim` is the CPU of DuckDB on typed columns over ours: how many times less ours is to take."""
+
+    name: str
+    definition: dict[str, Any]
+    duck: str
+    aim: float
+
+
+CASES = (
+    Case("S1 traits", TRAITS, f"SELECT count(*) FROM {{profiles}} WHERE {IN_TRAITS}", 0.3),
+    Case("S2 count in 7 days", COUNT, f"SELECT count(*) FROM ({COUNTED})", 7),
+    Case("S3 sum in 30 days", SUM, f"SELECT count(*) FROM ({SUMMED})", 0.7),
+    Case(
+        "S4 cart abandoned in 24 hours",
+        ABANDONED,
+        f"SELECT count(*) FROM (SELECT DISTINCT profile_id FROM {{events}} WHERE name = 'Product Added' AND {DAY})"
+        f" AS a ANTI JOIN (SELECT profile_id FROM {{events}} WHERE name = 'Order Completed' AND {DAY}) AS o"
+        " USING (profile_id)",
+        1.4,
+    ),
+    Case("S5 property in 30 days", FILTER, f"SELECT count(*) FROM ({FILTERED})", 2.6),
+    Case(
+        "S6 S1 and (S2 or S3) and not S5",
+        NESTED,
+        f"SELECT count(*) FROM {{profiles}} AS p WHERE {IN_TRAITS}"
+        f" AND (p.id IN ({COUNTED}) OR p.id IN ({SUMMED})) AND p.id NOT IN ({FILTERED})",
+        2.5,
+    ),
+    Case(
+        "S7 three orders ever",
+        LIFETIME,
+        "SELECT count(*) FROM (SELECT profile_id FROM {events} WHERE name = 'Order Completed' AND ts <= $now"
+        " GROUP BY 1 HAVING count(*) >= 3)",
+        0.8,
+    ),
+)
+TYPED = {"events": "event", "profiles": "profile", "revenue": "value", "category": "category"}
+JSON = {
+    "events": "event_json",
+    "profiles": (
+        "(SELECT id, traits->>'country' AS country, traits->>'plan' AS plan, (traits->>'age')::int AS age"
+        " FROM profile_json)"
+    ),
+    "revenue": "(properties->>'revenue')::double",
+    "category": "(properties->>'category')",
+}
+
+# DuckDB reads what PostgreSQL wrote as CSV, once for a world.
+EXPORTS = {
+    "profile": "SELECT id, traits->>'country', traits->>'plan', traits->>'age', traits FROM profile",
+    "event": (
+        "SELECT e.profile_id, n.name, to_char(e.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), e.value,"
+        " e.properties->>'category', e.properties FROM event AS e JOIN event_name AS n ON n.id = e.name_id"
+    ),
+}
+LOADS = (
+    (
+        "CREATE TABLE profile AS SELECT column0::bigint AS id, column1 AS country, column2 AS plan,"
+        " column3::int AS age, column4::json AS traits FROM read_csv('{profile}', header=false, all_varchar=true)"
+    ),
+    (
+        "CREATE TABLE raw AS SELECT column0::bigint AS profile_id, column1 AS name, column2::timestamp AS ts,"
+        " column3::double AS value, column4 AS category, column5::json AS properties"
+        " FROM read_csv('{event}', header=false, all_varchar=true)"
+    ),
+    "CREATE TABLE event AS SELECT profile_id, name::varchar AS name, ts, value, category FROM raw",
+    "CREATE TABLE event_json AS SELECT profile_id, name, ts, properties FROM raw",
+    "CREATE TABLE profile_json AS SELECT id, traits FROM profile",
+    "DROP TABLE raw",
+    "ALTER TABLE profile DROP traits",
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """CPU seconds, medians."""
+
+    members: int
+    query: float
+    written: float
+    typed: float
+    json: float
+
+
+def measure(made: World) -> list[tuple[Case, Figures]]:
+    duck = _duck(made)
+    return [(case, _one(made, duck, case)) for case in CASES]
+
+
+def _one(made: World, duck: Any, case: Case) -> Figures:
+    from django.db import connection
+
+    from segments import operations, queries
+    from segments.models import Segment
+
+    def ask() -> int:
+        return queries.preview(definition=case.definition, as_of=made.now, sample=0).count
+
+    def ask_duck(names: dict[str, str]) -> int:
+        text = case.duck.format(**names)
+        values = {"now": made.now.replace(tzinfo=None)} if "$now" in text else {}
+        (found,) = duck.execute(text, values).fetchone()
+        return int(found)
+
+    members = ask()
+    query = statistics.median(_server_cpu(ask) for _ in range(RUNS))
+    for names in (TYPED, JSON):
+        if (found := ask_duck(names)) != members:
+            raise SystemExit(f"{case.name}: {members} here, {found} in DuckDB")
+    typed, as_json = (
+        statistics.median(_own_cpu(partial(ask_duck, names)) for _ in range(RUNS)) for names in (TYPED, JSON)
+    )
+    segment = operations.create_segment(name=case.name, definition=case.definition, now=made.now)
+    written = _server_cpu(lambda: operations.recompute(segment_id=segment.pk, now=made.now))
+    counted = Segment.objects.get(pk=segment.pk)
+    if counted.member_count != members:
+        raise SystemExit(f"{case.name}: {counted.member_count} members computed, {members} counted: {counted.error}")
+    operations.delete_segment(segment_id=segment.pk)
+    with connection.cursor() as cursor:
+        for table in ("membership", "transition", "due"):
+            cursor.execute(f"TRUNCATE {table}")
+    return Figures(members, query, written, typed, as_json)
+
+
+def _duck(made: World) -> Any:
+    import duckdb
+    from django.db import connection
+
+    path = made.home.parent / "world.duckdb"
+    if not path.exists():
+        files = {name: made.home.parent / f"{name}.csv" for name in EXPORTS}
+        for name, statement in EXPORTS.items():
+            with files[name].open("wb") as out, connection.cursor() as cursor:
+                cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT csv)", out)
+        unfinished = path.with_suffix(".unfinished")
+        Path(unfinished).unlink(missing_ok=True)
+        loading = duckdb.connect(str(unfinished))
+        for statement in LOADS:
+            loading.execute(statement.format(**files))
+        loading.close()
+        unfinished.rename(path)
+        for file in files.values():
+            file.unlink()
+    duck = duckdb.connect(str(path), read_only=True)
+    duck.execute("SET threads = 1")
+    return duck
+
+
+def _server_cpu(work: Callable[[], object]) -> float:
+    """Of this session's backend, and of the parallel workers that it had: the postmaster counts those that ended."""
+    from django.db import connection
+
+    backend = psutil.Process(connection.connection.info.backend_pid)
+    postmaster = backend.parent()
+    if postmaster is None:
+        raise RuntimeError
+
+    def spent() -> float:
+        mine, ended = backend.cpu_times(), postmaster.cpu_times()
+        return float(mine.user + mine.system + ended.children_user + ended.children_system)
+
+    before = spent()
+    work()
+    time.sleep(0.2)  # until the postmaster has heard of its workers' end
+    return spent() - before
+
+
+def _own_cpu(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def report(made: World) -> list[tuple[str, str, str, str]]:
+    lines = []
+    results = measure(made)
+    for case, found in results:
+        ratio = found.typed / found.query if found.query else float("inf")
+        verdict = "reached" if ratio >= case.aim else "below the aim"
+        lines.append(
+            (
+                f"{case.name}: {found.members:,} in",
+                f"{found.query * 1000:,.0f} ms",
+                f"DuckDB {found.typed * 1000:,.0f}, JSON {found.json * 1000:,.0f} ms",
+                f"{ratio:.2f} of {case.aim} {verdict}; written {found.written * 1000:,.0f} ms",
+            )
+        )
+    ours, theirs = sum(found.query for _, found in results), sum(found.json for _, found in results)
+    verdict = "reached" if ours < theirs else "below the aim"
+    lines.append(("the seven in sum", f"{ours * 1000:,.0f} ms", f"DuckDB, JSON {theirs * 1000:,.0f} ms", verdict))
+    return lines
+
+
+def main() -> None:
+    given = arguments(__doc__).parse_args()
+    with world(keep=given.keep, profiles=given.profiles, events=given.events) as made:
+        for line in report(made):
+            print("{:44} {:>12} {:>34} {}".format(*line), flush=True)
+
+
+if __name__ == "__main__":
+    become_worker()
+    main()
