@@ -70,11 +70,19 @@ def compile_breakdown(plan: Plan, dictionary: Dictionary, parts: Listed[Node]) -
 def compile_state(plan: Plan, dictionary: Dictionary) -> Sql:
     """`(profile_id, holds, due)` of everybody who is in or has a due time."""
     source = _population(plan, dictionary, Answer.STATE)
-    return sql("{states} WHERE holds OR due IS NOT NULL", states=_states(plan, source))
+    return sql("{states} WHERE holds0 OR due0 IS NOT NULL", states=_states(plan, [plan.root], source))
 
 
 def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Listed[int]) -> Sql:
     """`(profile_id, holds, due)` of each of these profiles that exists."""
+    return compile_states_of(plan, dictionary, [plan.root], profile_ids)
+
+
+def compile_states_of(plan: Plan, dictionary: Dictionary, roots: Listed[Node], profile_ids: Listed[int]) -> Sql:
+    """`(profile_id, holds, due, holds, due…)` of each of these profiles that exists, for each of the `roots`.
+
+    These are definitions whose conditions the plan has: what several of them ask is measured once.
+    """
     joins = [
         sql(
             f"LEFT JOIN LATERAL ({{state}}) AS c{place} ON true",
@@ -83,7 +91,7 @@ def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Listed[int
         for place, behaviour in enumerate(plan.behaviours)
     ]
     ids = sql("unnest({ids}::bigint[]) AS i(id) JOIN profile AS p ON p.id = i.id", ids=list(profile_ids))
-    return _states(plan, join(" ", (ids, *joins, *given_to_one(plan.given), *held_by_one(plan))))
+    return _states(plan, roots, join(" ", (ids, *joins, *given_to_one(plan.given), *held_by_one(plan))))
 
 
 # --- The formula over the conditions ------------------------------------------------------------------------
@@ -122,22 +130,35 @@ def _behaviour_holds(place: int, plan: Plan, answer: Answer) -> Sql:
     return Sql(f"c{place}.holds IS {'NOT FALSE' if empty else 'TRUE'}")
 
 
-def _states(plan: Plan, source: Sql) -> Sql:
-    joined = (Sql(f"c{place}.due") for place in range(len(plan.behaviours)))
-    due = earliest((*joined, *held_dues(plan), *_trait_edges(plan)))
+def _states(plan: Plan, roots: Listed[Node], source: Sql) -> Sql:
+    """OFFSET 0: each answer once per profile, not once per place of use."""
+    inner, outer = [], []
+    for place, root in enumerate(roots):
+        answer = sql(
+            f"({{formula}}) IS TRUE AS holds{place}, {{due}}::timestamptz AS due{place}",
+            formula=compile_formula(root, plan, Answer.STATE),
+            due=_due(root, plan) or Sql("NULL"),
+        )
+        inner.append(answer)
+        due = sql(f"CASE WHEN due{place} < {{horizon}} THEN due{place} END", horizon=plan.clock.now + HORIZON)
+        outer.append(sql(f"holds{place} AS holds, {{due}} AS due", due=due))
     return sql(
-        "SELECT profile_id, holds, CASE WHEN due < {horizon} THEN due END AS due"
-        " FROM (SELECT p.id AS profile_id, ({formula}) IS TRUE AS holds, {due}::timestamptz AS due"
-        " FROM {source} OFFSET 0) AS q",  # OFFSET 0: once per profile, not once per place of use
-        horizon=plan.clock.now + HORIZON,
-        formula=compile_formula(plan.root, plan, Answer.STATE),
-        due=due or Sql("NULL"),
+        "SELECT profile_id, {outer} FROM (SELECT p.id AS profile_id, {inner} FROM {source} OFFSET 0) AS q",
+        outer=join(", ", outer),
+        inner=join(", ", inner),
         source=source,
     )
 
 
-def _trait_edges(plan: Plan) -> Iterable[Sql]:
-    for condition in dict.fromkeys(conditions(plan.root)):
+def _due(root: Node, plan: Plan) -> Sql | None:
+    """When the answer of a definition can next change by time alone."""
+    found = list(dict.fromkeys(conditions(root)))
+    joined = (Sql(f"c{plan.place(one)}.due") for one in found if isinstance(one, Event | Sequence))
+    return earliest((*joined, *held_dues(found, plan), *_trait_edges(found, plan)))
+
+
+def _trait_edges(found: Iterable[Node], plan: Plan) -> Iterable[Sql]:
+    for condition in found:
         if isinstance(condition, Trait):
             edge = path_edge(condition.trait, condition.test, TRAITS, plan.clock)
             if edge:

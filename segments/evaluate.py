@@ -16,23 +16,21 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, transaction
+from django.db import transaction
 from django.db.models import F
 
 from identity.models import Profile
 from ingestion.models import EventName
-from segments.ast import DefinitionError, parse
 from segments.changes import ANY_TRAIT, PROFILES_A_ROW, ProfileChange, spread_account_changes
-from segments.compile import compile_state_of
 from segments.computations import note
 from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
 from segments.dependencies import GIVEN
-from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, run
+from segments.engine import fetch, is_timeout, local_settings, run
 from segments.models import Dependency, Segment, Transition
-from segments.references import expand
 from segments.sql import Sql, sql
+from segments.states import SegmentFailedError, States, states_of
 
 EVALUATE_SECONDS = 30
 MAX_ERROR = 500
@@ -46,7 +44,6 @@ log = structlog.get_logger(__name__)
 # --- Some profiles, the segments that can have changed for them ---------------------------------------------
 
 Causes = dict[int, dict[int, str]]  # segment -> profile -> the cause to name if the answer is new
-State = tuple[bool, datetime | None]  # in or out, and when that can change by time alone
 
 
 def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
@@ -68,15 +65,20 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
 
     A segment that fails holds for nobody, as far as can be told.
     """
-    held: dict[int, set[int]] = {}
-    for segment in Segment.objects.filter(state=Segment.State.LIVE):
+    segments = list(Segment.objects.filter(state=Segment.State.LIVE))
+    asked = {segment.pk: list(profile_ids) for segment in segments}
+    states: States = {}
+    while segments:
         try:
             with transaction.atomic():
-                states = _states_of(segment, list(profile_ids), now)
-        except _SegmentFailedError:
-            states = {}
-        held[segment.pk] = {profile_id for profile_id, (holds, _) in states.items() if holds}
-    return held
+                states = states_of(segments, asked, now=now)
+            break
+        except SegmentFailedError as failure:
+            segments = [segment for segment in segments if segment.pk != failure.segment_id]
+    return {
+        segment_id: {profile_id for profile_id, (holds, _) in states.get(segment_id, {}).items() if holds}
+        for segment_id in asked
+    }
 
 
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
@@ -265,29 +267,18 @@ def _lock_live(rows: Any, segment_ids: Iterable[int]) -> list[Segment]:
 def _evaluate(segments: Sequence[Segment], causes: Causes, now: datetime) -> TransitionSpan:
     """Ask each of these segments of its profiles and write what is new; one that fails does not stop the others."""
     after_id = last_transition_id()
-    states: dict[int, dict[int, State]] = {}
+    states: States = {}
     remaining = list(segments)
     while remaining:
         try:
             with transaction.atomic(), local_settings(statement_timeout=f"{EVALUATE_SECONDS}s", jit="off"):
-                states = {segment.pk: _states_of(segment, list(causes[segment.pk]), now) for segment in remaining}
+                states = states_of(remaining, causes, now=now)
             break
-        except _SegmentFailedError as failure:
+        except SegmentFailedError as failure:
             _mark_failed(failure.segment_id, failure.reason)
             remaining = [segment for segment in remaining if segment.pk != failure.segment_id]
     entered, left = _write(remaining, states, causes, now)
     return TransitionSpan(tuple(segment.pk for segment in segments), after_id, entered, left)
-
-
-def _states_of(segment: Segment, profile_ids: list[int], now: datetime) -> dict[int, State]:
-    try:
-        node = expand(parse(segment.definition), own=segment.slug)
-        query = compile_state_of(plan_at(node, now=now), load_dictionary(node), profile_ids)
-        return {profile_id: (holds, due) for profile_id, holds, due in fetch(query)}
-    except Exception as error:
-        if is_of_the_segment(error):
-            raise _SegmentFailedError(segment.pk, error) from error
-        raise
 
 
 _BEFORE = """
@@ -299,9 +290,7 @@ ORDER BY w.profile_id, w.segment_id
 """
 
 
-def _write(
-    segments: Sequence[Segment], states: Mapping[int, Mapping[int, State]], causes: Causes, now: datetime
-) -> tuple[int, int]:
+def _write(segments: Sequence[Segment], states: States, causes: Causes, now: datetime) -> tuple[int, int]:
     """Compare with what is known and write the differences, sorted by key."""
     pairs = [(segment.pk, profile_id) for segment in segments for profile_id in causes[segment.pk]]
     if not pairs:
@@ -411,22 +400,6 @@ def _pairs(pairs: Sequence[tuple[int, int]]) -> Sql:
 
 
 # --- Failures -----------------------------------------------------------------------------------------------
-
-
-class _SegmentFailedError(Exception):
-    """The query of one segment failed for a reason that lies in its definition or size."""
-
-    def __init__(self, segment_id: int, reason: Exception) -> None:
-        super().__init__(str(reason))
-        self.segment_id = segment_id
-        self.reason = reason
-
-
-def is_of_the_segment(error: Exception) -> bool:
-    """Not a lost connection, a deadlock or a bug of ours: those concern everybody, and a retry mends them."""
-    if isinstance(error, OperationalError):
-        return is_timeout(error)
-    return isinstance(error, DataError | ProgrammingError | NotSupportedError | DefinitionError)
 
 
 def _mark_failed(segment_id: int, error: Exception) -> None:

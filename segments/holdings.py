@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from segments.ast import NEGATIVE, Account, Consent, Standing
+from segments.ast import NEGATIVE, Account, Condition, Consent, Standing
 from segments.plan import RELATIVE, Clock, Plan, positive
 from segments.predicates import path_edge, path_holds
 from segments.sql import Sql, sql
@@ -30,9 +30,16 @@ def held_by_one(plan: Plan) -> Iterable[Sql]:
         )
 
 
-def held_dues(plan: Plan) -> Iterable[Sql]:
-    yield from (Sql(f"a{place}.due") for place, account in enumerate(plan.accounts) if account.test.op in RELATIVE)
-    yield from (Sql(f"k{place}.due") for place in range(len(plan.purposes)))
+def held_dues(conditions: Iterable[Condition], plan: Plan) -> Iterable[Sql]:
+    """When the answers to those of these conditions that are about accounts and consent can change by time alone."""
+    for condition in conditions:
+        match condition:
+            case Account(_, test) if test.op in RELATIVE:
+                yield Sql(f"a{plan.accounts.index(positive(condition))}.due")
+            case Consent(purpose):
+                yield Sql(f"k{plan.purposes.index(purpose)}.due")
+            case _:
+                pass
 
 
 def account_holds(account: Account, plan: Plan) -> Sql:

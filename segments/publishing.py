@@ -18,10 +18,11 @@ from segments.compile import compile_state, compile_state_of
 from segments.computations import Clock, Lease, LostError, fail
 from segments.contracts import TransitionSpan
 from segments.engine import fetch, load_dictionary, local_settings, plan_at, population_settings, run
-from segments.evaluate import EVALUATE_SECONDS, is_of_the_segment, last_transition_id, reason_of
+from segments.evaluate import EVALUATE_SECONDS, last_transition_id, reason_of
 from segments.models import Segment, SegmentVersion
 from segments.references import expand, hold_references, users_of
 from segments.sql import Sql, sql
+from segments.states import is_of_the_segment
 
 RECOMPUTE_SECONDS = 900
 FEW = 2_000
