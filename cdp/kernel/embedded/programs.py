@@ -40,12 +40,16 @@ KEEP_MEMORY = (
     ("MALLOC_TOP_PAD_", "33554432"),
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
 )
+# Starting the deployment has run Django's checks; in each worker they would load every screen and address once more.
+NO_CHECKS = (("CELERY_SKIP_CHECKS", "1"),)
 
 
 def celery_worker(name: str, queues: str, options: str, *, environment: tuple[tuple[str, str], ...] = ()) -> Program:
     """A worker that finishes its current task when it is told to stop."""
     command = f"{WORKER} --hostname={name}@%%h --queues={queues} {options}"
-    return Program(name, command, priority=40, group="workers", stop_seconds=30, environment=environment)
+    return Program(
+        name, command, priority=40, group="workers", stop_seconds=30, environment=(*NO_CHECKS, *environment)
+    )
 
 
 PROGRAMS = (
@@ -70,7 +74,12 @@ PROGRAMS = (
     celery_worker("worker", "evaluate,default", "--pool=prefork --concurrency=2"),
     celery_worker("worker-match", "match", "--pool=prefork --concurrency=2"),
     celery_worker("worker-deliver", "deliver", "--pool=threads --concurrency=16"),
-    Program("beat", f"{CELERY} beat --loglevel=WARNING --pidfile= --schedule={HOME}/beat/schedule", priority=50),
+    Program(
+        "beat",
+        f"{CELERY} beat --loglevel=WARNING --pidfile= --schedule={HOME}/beat/schedule",
+        priority=50,
+        environment=NO_CHECKS,
+    ),
     Program("simulate", f"{PYTHON} manage.py simulate", priority=60, demo=True),
 )
 
