@@ -23,15 +23,18 @@ from consent.models import Purpose
 from identity import queries as identity
 from ingestion.dictionary.viewing import masker_for
 from segments import dictionary, lifecycle, operations, people, queries
+from segments.ast import parse
 from segments.gallery import offered
 from segments.insight import panel
 from segments.insight.overlap import combination_in
 from segments.models import Segment
+from segments.warnings import warnings
 
 EMPTY: dict[str, Any] = {"type": "all", "of": []}
 ADDRESSES_IN_USE = frozenset({"new", "builder"})
 SUGGESTIONS_FRESH_SECONDS = 30
 SAMPLE = 5
+MOST_WARNINGS = 3
 
 
 class SegmentForm(StyledForm):
@@ -133,7 +136,8 @@ def preview(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     try:
         with panel.answering(request, "count"):
-            found = queries.preview(definition=_posted_definition(request), as_of=timezone.now(), sample=SAMPLE)
+            definition = _posted_definition(request)
+            found = queries.preview(definition=definition, as_of=timezone.now(), sample=SAMPLE)
     except TributaryError as error:
         return JsonResponse({"problem": error.as_dict()})
     total = identity.count_profiles()
@@ -143,7 +147,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         "total": total,
         "sentence": found.sentence,
         "took_ms": found.took_ms,
-        "warnings": _warnings(count=found.count, total=total),
+        "warnings": _warnings(definition, count=found.count, total=total),
         "sample": [_sampled(person) for person in sample],
     }
     return JsonResponse(answer)
@@ -154,14 +158,18 @@ def _sampled(person: people.Person) -> dict[str, Any]:
     return {"id": person.id, "name": person.name, "detail": person.detail, "url": url}
 
 
-def _warnings(*, count: int, total: int) -> list[str]:
+def _warnings(definition: Any, *, count: int, total: int) -> list[str]:
     if total == 0:
         return ["There are no profiles yet: they come with the first events."]
+    node = parse(definition)
+    unknown = [f"No event “{name}” has ever arrived." for name in queries.unknown_events(node)]
+    reasons = [*unknown, *warnings(node)][:MOST_WARNINGS]
     if count == 0:
-        return ["Nobody matches. Check names and values, or whether two conditions rule each other out."]
+        why = " ".join(reasons) or "Check names and values, or whether two conditions rule each other out."
+        return [f"Nobody matches. {why}"]
     if count == total:
-        return ["Everybody matches, so this segment would not tell anybody apart."]
-    return []
+        return [f"Everybody matches, so this segment would not tell anybody apart. {' '.join(reasons)}".strip()]
+    return reasons
 
 
 @require_POST

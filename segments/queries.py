@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 
+from ingestion.models import EventName
 from segments.ast import All as AllOf
 from segments.ast import Any as AnyOf
 from segments.ast import DefinitionError, Node, parse
@@ -24,9 +25,11 @@ from segments.contracts import (
     TransitionView,
     TrendDay,
 )
+from segments.dependencies import streams_of
 from segments.engine import fetch, limited_population, load_dictionary, plan_at
 from segments.errors import SegmentNotFoundError
 from segments.models import Membership, Segment, Transition
+from segments.plan import conditions
 from segments.references import expand
 from segments.sentence import phrase, sentence
 from segments.sql import sql
@@ -74,6 +77,12 @@ def _breakdown(node: Node, as_of: datetime) -> tuple[int, tuple[Part, ...]]:
     ((total, *counts),) = fetch(query)
     rows = zip(parts, counts[: len(parts)], counts[len(parts) :], strict=True)
     return total, tuple(Part(phrase(part), alone, cumulative) for part, alone, cumulative in rows)
+
+
+def unknown_events(node: Node) -> list[str]:
+    """Names in a definition that no event has borne yet, by name."""
+    names = {name for part in conditions(node) for stream in streams_of(part) for name in stream.events}
+    return sorted(names - set(EventName.objects.filter(name__in=names).values_list("name", flat=True)))
 
 
 # --- Segments -----------------------------------------------------------------------------------------------

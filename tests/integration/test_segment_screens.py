@@ -175,6 +175,13 @@ class TestPreview:
 
         assert said.startswith(warning)
 
+    def test_says_which_name_or_which_pair_is_to_blame(self, analyst, shoppers):
+        never = {**DID, "event": "Never Seen"}
+        apart = {"type": "any", "of": [DID, {"type": "all", "of": [DID_NOT, {"type": "not", "of": DID_NOT}]}]}
+
+        assert "No event “Never Seen” has ever arrived." in ask(analyst, "preview", never)["warnings"][0]
+        assert "rule each other out" in ask(analyst, "preview", apart)["warnings"][0]
+
     def test_says_so_while_there_are_no_profiles(self, analyst):
         assert "no profiles yet" in ask(analyst, "preview", DID)["warnings"][0]
 
