@@ -1,5 +1,6 @@
 import { conditionFields, newAccount, newConsent, newEvent, newSegment, newSequence, newTrait } from "./condition.js";
 import * as tree from "./definition.js";
+import { Dragging } from "./dragging.js";
 import { h, icon, select } from "./dom.js";
 import { History } from "./history.js";
 import { gaps } from "./language.js";
@@ -15,6 +16,7 @@ const MODE_LABELS = [
   ["none", "none of these is true"],
   ["not_all", "not all of these are true"],
 ];
+const DEEPEST = 5;
 const JOINTS = { all: "and", any: "or", none: "nor", not_all: "and" };
 
 /**
@@ -33,6 +35,7 @@ export class SegmentBuilder extends HTMLElement {
   #redrawWanted = false;
   #typed = new Set();
   #pointerDown = false;
+  #folded = new Set();
 
   /** Begin with this definition; forgets what was undone before. */
   start(definition) {
@@ -40,6 +43,7 @@ export class SegmentBuilder extends HTMLElement {
     this.#history = new History(tree.fromDefinition(definition));
     this.replaceChildren(this.#toolbar, this.#body);
     this.addEventListener("keydown", (event) => this.#onKey(event));
+    new Dragging(this.#body, (uid, group, index) => this.#place(uid, group, index));
     this.addEventListener("input", (event) => event.target.classList.remove("is-invalid"));
     this.addEventListener("focusout", () => this.#drawLater());
     document.addEventListener("keydown", (event) => this.#onUndoKey(event));
@@ -84,14 +88,23 @@ export class SegmentBuilder extends HTMLElement {
   /** Show the server's answer about this definition: {message, path} at its node, or null where all is well. */
   showError(error) {
     this.#error = error && { ...tree.locate(this.#root, error.path ?? ""), path: error.path, message: error.message };
+    this.#open(this.#error ? [this.#error.uid] : []);
     this.#mark();
   }
 
   /** Mark every field that still needs a value, and go to the first. */
   showGaps() {
     this.#showGaps = true;
+    this.#open(tree.conditions(this.#root).filter((node) => gaps(node.json).length).map((node) => node.uid));
     this.#mark();
     this.querySelector(".is-invalid")?.focus();
+  }
+
+  /** Draw anew where one of these is folded away. */
+  #open(uids) {
+    const before = this.#folded.size;
+    for (const uid of uids) this.#unfold(uid);
+    if (this.#folded.size !== before) this.#draw();
   }
 
   // --- Changing -----------------------------------------------------------------------------------------------
@@ -152,6 +165,24 @@ export class SegmentBuilder extends HTMLElement {
 
   #move(uid, step, field) {
     this.#commit(tree.move(this.#root, uid, step), { focus: { uid, field } });
+  }
+
+  /** Dropped: nothing happens where the groups would be nested too deep. */
+  #place(uid, groupUid, index) {
+    const tooDeep = tree.depthOf(this.#root, groupUid) + tree.heightOf(tree.find(this.#root, uid)) > DEEPEST;
+    if (tooDeep) return;
+    this.#folded.delete(groupUid);
+    this.#commit(tree.place(this.#root, uid, groupUid, index), { focus: { uid, field: "up" } });
+  }
+
+  #fold(uid) {
+    if (!this.#folded.delete(uid)) this.#folded.add(uid);
+    this.#draw({ uid, field: "fold" });
+  }
+
+  /** Open the groups around a node that has something to say. */
+  #unfold(uid) {
+    for (let group = tree.parentOf(this.#root, uid); group; group = tree.parentOf(this.#root, group.uid)) this.#folded.delete(group.uid);
   }
 
   #onKey(event) {
@@ -282,17 +313,29 @@ export class SegmentBuilder extends HTMLElement {
         this.#commit(tree.replace(this.#root, node.uid, (old) => ({ ...old, mode: value, bare: false })));
       },
     });
-    const head = h("div", { class: "group-head" }, mode, depth ? this.#tools(node, "group") : null);
+    const folded = depth > 0 && this.#folded.has(node.uid);
+    const count = tree.conditions(node).length;
+    const summary = h("button", { type: "button", class: "btn btn-sm btn-ghost-secondary group-summary", onclick: () => this.#fold(node.uid) }, `${count} ${count === 1 ? "condition" : "conditions"}`);
+    const head = h("div", { class: "group-head" },
+      depth ? [grip(), this.#folder(node, folded)] : null, mode, folded ? summary : null, depth ? this.#tools(node, "group") : null);
+    const label = `Group: ${MODE_LABELS.find(([name]) => name === node.mode)[1]}`;
+    if (folded) return h("div", { class: `group mode-${node.mode} is-folded`, "data-uid": node.uid, role: "group", "aria-label": label }, head, problemOf(node));
     const items = node.children.flatMap((child, index) => [
       index ? h("li", { class: "joint", "aria-hidden": "true" }, JOINTS[node.mode]) : null,
       h("li", {}, child.kind === "group" ? this.#drawGroup(child, depth + 1) : this.#drawCondition(child)),
     ]);
     const empty = node.children.length ? null : h("p", { class: "group-empty" }, depth ? "An empty group. Add a condition to it, or remove it." : "Add a condition: something people did, or something known about them.");
-    return h("div", { class: `group mode-${node.mode}`, "data-uid": node.uid, role: "group", "aria-label": `Group: ${MODE_LABELS.find(([name]) => name === node.mode)[1]}` },
+    return h("div", { class: `group mode-${node.mode}`, "data-uid": node.uid, role: "group", "aria-label": label },
       head,
       problemOf(node),
       node.children.length ? h("ul", { class: "group-items" }, items) : empty,
       this.#adders(node, depth));
+  }
+
+  #folder(node, folded) {
+    const label = folded ? "Unfold this group" : "Fold this group";
+    return h("button", { type: "button", class: "btn btn-icon btn-sm btn-ghost-secondary", "aria-expanded": String(!folded), "aria-label": label, title: label, "data-field": "fold", onclick: () => this.#fold(node.uid) },
+      icon(folded ? "caret-right" : "caret-down"));
   }
 
   #adders(node, depth) {
@@ -305,7 +348,7 @@ export class SegmentBuilder extends HTMLElement {
       button("building", "Their account", () => tree.condition(newAccount())),
       button("shield-check", "Their consent", () => tree.condition(newConsent())),
       button("chart-pie-2", "A segment", () => tree.condition(newSegment())),
-      depth < 4 ? button("folder-plus", "Group", () => tree.group(node.mode === "any" ? "all" : "any", [tree.condition(newEvent())])) : null);
+      depth < DEEPEST - 1 ? button("folder-plus", "Group", () => tree.group(node.mode === "any" ? "all" : "any", [tree.condition(newEvent())])) : null);
   }
 
   #drawCondition(node) {
@@ -317,7 +360,7 @@ export class SegmentBuilder extends HTMLElement {
     };
     const kind = KINDS[draft?.type] ?? "code";
     return h("div", { class: `condition kind-${kind}`, "data-uid": node.uid },
-      h("span", { class: "condition-icon" }, icon(kind)),
+      h("span", { class: "condition-lead" }, grip(), h("span", { class: "condition-icon" }, icon(kind))),
       h("div", { class: "condition-body" }, conditionFields(draft, context), problemOf(node)),
       this.#tools(node, "condition"));
   }
@@ -416,6 +459,9 @@ function follow(draft, next) {
   }
   if (Array.isArray(draft)) draft.length = next.length;
 }
+
+/** What a mouse takes hold of; the buttons and Alt with the arrow keys do the same. */
+const grip = () => h("span", { class: "grip", draggable: "true", title: "Drag to move", "aria-hidden": "true", "data-grip": true }, icon("grip-vertical"));
 
 const problemOf = (node) => h("p", { class: "problem", role: "alert", hidden: true, "data-problem": node.uid });
 

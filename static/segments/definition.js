@@ -164,3 +164,20 @@ function moveOut(root, parent, node, step) {
 
 /** Whether `move` would change anything. */
 export const canMove = (root, uid, step) => move(root, uid, step) !== root;
+
+/** Put a node into a group, before what is `index`th there now; a group that it leaves empty goes. */
+export function place(root, uid, groupUid, index) {
+  const node = find(root, uid);
+  const from = parentOf(root, uid);
+  if (!from || find(node, groupUid)) return root;
+  const emptied = from.uid !== groupUid && from.children.length === 1 && from !== root ? from : node;
+  const after = find(root, groupUid).children.slice(index).filter((child) => child !== node && child !== emptied);
+  return replace(remove(root, emptied.uid), groupUid, (group) => {
+    const at = after.length ? group.children.findIndex((child) => child.uid === after[0].uid) : group.children.length;
+    return { ...group, children: group.children.toSpliced(at, 0, node) };
+  });
+}
+
+/** How many groups stand around a node, and how deep it is itself. */
+export const depthOf = (root, uid) => (root.uid === uid ? 0 : 1 + depthOf(root, parentOf(root, uid).uid));
+export const heightOf = (node) => (node.kind === "group" ? 1 + Math.max(0, ...node.children.map(heightOf)) : 0);

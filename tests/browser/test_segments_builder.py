@@ -263,6 +263,32 @@ class TestBuildByClicking:
         page.keyboard.press("Control+z")
         expect(conditions(page)).to_have_count(3)
 
+    def test_drags_conditions_between_groups_and_folds_these(self, builder, screenshot):
+        page = builder
+        one, two, three = ({"type": "trait", "trait": "city", "op": "eq", "value": city} for city in ("A", "B", "C"))
+        inner = {"type": "any", "of": [two, three]}
+        page.evaluate(
+            "(it) => document.querySelector('segment-builder').load(it)", {"type": "all", "of": [one, inner]}
+        )
+        group = page.get_by_role("group", name="Group: at least one of these is true")
+
+        conditions(page).first.locator(".grip").drag_to(conditions(page).nth(2), target_position={"x": 60, "y": 40})
+        assert definition(page)["of"] == [{"type": "any", "of": [two, three, one]}]
+        page.keyboard.press("Control+z")
+        assert definition(page)["of"] == [one, inner]
+        group.locator(".grip").first.drag_to(conditions(page).first, target_position={"x": 60, "y": 4})
+        assert definition(page)["of"] == [inner, one]
+
+        group.get_by_label("Fold this group").click()
+        expect(conditions(page)).to_have_count(1)
+        expect(group.get_by_role("button", name="2 conditions")).to_be_visible()
+        screenshot(page, "builder-folded")
+        page.locator("segment-builder").evaluate(
+            "it => it.showError({path: '/of/0/of/1/value', message: 'Not this.'})"
+        )
+        expect(conditions(page)).to_have_count(3)
+        expect(page.get_by_text("Not this.")).to_be_visible()
+
     def test_by_keyboard_alone(self, builder):
         page = builder
         page.get_by_role("button", name="Something they did").focus()
