@@ -109,6 +109,9 @@ function series(kind, data, colours) {
   });
 }
 
+// A label at the edge of a chart grows away from it.
+const inward = (place) => (place > 0.85 ? "right" : place < 0.15 ? "left" : "center");
+
 // Days on which something happened: {"marks": [{"x", "label"}…]}.
 function marked(all, data, colours) {
   if (!data.marks?.length) return all;
@@ -118,7 +121,7 @@ function marked(all, data, colours) {
     animation: false,
     lineStyle: { color: colours.text, type: "dashed", width: 1 },
     label: { color: colours.text, fontFamily: colours.font, fontSize: 10, position: "end", distance: [0, 2], rotate: 0, formatter: ({ name }) => name },
-    data: data.marks.map(({ x, label }) => ({ name: label, xAxis: x })),
+    data: data.marks.map(({ x, label }) => ({ name: label, xAxis: x, label: { align: inward(data.x.indexOf(x) / data.x.length) } })),
   };
   return [{ ...all[0], markLine: line }, ...all.slice(1)];
 }
