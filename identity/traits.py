@@ -133,7 +133,7 @@ class TraitState:
         if len(current) > 3 or current[1] != stamp[1] or (policy and policy.rule not in _KEEPS_ONE_A_SOURCE):
             return self._join(name, value, stamp)
         before = self.traits.get(name)
-        is_news = before != value or type(before) is not type(value)
+        is_news = not _is_same(before, value)
         if self._beats(value, stamp, current, before):
             self._set(name, value, stamp)
         return is_news
@@ -162,8 +162,8 @@ class TraitState:
 
     def _set(self, name: str, value: Any, stamp: list[Any]) -> None:
         before = self.traits.get(name)
-        differs = before != value or type(before) is not type(value)
-        if not differs and self.provenance.get(name) == stamp:
+        differs = not _is_same(before, value)
+        if not differs and _is_same(self.provenance.get(name), stamp):
             return
         self.provenance[name] = stamp
         self.touched = True
@@ -291,6 +291,13 @@ def _age(one: Statement) -> Age:
 def _rank(value: Any) -> tuple[bool, str]:
     """A total order over JSON values; a deletion comes last."""
     return value is not None, json.dumps(value, sort_keys=True)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """As JSON tells them apart; Python takes true for 1, inside of lists and objects too."""
+    if one != other or type(one) is not type(other):
+        return False
+    return not isinstance(one, list | dict) or _rank(one) == _rank(other)
 
 
 def _others(stamp: list[Any]) -> list[list[Any]]:

@@ -1,9 +1,10 @@
 """Traits: the same set of updates ends in the same traits, in whatever order and however often they come."""
 
 import json
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from identity.traits import DAY, Policy, Rule, TraitState, TraitUpdate, fold, newest_of_each_source
@@ -114,6 +115,10 @@ def state_by(policy: Policy, updates: list[TraitUpdate]) -> TraitState:
     return state
 
 
+def said(source_id: int, value: Any) -> TraitUpdate:
+    return TraitUpdate(profile_id=1, at=0, source_id=source_id, priority=50, traits={"x": value})
+
+
 class TestPolicies:
     @given(POLICIES, STATEMENTS, st.randoms(use_true_random=False))
     def test_heed_neither_order_nor_repetition(self, policy, updates, random):
@@ -148,6 +153,8 @@ class TestPolicies:
         wanted = value_by_policy(said, rule=policy.rule, sources=policy.sources, day=DAY)
         assert json.dumps(found) == json.dumps(wanted)
 
+    @example(Policy(), [said(1, None), said(2, 1), said(2, True)])
+    @example(Policy(), [said(1, None), said(2, [1]), said(2, [True])])
     @given(POLICIES, STATEMENTS)
     def test_tell_what_every_source_says_now(self, policy, updates):
         state = state_by(policy, updates)
