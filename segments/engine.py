@@ -50,9 +50,15 @@ def local_settings(**values: str) -> Iterator[None]:
 
 
 @contextmanager
-def population_settings(*, timeout_seconds: int) -> Iterator[None]:
-    """For queries over everybody: joins by hash whatever the estimates say, since new names have none."""
-    with local_settings(statement_timeout=f"{timeout_seconds}s", enable_nestloop="off", jit="off", work_mem="64MB"):
+def population_settings(*, timeout_seconds: int, waited_for: bool = False) -> Iterator[None]:
+    """For queries over everybody: joins by hash whatever the estimates say, since new names have none.
+
+    Where nobody waits, in one process: in a parallel plan each worker builds the same hash tables once more.
+    """
+    values = {"enable_nestloop": "off", "jit": "off", "work_mem": "64MB"}
+    if not waited_for:
+        values["max_parallel_workers_per_gather"] = "0"
+    with local_settings(statement_timeout=f"{timeout_seconds}s", **values):
         yield
 
 
@@ -60,7 +66,7 @@ def population_settings(*, timeout_seconds: int) -> Iterator[None]:
 def limited_population(*, timeout_seconds: int) -> Iterator[None]:
     """For somebody who waits: a query that takes too long becomes an error that says what to change."""
     try:
-        with transaction.atomic(), population_settings(timeout_seconds=timeout_seconds):
+        with transaction.atomic(), population_settings(timeout_seconds=timeout_seconds, waited_for=True):
             yield
     except OperationalError as error:
         if not is_timeout(error):
