@@ -68,6 +68,7 @@ class Loader:
             purposes, sources, logins = self._prepare()
             self._send(sources[blueprint.SHOP])
             self._wait_until_drained()
+            setup.refresh_statistics()
             found = setup.ensure_segments(now=self.clock())
             self._wait_until_live([segment.pk for segment in found])
             setup.ensure_computed(now=self.clock())

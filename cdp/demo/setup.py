@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import connection, transaction
 
 import activation.operations
 import ingestion.plans.operations
@@ -150,6 +150,12 @@ def ensure_segments(*, now: datetime) -> list[Segment]:
                 now=now,
             )
     return [found[wanted.slug] for wanted in blueprint.SEGMENTS]
+
+
+def refresh_statistics() -> None:
+    """A year of events came in a minute: do not wait for the planner to hear of them by itself."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE event, profile")
 
 
 def ensure_computed(*, now: datetime) -> None:

@@ -22,7 +22,7 @@ from segments.computed.queries import estimate_bounds
 from segments.engine import fetch, is_timeout, population_settings
 from segments.sql import Sql, sql
 
-BATCH = 5_000
+BATCH = 1_000  # a statement about so many ends in time even where the planner knows nothing of the tables yet
 POPULATION_SECONDS = 900
 MAX_ERROR = 500
 
