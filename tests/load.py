@@ -69,7 +69,7 @@ class Promises:
 
     def check(self) -> None:
         """Whatever was acknowledged is in the log, none of it twice; the counts and the people say the same."""
-        wait_until(lambda: query(self.home, "SELECT count(*) FROM inbox") == [(0,)], seconds=60)
+        wait_until(lambda: query(self.home, "SELECT count(*) FROM inbox") == [(0,)], seconds=180)
         stored = [id_ for (id_,) in self.query("SELECT id::text FROM event WHERE source_id = %s")]
         expected = {str(message_uuid(source_id=self.source_id, message_id=id_)) for id_ in self.acknowledged}
         assert len(stored) == len(set(stored)), "stored twice"

@@ -126,7 +126,7 @@ class TestWorkers:
         for turn in range(4):
             with psycopg2.connect(database_url(running.home)) as blocker:
                 blocker.cursor().execute("LOCK TABLE hourly_count IN SHARE MODE")
-                wait_until(lambda: query(running.home, waiting), seconds=60)
+                wait_until(lambda: query(running.home, waiting), seconds=180)
                 workers = marked(running, "worker-ingest")
                 kill(workers if turn == 3 else workers[1:], signal.SIGTERM if turn % 2 else signal.SIGKILL)
             blocker.close()
@@ -203,7 +203,7 @@ class TestSupervisor:
     def test_killed_is_started_again_with_everything_and_nothing_is_lost(self, running: Deployment, load: Load):
         (supervisor,) = marked(running, "supervisor")
         kill([supervisor])
-        wait_until(lambda: marked(running, "supervisor") != [supervisor], seconds=60)
+        wait_until(lambda: marked(running, "supervisor") != [supervisor], seconds=180)
         load.wait_for_acknowledgements(seconds=240)
 
         check(load)
@@ -236,7 +236,7 @@ class TestFullDisk:
             pytest.skip("no disk can be mounted here")
         filler = running.home / "filler"
         self.fill(filler)
-        wait_until(lambda: load.statuses[503], seconds=60)
+        wait_until(lambda: load.statuses[503], seconds=180)
         self.fill(filler)
         time.sleep(3)
 
