@@ -46,7 +46,7 @@ def is_of_the_segment(error: Exception) -> bool:
 
 
 def states_of(segments: Sequence[Segment], asked: Mapping[int, Collection[int]], *, now: datetime) -> States:
-    """The states of the profiles that each segment is `asked` about; of others too, where that costs nothing.
+    """The states of the profiles that each segment is `asked` about; of others too, where few are asked about in all.
 
     Raises:
         SegmentFailedError: for one of these segments.

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, transaction
+from django.db import transaction
 
 from identity.operations import write_computed
-from segments.ast import DefinitionError
 from segments.computed.definition import Rfm, read
 from segments.computed.evaluate import InForce, lock_profiles, note, refresh
 from segments.computed.models import ComputedPass, ComputedTrait, ComputedValue
 from segments.computed.queries import estimate_bounds
 from segments.engine import fetch, is_timeout, population_settings
 from segments.sql import Sql, sql
+from segments.states import is_of_the_segment
 
 BATCH = 1_000  # a statement about so many ends in time even where the planner knows nothing of the tables yet
 POPULATION_SECONDS = 900
@@ -35,7 +35,7 @@ def take_step(*, trait_id: int, now: datetime) -> bool:
         with transaction.atomic():
             return _step(trait_id, now)
     except Exception as error:
-        if not _is_of_the_trait(error):
+        if not is_of_the_segment(error):
             raise
         _fail(trait_id, error)
         return False
@@ -111,13 +111,6 @@ def _put(name: str, rows: Sequence[tuple[int, str | None]], now: datetime) -> No
     values = {id_: {name: value} for id_, value in rows if id_ in ids}
     write_computed(values, now=now)
     note({id_: {name} for id_ in values})
-
-
-def _is_of_the_trait(error: Exception) -> bool:
-    """Not a lost connection or a deadlock: those concern everybody, and a retry mends them."""
-    if isinstance(error, OperationalError):
-        return is_timeout(error)
-    return isinstance(error, DataError | ProgrammingError | NotSupportedError | DefinitionError)
 
 
 def _fail(trait_id: int, error: Exception) -> None:
