@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "ingestion.quality",
     "ingestion.quarantine",
     "ingestion.trace",
+    "ingestion.blocks",
     "identity",
     "identity.accounts",
     "identity.consents",
