@@ -63,19 +63,31 @@ def population_settings(*, timeout_seconds: int, waited_for: bool = False) -> It
 
 
 @contextmanager
+def snapshot() -> Iterator[None]:
+    """A transaction whose statements all see the same; inside another one, what that one sees."""
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            run(Sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        yield
+
+
+@contextmanager
 def limited_population(*, timeout_seconds: int) -> Iterator[None]:
     """For somebody who waits: a query that takes too long becomes an error that says what to change."""
     try:
-        with transaction.atomic(), population_settings(timeout_seconds=timeout_seconds, waited_for=True):
+        with snapshot(), population_settings(timeout_seconds=timeout_seconds, waited_for=True):
             yield
     except OperationalError as error:
         if not is_timeout(error):
             raise
-        message = (
-            f"Counting this definition takes longer than {timeout_seconds} seconds."
-            " Shorten its windows, or name rarer events."
-        )
-        raise QueryTooSlowError(message) from error
+        raise too_slow(timeout_seconds) from error
+
+
+def too_slow(seconds: float) -> QueryTooSlowError:
+    return QueryTooSlowError(
+        f"Counting this definition takes longer than {seconds:g} seconds. Shorten its windows, or name rarer events."
+    )
 
 
 def is_timeout(error: Exception) -> bool:

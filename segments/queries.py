@@ -14,6 +14,7 @@ from segments.ast import All as AllOf
 from segments.ast import Any as AnyOf
 from segments.ast import DefinitionError, Node, parse
 from segments.ast.times import local_day, start_of
+from segments.columnar.ask import ask
 from segments.compile import compile_breakdown, compile_members
 from segments.contracts import (
     Member,
@@ -45,12 +46,29 @@ SPARKLINE_DAYS = 7
 def preview(*, definition: Any, as_of: datetime, sample: int = 10, breakdown: bool = False) -> Preview:
     """Count who is in at `as_of` (traits as they are now), with some of them; exact, or an error when too slow."""
     started = time.perf_counter()
-    node = parse(definition)
+    node, most = parse(definition), min(sample, MAX_SAMPLE)
     with limited_population(timeout_seconds=PREVIEW_SECONDS):
-        count, sample_ids = _count(node, as_of, min(sample, MAX_SAMPLE))
-        total, parts = _breakdown(node, as_of) if breakdown else (None, ())
+        found = _from_arrays(node, as_of, most, breakdown=breakdown)
+        if found is None:
+            found = (*_count(node, as_of, most), *(_breakdown(node, as_of) if breakdown else (None, ())))
+    count, sample_ids, total, parts = found
     took_ms = round((time.perf_counter() - started) * 1_000)
     return Preview(count, sample_ids, sentence(node), took_ms, total, parts)
+
+
+_Found = tuple[int, tuple[int, ...], int | None, tuple[Part, ...]]
+
+
+def _from_arrays(node: Node, as_of: datetime, sample: int, *, breakdown: bool) -> _Found | None:
+    """Everything at once; None where SQL is to be asked."""
+    parts = _Parts(node)
+    roots = [parts.whole, *(parts.alone + parts.together if breakdown else ())]
+    crowd = ask(roots, now=as_of, seconds=PREVIEW_SECONDS)
+    if crowd is None:
+        return None
+    count, *counts = crowd.counts()
+    found = parts.told(counts) if breakdown else ()
+    return count, crowd.some(of=0, limit=sample), len(crowd.ids) if breakdown else None, found
 
 
 _COUNT = """
@@ -67,16 +85,27 @@ def _count(node: Node, as_of: datetime, sample: int) -> tuple[int, tuple[int, ..
 
 
 def _breakdown(node: Node, as_of: datetime) -> tuple[int, tuple[Part, ...]]:
-    """How many each top-level condition leaves, alone and after those before it."""
-    parts = node.of if isinstance(node, AllOf | AnyOf) else (node,)
-    group = AnyOf if isinstance(node, AnyOf) else AllOf
-    expanded = tuple(expand(part) for part in parts)
-    together = tuple(group(expanded[: place + 1]) for place in range(len(parts)))
-    whole = group(expanded)
-    query = compile_breakdown(plan_at(whole, now=as_of), load_dictionary(whole), (*expanded, *together))
+    parts = _Parts(node)
+    whole = parts.whole
+    query = compile_breakdown(plan_at(whole, now=as_of), load_dictionary(whole), (*parts.alone, *parts.together))
     ((total, *counts),) = fetch(query)
-    rows = zip(parts, counts[: len(parts)], counts[len(parts) :], strict=True)
-    return total, tuple(Part(phrase(part), alone, cumulative) for part, alone, cumulative in rows)
+    return total, parts.told(counts)
+
+
+class _Parts:
+    """The top-level conditions of a definition, each alone, and each with those before it; expanded."""
+
+    def __init__(self, node: Node) -> None:
+        self.named = node.of if isinstance(node, AllOf | AnyOf) else (node,)
+        group = AnyOf if isinstance(node, AnyOf) else AllOf
+        self.alone = tuple(expand(part) for part in self.named)
+        self.together = tuple(group(self.alone[: place + 1]) for place in range(len(self.named)))
+        self.whole = group(self.alone)
+
+    def told(self, counts: Sequence[int]) -> tuple[Part, ...]:
+        """How many each leaves; `counts` are those of `alone`, then those of `together`."""
+        rows = zip(self.named, counts[: len(self.named)], counts[len(self.named) :], strict=True)
+        return tuple(Part(phrase(part), alone, cumulative) for part, alone, cumulative in rows)
 
 
 def unknown_events(node: Node) -> list[str]:

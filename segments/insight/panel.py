@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,6 +16,7 @@ from cdp.kernel.screens import requires
 from ingestion.dictionary.viewing import masker_for
 from segments import people as persons
 from segments import queries
+from segments.engine import snapshot
 from segments.insight import overlap as sets
 from segments.insight.changes import moves_of
 from segments.insight.people import asked, give_way, of_definition
@@ -45,7 +45,7 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
 @contextmanager
 def answering(request: HttpRequest, what: str) -> Iterator[None]:
     """A question that gives way to a newer one of the same panel."""
-    with transaction.atomic(), give_way(asker_of(request, what)):
+    with snapshot(), give_way(asker_of(request, what)):
         yield
 
 

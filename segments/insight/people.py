@@ -6,11 +6,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 
 from segments.ast import parse
 from segments.compile import compile_members
-from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings
+from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, snapshot
 from segments.errors import QueryTooSlowError
 from segments.insight.errors import CancelledError
 from segments.models import Segment
@@ -39,7 +39,7 @@ def asked(*, asker: str = "", seconds: int = SECONDS) -> Iterator[None]:
         CancelledError: it was asked again.
     """
     try:
-        with transaction.atomic(), population_settings(timeout_seconds=seconds), give_way(asker):
+        with snapshot(), population_settings(timeout_seconds=seconds), give_way(asker):
             yield
     except OperationalError as error:
         if not is_timeout(error):

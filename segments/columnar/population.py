@@ -1,0 +1,154 @@
+"""Definitions over everybody: a set of people for each condition, combined as the definition says.
+
+1. What arrays cover is gathered from traits and events; the rest is asked of SQL, condition by condition.
+2. All, any and not combine the sets.
+3. Who is doubtful in some condition is asked of SQL about the whole definitions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from identity.columns.queries import read_profiles, read_traits
+from segments.ast import NEGATIVE, All, Any, Event, InSegment, Node, Not, Trait
+from segments.ast import Condition as AnyCondition
+from segments.columnar.errors import DeclinedError
+from segments.columnar.gather import Condition
+from segments.columnar.people import Flags, People
+from segments.columnar.values import Coded, judge_of
+from segments.compile import compile_members, compile_states_of
+from segments.engine import fetch
+from segments.plan import Measured, Plan, UnexpandedError, conditions, holds_when_empty, make_plan
+from segments.sql import sql
+from segments.streams import Dictionary
+
+MOST_DOUBTFUL = 5_000
+
+Pause = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """All ids, ascending, and for each definition which of them are in."""
+
+    ids: NDArray[np.int64]
+    inside: list[Flags]
+
+    def counts(self) -> list[int]:
+        return [int(np.count_nonzero(flags)) for flags in self.inside]
+
+    def some(self, *, of: int, limit: int) -> tuple[int, ...]:
+        """The first few ids of one of the definitions."""
+        return tuple(self.ids[np.flatnonzero(self.inside[of])[:limit]].tolist())
+
+
+class Population:
+    """One question about everybody, in one snapshot."""
+
+    def __init__(self, plan: Plan, dictionary: Dictionary, *, covered: frozenset[AnyCondition], pause: Pause) -> None:
+        """`covered` are the conditions that are answered from arrays; `pause` is called now and then."""
+        self.plan, self.dictionary, self.covered, self.pause = plan, dictionary, covered, pause
+        self.people = People(read_profiles())
+        self.doubtful = np.zeros(self.people.count, bool)
+
+    def ask(self, roots: Sequence[Node]) -> Crowd:
+        """`roots` are made of conditions of the plan.
+
+        Raises:
+            DeclinedError: SQL has to be asked.
+        """
+        listed = list(dict.fromkeys(conditions(self.plan.root)))
+        known: dict[Node, Flags] = self._traits([one for one in listed if isinstance(one, Trait)])
+        for condition in listed:
+            if condition not in known:
+                self.pause()
+                known[condition] = self._set(condition)
+        inside = [combined(root, known) for root in roots]
+        self._settle(roots, inside)
+        return Crowd(self.people.ids, inside)
+
+    def _set(self, condition: AnyCondition) -> Flags:
+        if condition not in self.covered or not isinstance(condition, Event):
+            return self._asked(condition)
+        measured = self.plan.behaviours[self.plan.place(condition)]
+        if not isinstance(measured, Measured):
+            raise TypeError(measured)
+        try:
+            verdict = Condition(measured, self.people, self.dictionary, self.plan.clock).gather(pause=self.pause)
+        except DeclinedError:
+            return self._asked(condition)
+        if verdict.doubtful is not None:
+            self.doubtful |= self.people.everybody(verdict.doubtful)
+        return self.people.everybody(verdict.holds)
+
+    def _traits(self, found: Sequence[Trait]) -> dict[Node, Flags]:
+        covered = [trait for trait in found if trait in self.covered]
+        if not covered:
+            return {}
+        columns = read_traits({trait.trait.text for trait in covered})
+        sets: dict[Node, Flags] = {}
+        for trait in covered:
+            column = columns[trait.trait.text]
+            if len(column.codes) != self.people.count:
+                raise DeclinedError  # no snapshot: somebody came or went between two statements
+            coded = Coded(judge_of(trait.test, self.plan.clock), trait.test.op in NEGATIVE)
+            try:
+                sets[trait] = coded.of(column.codes, column.values)
+            except DeclinedError:
+                sets[trait] = self._asked(trait)
+        return sets
+
+    def _asked(self, condition: AnyCondition) -> Flags:
+        """By SQL, as a set of ids; of those who fail it, where most pass."""
+        clock = self.plan.clock
+        turned = holds_when_empty(condition)
+        node = Not(condition) if turned else condition
+        members = compile_members(make_plan(node, now=clock.now, zone=clock.zone), self.dictionary)
+        ((packed,),) = fetch(sql(_PACKED, members=members))
+        return _flags(self.people, packed) ^ turned
+
+    def _settle(self, roots: Sequence[Node], inside: list[Flags]) -> None:
+        places = np.flatnonzero(self.doubtful)
+        if not len(places):
+            return
+        if len(places) > MOST_DOUBTFUL:
+            raise DeclinedError
+        ids = self.people.ids[places]
+        query = compile_states_of(self.plan, self.dictionary, roots, ids.tolist())
+        for id_, *answers in fetch(query):
+            place = np.searchsorted(self.people.ids, id_)
+            for flags, holds in zip(inside, answers[::2], strict=True):
+                flags[place] = holds
+
+
+_PACKED = "SELECT array_agg(m.profile_id) FROM ({members}) AS m"
+
+
+def _flags(people: People, ids: Sequence[int] | None) -> Flags:
+    flags = np.zeros(people.size, bool)
+    places, known = people.locate(np.array(ids or (), np.int64))
+    flags[places if known is None else places[known]] = True
+    return people.everybody(flags)
+
+
+def combined(node: Node, known: dict[Node, Flags]) -> Flags:
+    """A set of its own: it may be written to."""
+    match node:
+        case All(of):
+            found = combined(of[0], known)
+            for part in of[1:]:
+                found &= combined(part, known)
+            return found
+        case Any(of):
+            found = combined(of[0], known)
+            for part in of[1:]:
+                found |= combined(part, known)
+            return found
+        case Not(of):
+            return ~combined(of, known)
+        case InSegment(slug):
+            raise UnexpandedError(slug)
+        case _:
+            return known[node].copy()
