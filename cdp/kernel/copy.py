@@ -4,7 +4,7 @@ Format: https://www.postgresql.org/docs/18/sql-copy.html (Binary Format). A row 
 then each field as a 32-bit length (-1 is NULL) and its bytes, all big-endian.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -37,7 +37,9 @@ def copy_rows(*, table: str, columns: Iterable[str], rows: bytes | bytearray, us
         raw.copy_expert(statement, BytesIO(b"".join((HEADER, rows, TRAILER))), _AT_ONCE)
 
 
-def read_rows(query: str, params: Mapping[str, Any], *, using: str = "default") -> Iterator[list[memoryview | None]]:
+def read_rows(
+    query: str, params: Mapping[str, Any] | Sequence[Any], *, using: str = "default"
+) -> Iterator[list[memoryview | None]]:
     """The rows of a query, each column as the bytes of its binary form, None for NULL.
 
     Without a conversion on either side: for few rows that are long. All of them are in memory before the first comes.

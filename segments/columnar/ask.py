@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segments.columnar.population import Crowd
 
 _SNAPSHOT = Sql("SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')")
-_PROFILES = Sql("SELECT reltuples FROM pg_class WHERE oid = 'profile'::regclass")
+_PROFILES = Sql("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'profile'::regclass")
 
 
 def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | None":

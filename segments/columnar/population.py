@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cdp.kernel.copy import read_rows as copy_out
 from identity.columns.queries import read_profiles, read_traits
 from segments.ast import NEGATIVE, All, Any, Event, InSegment, Node, Not, Trait
 from segments.ast import Condition as AnyCondition
@@ -38,6 +39,10 @@ class Crowd:
 
     def counts(self) -> list[int]:
         return [int(np.count_nonzero(flags)) for flags in self.inside]
+
+    def written(self, *, of: int) -> str:
+        """The ids of one of the definitions, as PostgreSQL writes an array."""
+        return f"{{{','.join(map(str, self.ids[self.inside[of]].tolist()))}}}"
 
     def some(self, *, of: int, limit: int) -> tuple[int, ...]:
         """The first few ids of one of the definitions."""
@@ -106,8 +111,9 @@ class Population:
         turned = holds_when_empty(condition)
         node = Not(condition) if turned else condition
         members = compile_members(make_plan(node, now=clock.now, zone=clock.zone), self.dictionary)
-        ((packed,),) = fetch(sql(_PACKED, members=members))
-        return _flags(self.people, packed) ^ turned
+        packed = sql(_PACKED, members=members)
+        ((ids,),) = copy_out(packed.text, packed.params)
+        return _flags(self.people, np.frombuffer(ids or b"", ">i8").astype(np.int64)) ^ turned
 
     def _settle(self, roots: Sequence[Node], inside: list[Flags]) -> None:
         places = np.flatnonzero(self.doubtful)
@@ -123,12 +129,12 @@ class Population:
                 flags[place] = holds
 
 
-_PACKED = "SELECT array_agg(m.profile_id) FROM ({members}) AS m"
+_PACKED = "SELECT string_agg(int8send(m.profile_id), '') FROM ({members}) AS m"
 
 
-def _flags(people: People, ids: Sequence[int] | None) -> Flags:
+def _flags(people: People, ids: NDArray[np.int64]) -> Flags:
     flags = np.zeros(people.size, bool)
-    places, known = people.locate(np.array(ids or (), np.int64))
+    places, known = people.locate(ids)
     flags[places if known is None else places[known]] = True
     return people.everybody(flags)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -78,7 +79,7 @@ def _breakdown(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
     trait = str(body.get("trait") or "")[:200] if user.may(Scope.PROFILES_READ) else ""
     if not trait:
         return {"trait": ""}
-    people = of_definition(body["definition"], as_of=timezone.now())
+    people = partial(of_definition, body["definition"], as_of=timezone.now())
     return {"trait": trait, **breakdown_context(request, people, trait)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import OperationalError
 
 from segments.ast import parse
+from segments.columnar.ask import ask
 from segments.compile import compile_members
 from segments.engine import fetch, is_timeout, load_dictionary, local_settings, plan_at, population_settings, snapshot
 from segments.errors import QueryTooSlowError
@@ -25,8 +26,14 @@ def of_segment(segment: Segment) -> Sql:
 
 
 def of_definition(definition: Any, *, as_of: datetime) -> Sql:
-    """Traits are as they are now, whatever `as_of` says."""
+    """Traits are as they are now, whatever `as_of` says.
+
+    Call it within `asked`, and ask within the same: it may have looked for the people already.
+    """
     node = expand(parse(definition))
+    crowd = ask([node], now=as_of, seconds=SECONDS)
+    if crowd:
+        return sql("SELECT unnest({ids}::bigint[]) AS profile_id", ids=crowd.written(of=0))
     return compile_members(plan_at(node, now=as_of), load_dictionary(node))
 
 

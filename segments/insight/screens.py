@@ -1,6 +1,6 @@
 """Cards of a segment's page: breakdown, overlap, members with their columns, and who moved."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -51,14 +51,15 @@ def breakdown(request: HttpRequest, slug: str) -> HttpResponse:
     trait = request.GET.get("trait", "").strip()[:200]
     context: dict[str, Any] = {"trait": trait}
     if trait:
-        context |= breakdown_context(request, of_segment(segment), trait)
+        context |= breakdown_context(request, lambda: of_segment(segment), trait)
     return render(request, "segments/insight/breakdown.html", context)
 
 
-def breakdown_context(request: HttpRequest, people: Sql, trait: str) -> dict[str, Any]:
+def breakdown_context(request: HttpRequest, people: Callable[[], Sql], trait: str) -> dict[str, Any]:
+    """`people` is called within the time that the question may take."""
     try:
         with asked(asker=asker_of(request, "breakdown")):
-            found = break_down(people=people, trait=trait, masker=masker_for(request.user))
+            found = break_down(people=people(), trait=trait, masker=masker_for(request.user))
     except TributaryError as error:
         return {"problem": error.message}
     return {"found": found, "lines": lines_of(found)}

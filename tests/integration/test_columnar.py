@@ -1,21 +1,32 @@
 """Arrays answer like SQL and like the oracle. Numbers and dates of the worlds are nasty on purpose."""
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from segments import operations, queries
 from segments.ast import Condition, Node, Trait, parse
 from segments.columnar.ask import covers
 from segments.columnar.population import Population
 from segments.compile import compile_members
 from segments.engine import fetch, load_dictionary, plan_at
+from segments.errors import QueryTooSlowError
+from segments.insight.changes import moves_of
+from segments.insight.people import asked, of_definition
 from segments.plan import conditions
 from segments.references import expand
 from tests.factories import segments as make
 from tests.integration.test_segment_oracle import Replica
 from tests.oracles.segment_worlds import EARLIEST, LATEST, START, World
+
+SEEDS = range(2_000, 2_000 + int(os.environ.get("CDP_ORACLE_WORLDS", "40")) // 6)
+ORDER = "Order Completed"
+NOW = START
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +62,7 @@ def definitions(world: World, replica: Replica, now: datetime) -> Iterator[dict[
 
 @pytest.mark.django_db
 class TestArrays:
-    @pytest.mark.parametrize("seed", range(2_000, 2_012))
+    @pytest.mark.parametrize("seed", SEEDS)
     def test_answer_like_sql_and_like_the_oracle(self, seed: int, settings: Any) -> None:
         world = World(seed)
         settings.TIME_ZONE = world.zone
@@ -65,3 +76,76 @@ class TestArrays:
 
                 assert found == replica.expected(definition, now), f"{definition} at {now}"
                 assert found == by_sql(node, now)
+
+
+@pytest.fixture
+def shop(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """People with orders, asked by arrays only."""
+    settings.SEGMENTS_COLUMNAR_FROM = 0
+    for place in ("segments.queries._count", "segments.queries._breakdown", "segments.insight.people.compile_members"):
+        monkeypatch.setattr(place, lambda *_: pytest.fail("SQL was asked"))
+    make.make_event_name(ORDER, value_property="revenue")
+    make.ensure_months(EARLIEST.date(), LATEST.date())
+    ids = make.make_profiles([{"country": "DE"}, {"country": "DE"}, {"country": "FR"}, {}])
+    orders = ((0, 1, 150, "red"), (0, 2, 50.5, "blue"), (1, 3, 20, "red"), (2, 40, 900, 5))
+    make.make_events(
+        (ids[place], ORDER, NOW - timedelta(days=day), {"revenue": revenue, "color": color}, None, {})
+        for place, day, revenue, color in orders
+    )
+    return ids
+
+
+SPENT = {"type": "event", "event": ORDER, "measure": "sum", "of": "revenue", "op": "gt", "value": 200}
+RED = {"type": "event", "event": ORDER, "where": [{"property": "color", "op": "eq", "value": "red"}]}
+GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
+
+
+class TestPreviews:
+    def test_count_and_show_who_is_in(self, shop: list[int]) -> None:
+        found = queries.preview(definition=SPENT | {"window": {"last": "7d"}}, as_of=NOW)
+
+        assert (found.count, found.sample_ids) == (1, (shop[0],))
+        assert (found.total, found.breakdown) == (None, ())
+
+    def test_count_what_each_condition_leaves(self, shop: list[int]) -> None:
+        found = queries.preview(definition={"type": "all", "of": [RED, GERMAN, SPENT]}, as_of=NOW, breakdown=True)
+
+        assert (found.count, found.total) == (1, len(shop))
+        assert [(part.alone, part.cumulative) for part in found.breakdown] == [(2, 2), (2, 2), (2, 1)]
+
+    def test_ask_sql_for_a_sequence_and_arrays_for_the_rest(self, shop: list[int]) -> None:
+        twice = {"type": "sequence", "steps": [{"event": ORDER}, {"event": ORDER}]}
+        found = queries.preview(definition={"type": "all", "of": [RED, {"type": "not", "of": twice}]}, as_of=NOW)
+
+        assert found.sample_ids == (shop[1],)
+
+    def test_say_what_to_change_when_they_take_too_long(
+        self, shop: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("segments.columnar.ask.time.monotonic", count(step=11).__next__)
+
+        with pytest.raises(QueryTooSlowError, match="Shorten its windows"):
+            queries.preview(definition=RED, as_of=NOW)
+
+    def test_tell_what_an_edit_would_change(self, shop: list[int]) -> None:
+        segment = operations.create_segment(name="Spenders", definition=SPENT, now=NOW)
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        with asked():
+            moves = moves_of(people=of_definition(RED, as_of=NOW), segment=segment, sample=5)
+
+        assert (moves.entering_ids, moves.leaving_ids, moves.staying) == ((shop[1],), (shop[2],), 1)
+        assert (moves.entering, moves.leaving) == (1, 1)
+
+    def test_ask_for_columns_of_what_they_looked_at(self, shop: list[int]) -> None:
+        queries.preview(definition=RED, as_of=NOW)
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT path FROM event_column")
+            assert cursor.fetchall() == [("color",)]
+
+    def test_ask_sql_of_few_people(self, shop: list[int], settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings.SEGMENTS_COLUMNAR_FROM = 1_000_000
+        monkeypatch.setattr("segments.queries._count", lambda *_: (7, ()))
+
+        assert queries.preview(definition=RED, as_of=NOW).count == 7
