@@ -90,7 +90,8 @@ def compile_states_of(plan: Plan, dictionary: Dictionary, roots: Listed[Node], p
         )
         for place, behaviour in enumerate(plan.behaviours)
     ]
-    ids = sql("unnest({ids}::bigint[]) AS i(id) JOIN profile AS p ON p.id = i.id", ids=list(profile_ids))
+    listed = "{" + ",".join(map(str, profile_ids)) + "}"  # constants in a list would be parsed one by one
+    ids = sql("unnest({ids}::bigint[]) AS i(id) JOIN profile AS p ON p.id = i.id", ids=listed)
     return _states(plan, roots, join(" ", (ids, *joins, *given_to_one(plan.given), *held_by_one(plan))))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -39,14 +40,14 @@ def load_dictionary(*nodes: Node) -> Dictionary:
 @contextmanager
 def local_settings(**values: str) -> Iterator[None]:
     """Planner settings for the queries inside; put back afterwards, also inside a longer transaction."""
+    names = list(values)
+    asked = ", ".join(["current_setting(%s)"] * len(names))
+    put = ", ".join(["set_config(%s, %s, true)"] * len(names))
     with connection.cursor() as cursor:
-        before = {}
-        for name, value in values.items():
-            cursor.execute("SELECT current_setting(%s), set_config(%s, %s, true)", [name, name, value])
-            before[name] = cursor.fetchone()[0]
+        cursor.execute(f"SELECT {asked}, {put}", [*names, *chain.from_iterable(values.items())])
+        before = dict(zip(names, cursor.fetchone(), strict=False))
         yield
-        for name, value in before.items():
-            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+        cursor.execute(f"SELECT {put}", list(chain.from_iterable(before.items())))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ EARLIER = "RANGE BETWEEN UNBOUNDED PRECEDING AND '1 microsecond' PRECEDING"
 
 
 @dataclass(frozen=True)
-class _Present:
+class Present:
     """A step that has to happen, and what must be absent after it, before the next or for ever."""
 
     number: int
@@ -38,7 +38,7 @@ class Trail:
         self.followed = followed
         self.clock = clock
         self.selected = [Selected(stage.events, stage.where, dictionary, clock) for stage in followed.stages]
-        self.present = _group(followed.stages)
+        self.present = group(followed.stages)
         self.ties = list(dict.fromkeys(stage.same for stage in followed.stages if stage.same))
 
     def grouped(self, *narrowed: Sql) -> Sql:
@@ -91,7 +91,7 @@ class Trail:
         first = sql("m0 AND e.ts < {until}", until=until) if until else Sql("m0")
         return sql("SELECT e.*, {first} AS r0{next} FROM ({rows}) AS e", first=first, next=self._nexts(0), rows=rows)
 
-    def _next_step(self, rows: Sql, before: _Present, step: _Present) -> Sql:
+    def _next_step(self, rows: Sql, before: Present, step: Present) -> Sql:
         tie = self._tie(step.stage)
         reached = sql(
             f"m{step.number} AND coalesce(max({{until}}) FILTER (WHERE r{before.number}) OVER ("
@@ -118,7 +118,7 @@ class Trail:
             nexts = sql(f"{{nexts}}, {known} AS n{number}", nexts=nexts)
         return nexts
 
-    def _runs_out(self, before: _Present, following: Stage) -> Sql:
+    def _runs_out(self, before: Present, following: Stage) -> Sql:
         ends = [sql("e.ts + {within}", within=following.within.delta)] if following.within else []
         for number, stage in before.absent:
             if stage.within:
@@ -128,7 +128,7 @@ class Trail:
                 ends.append(Sql(f"n{number}"))
         return sql("coalesce({ends}, 'infinity')", ends=earliest(ends)) if ends else Sql("'infinity'::timestamptz")
 
-    def _end(self, rows: Sql, last: _Present) -> Sql:
+    def _end(self, rows: Sql, last: Present) -> Sql:
         reached = Sql(f"r{last.number}")
         missed = [self._is_missed(number, stage) for number, stage in last.absent]
         timed = [sql("e.ts + {within}", within=stage.within.delta) for _, stage in last.absent if stage.within]
@@ -163,12 +163,12 @@ class Trail:
         return f"k{self.ties.index(stage.same)}" if stage.same else ""
 
 
-def _group(stages: Sequence[Stage]) -> list[_Present]:
-    found: list[_Present] = []
+def group(stages: Sequence[Stage]) -> list[Present]:
+    found: list[Present] = []
     for number, stage in enumerate(stages):
         if stage.absent:
             last = found[-1]
-            found[-1] = _Present(last.number, last.stage, (*last.absent, (number, stage)))
+            found[-1] = Present(last.number, last.stage, (*last.absent, (number, stage)))
         else:
-            found.append(_Present(number, stage, ()))
+            found.append(Present(number, stage, ()))
     return found

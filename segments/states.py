@@ -1,32 +1,36 @@
-"""Ask definitions about some profiles: who is in, and when that can change by time alone.
-
-Segments that are asked about the same people are asked together, by one query in which a condition that several of
-them share is measured once.
-"""
+"""Ask segments about some profiles, and say whose fault it is where that fails."""
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+import numpy as np
+from django.conf import settings
 from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, transaction
 
-from segments.ast import Any, DefinitionError, Node, parse
-from segments.compile import compile_states_of
-from segments.engine import fetch, is_timeout, load_dictionary, plan_at
-from segments.models import Segment
-from segments.plan import conditions
+from segments.asking.answers import States, ask
+from segments.asking.arrays import ids_of, listed
+from segments.asking.questions import Questions
+from segments.ast import DefinitionError, Node, parse
+from segments.engine import fetch, is_timeout, load_dictionary
+from segments.plan import Clock, conditions
 from segments.references import expand
+from segments.sql import Sql, sql
 
-State = tuple[bool, datetime | None]
-"""In or out, and when that can change by time alone."""
-States = dict[int, dict[int, State]]
-"""By segment and profile; a profile that does not exist is missing."""
-
-CONDITIONS_AT_ONCE = 40
-FEW_PROFILES = 20
+CONDITIONS_AT_ONCE = 200
 REMEMBERED = 4_096
+
+
+@dataclass(frozen=True)
+class Live:
+    """A live segment, as far as asking it goes."""
+
+    id: int
+    slug: str
+    version: int
+    definition: str
 
 
 class SegmentFailedError(Exception):
@@ -45,38 +49,43 @@ def is_of_the_segment(error: Exception) -> bool:
     return isinstance(error, DataError | ProgrammingError | NotSupportedError | DefinitionError)
 
 
-def states_of(segments: Sequence[Segment], asked: Mapping[int, Collection[int]], *, now: datetime) -> States:
-    """The states of the profiles that each segment is `asked` about; of others too, where few are asked about in all.
+_LIVE = "SELECT id, slug, version, definition::text FROM segments_segment WHERE state = 'live' AND {which} ORDER BY id"
+
+
+def read_live(segment_ids: Iterable[int] | None = None) -> list[Live]:
+    which = Sql("true") if segment_ids is None else _among(segment_ids)
+    return [Live(*row) for row in fetch(sql(_LIVE, which=which))]
+
+
+def hold_live(segment_ids: Iterable[int], *, skip_held: bool = False) -> list[Live]:
+    """Those of them that are live, locked in the order of their ids; or only those that nobody else holds."""
+    skip = Sql(" SKIP LOCKED" if skip_held else "")
+    locked = sql(f"{_LIVE} FOR NO KEY UPDATE{{skip}}", which=_among(segment_ids), skip=skip)
+    return [Live(*row) for row in fetch(locked)]
+
+
+def _among(segment_ids: Iterable[int]) -> Sql:
+    return sql("id = ANY ({ids}::bigint[])", ids=listed(ids_of(sorted(segment_ids))))
+
+
+def states_of(segments: Sequence[Live], questions: Questions, *, now: datetime) -> States:
+    """The answers to questions to these segments, which are in the order of their ids.
 
     Raises:
         SegmentFailedError: for one of these segments.
     """
-    found: States = {segment.pk: {} for segment in segments}
-    for ids, group in _together(segments, asked):
-        meant = [(segment, _meaning(segment)) for segment in group]
-        for batch in _batches(meant):
-            _ask(batch, ids, now, found)
-    return found
+    meant = [(segment, _meaning(segment)) for segment in segments]
+    found: list[States] = []
+    at = 0
+    for batch in _batches(meant):
+        found.append(_ask(batch, questions, slice(at, at + len(batch)), now))
+        at += len(batch)
+    return States.of(found)
 
 
-def _together(
-    segments: Sequence[Segment], asked: Mapping[int, Collection[int]]
-) -> Iterator[tuple[list[int], list[Segment]]]:
-    """Segments by the profiles that they are asked about; all at once where there are few profiles anyway."""
-    everybody = set().union(*(asked[segment.pk] for segment in segments)) if segments else set()
-    if len(everybody) <= FEW_PROFILES:
-        yield sorted(everybody), list(segments)
-        return
-    groups: defaultdict[frozenset[int], list[Segment]] = defaultdict(list)
-    for segment in segments:
-        groups[frozenset(asked[segment.pk])].append(segment)
-    for ids, group in groups.items():
-        yield sorted(ids), group
-
-
-def _batches(meant: Sequence[tuple[Segment, Node]]) -> Iterator[list[tuple[Segment, Node]]]:
+def _batches(meant: Sequence[tuple[Live, Node]]) -> Iterator[list[tuple[Live, Node]]]:
     """As many as have not too many conditions in sum."""
-    batch: list[tuple[Segment, Node]] = []
+    batch: list[tuple[Live, Node]] = []
     size = 0
     for segment, node in meant:
         more = sum(1 for _ in conditions(node))
@@ -89,33 +98,33 @@ def _batches(meant: Sequence[tuple[Segment, Node]]) -> Iterator[list[tuple[Segme
         yield batch
 
 
-def _ask(batch: Sequence[tuple[Segment, Node]], ids: Sequence[int], now: datetime, found: States) -> None:
+def _ask(batch: Sequence[tuple[Live, Node]], questions: Questions, rows: slice, now: datetime) -> States:
     """Together; and where that fails, one by one, to find out whose fault it is."""
     try:
         with transaction.atomic():
-            _ask_together(batch, ids, now, found)
+            return _ask_together([node for _, node in batch], questions, rows, now)
     except Exception as error:
         if not is_of_the_segment(error):
             raise
         if len(batch) == 1:
-            raise SegmentFailedError(batch[0][0].pk, error) from error
-        for one in batch:
-            _ask([one], ids, now, found)
+            raise SegmentFailedError(batch[0][0].id, error) from error
+    places = range(rows.start, rows.stop)
+    return States.of([_ask([one], questions, slice(at, at + 1), now) for one, at in zip(batch, places, strict=True)])
 
 
-def _ask_together(batch: Sequence[tuple[Segment, Node]], ids: Sequence[int], now: datetime, found: States) -> None:
-    nodes = [node for _, node in batch]
-    plan = plan_at(nodes[0] if len(nodes) == 1 else Any(tuple(nodes)), now=now)
-    for profile_id, *answers in fetch(compile_states_of(plan, load_dictionary(*nodes), nodes, ids)):
-        for place, (segment, _) in enumerate(batch):
-            found[segment.pk][profile_id] = (answers[2 * place], answers[2 * place + 1])
+def _ask_together(nodes: Sequence[Node], questions: Questions, rows: slice, now: datetime) -> States:
+    asked = questions.asked[rows]
+    people = np.flatnonzero(asked.any(axis=0))
+    clock, dictionary = Clock(now, settings.TIME_ZONE), load_dictionary(*nodes)
+    states = ask(nodes, questions.profiles[people], asked[:, people], clock=clock, dictionary=dictionary)
+    return states if len(people) == len(questions.profiles) else states.among(people, len(questions.profiles))
 
 
-def _meaning(segment: Segment) -> Node:
+def _meaning(segment: Live) -> Node:
     try:
-        return expand(_parsed(json.dumps(segment.definition)), own=segment.slug)
+        return expand(_parsed(segment.definition), own=segment.slug)
     except DefinitionError as error:
-        raise SegmentFailedError(segment.pk, error) from error
+        raise SegmentFailedError(segment.id, error) from error
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -14,6 +14,7 @@ from django.db import connection
 
 from identity.accounts.models import Account
 from segments import computations, operations, queries
+from segments.asking import answers
 from segments.ast import dump, parse
 from segments.changes import note_account_changes
 from segments.computations import Lease
@@ -305,6 +306,22 @@ class TestAgainstTheOracle:
             replica.check(f"step {number}")
         replica.end_edit()
         replica.check("the edit that was on its way")
+
+    @pytest.mark.parametrize("seed", range(2_000, 2_003))
+    def test_agrees_where_events_are_too_many_to_be_held_at_once(
+        self, seed: int, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So people are asked in halves, and in the end one by one."""
+        monkeypatch.setattr(answers, "EVENTS_AT_ONCE", 3)
+        world = World(seed)
+        settings.TIME_ZONE = world.zone
+        replica = Replica(world)
+        for _ in range(DEFINITIONS):
+            replica.add_segment(world.telling_definition(replica.people.values(), START))
+
+        for number in range(STEPS):
+            replica.step()
+            replica.check(f"step {number}")
 
     @pytest.mark.parametrize("seed", range(1_000, 1_025))
     def test_a_preview_counts_what_the_oracle_counts(self, seed: int, settings: Any) -> None:
