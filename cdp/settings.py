@@ -163,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "continue_disputes": {"task": "cdp.continue_disputes", "schedule": 30.0, "options": {"expires": 30.0}},
     "scan_quality": {"task": "cdp.scan_quality", "schedule": 900.0, "options": {"expires": 900.0}},
     "fold_quality": {"task": "cdp.fold_quality", "schedule": 20.0, "options": {"expires": 20.0}},
+    "build_blocks": {"task": "cdp.build_blocks", "schedule": 60.0, "options": {"expires": 60.0}},
     "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
 }
 
@@ -300,6 +301,7 @@ INGESTION_MAX_BODY_BYTES = 500 * 1024
 INGESTION_MAX_BATCH_EVENTS = 2_500
 GEOIP_FILE = env.text("CDP_GEOIP_FILE")
 TRUSTED_PROXIES = env.networks("CDP_TRUSTED_PROXIES")
+EVENT_BLOCKS = env.boolean("CDP_EVENT_BLOCKS", True)
 INGESTION_VIOLATION_DAYS = env.integer("CDP_PLAN_VIOLATION_DAYS", 90)
 SEGMENTS_COLUMNAR_FROM = env.integer("CDP_COLUMNAR_FROM", 50_000)  # profiles
 IDENTITY_TRAIT_HISTORY_DAYS = env.integer("CDP_TRAIT_HISTORY_DAYS", 730)

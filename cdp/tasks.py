@@ -21,6 +21,7 @@ from identity.evaluation import operations as evaluation
 from identity.kinds import run as kind_runs
 from identity.survivorship import disputes, history, runs
 from ingestion import partitions
+from ingestion.blocks import operations as blocks
 from ingestion.models import Source
 from ingestion.plans import trial, violations
 from ingestion.quality import operations as quality
@@ -36,6 +37,7 @@ from segments.manual import uploads
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 10.0
+BLOCK_SECONDS = 2.0
 TRIAL_IDLE = timedelta(seconds=15)
 
 
@@ -230,6 +232,14 @@ def maintain() -> None:
     history.drop_expired(now=now)
 
 
+@shared_task(name="cdp.build_blocks")
+def build_blocks() -> None:
+    """The columnar copy of the event log follows it."""
+    _until_done(
+        lambda: blocks.build_due(now=timezone.now(), seconds=BLOCK_SECONDS), "cdp.build_blocks", queue="default"
+    )
+
+
 @shared_task(name="cdp.fold_quality")
 def fold_quality() -> None:
     """Sampled events become the profiles of their sources."""
@@ -300,6 +310,10 @@ def _replay_batch() -> bool:
     if more:
         nudge("cdp.evaluate", queue="evaluate")
     return more
+
+
+def _build_blocks() -> int:
+    return blocks.build_due(now=timezone.now(), seconds=BLOCK_SECONDS)
 
 
 def _end_sessions() -> int:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from django.db import IntegrityError, connection, transaction
 
 from cdp.kernel.copy import copy_rows
+from ingestion.blocks import notes
 from ingestion.contracts import Incoming
 from ingestion.messages import MINUTE, NO_NUMBERS, VALUE_PROPERTIES
 from ingestion.models import EventName
@@ -144,6 +145,7 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
         parts += (head, properties, _JSON(len(context) + 1, 1), context, tail)
     if parts:
         copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))
+        _note_late(numbered)
 
 
 def name_id(name: str) -> int:
@@ -155,6 +157,14 @@ def names_of(owned: Iterable[tuple[Incoming, int]]) -> Iterator[tuple[int, int]]
     """For each event, its profile and the dictionary id of its name."""
     names = _names
     return ((profile_id, names[event.name][0]) for event, profile_id in owned)
+
+
+def _note_late(numbered: Iterable[tuple[int, Incoming]]) -> None:
+    """Tell the columnar copy of the log what it may lack: events of a time that it holds."""
+    noted_until = notes.hold_noted()
+    late = [(place & _NAME_ID, event.ts, place >> 32) for place, event in numbered if event.ts < noted_until]
+    if late:
+        notes.note_late(late, noted_until=noted_until)
 
 
 def _mark_seen(ids: list[bytes], *, week: date, last: date) -> set[bytes]:

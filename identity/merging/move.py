@@ -13,6 +13,7 @@ from django.db import connection
 from identity.parts import Part, Parts, dump, fold_parts, parts_of
 from identity.survivorship.policies import read_policies
 from identity.traits import Policy, load_state
+from ingestion.blocks import notes
 
 _PAIRS = "unnest(%(from)s::bigint[], %(to)s::bigint[]) AS m(absorbed, survivor)"
 
@@ -47,6 +48,7 @@ def absorb(merges: Mapping[int, int], *, now: datetime) -> Moved:
             cursor.execute(statement, values)
             for id_, count in cursor.fetchall():
                 counts[id_][what] = count
+    notes.note_merged(merges)
     return Moved(parts, counts)
 
 
@@ -71,6 +73,7 @@ def release(
             counts[what] = cursor.rowcount
         kept = {origin: part for origin, part in parts.items() if origin not in origins}
         cursor.execute(_LEAVE, values | _columns(profile_id, kept, policies))
+    notes.note_parted(profile_id=profile_id, restored_id=restored_id, origins=origins)
     return counts
 
 

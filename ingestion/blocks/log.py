@@ -1,10 +1,7 @@
-"""Events read from the log itself, a day at a time, packed by PostgreSQL so that a row of the answer is a day."""
+"""Events read from the log itself, packed by PostgreSQL so that a row of the answer is a day or an hour of them."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,55 +11,20 @@ from numpy.typing import NDArray
 from cdp.kernel.copy import read_rows as copy_out
 from ingestion.blocks.contracts import Column, Rows
 from ingestion.blocks.paths import keys_of
-
-HOUR = 3_600_000_000  # microseconds
-DAY = 24 * HOUR
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-LONG_NUMBER = 4_000  # digits; Python refuses to read much longer ones as an int
+from ingestion.blocks.stretches import DAY, HOUR, Stretch, moment
+from ingestion.blocks.values import Values
 
 Number = TypeVar("Number", np.int64, np.float64)
-Stretch = tuple[int, int]
-"""From, and before: microseconds since 2000."""
-
-
-@dataclass(slots=True)
-class Values:
-    """The dictionary of one property: the code of a JSON value, as PostgreSQL writes it; it only grows."""
-
-    codes: dict[bytes, int] = field(default_factory=lambda: {b"": -1})
-    values: list[Any] = field(default_factory=list)
-
-    def encode(self, written: list[bytes]) -> NDArray[np.int32]:
-        found = list(map(self.codes.get, written))
-        if None in found:
-            for text in written:
-                if text not in self.codes:
-                    self.codes[text] = len(self.values)
-                    self.values.append(read_json(text))
-            found = list(map(self.codes.get, written))
-        return np.array(found, dtype=np.int32)
-
-
-Dictionaries = Mapping[str, Values]
-"""By path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which events, and what of each; see `ingestion.blocks.read.read_rows`."""
+    """Which events, and what of each; `properties` are dictionaries by path."""
 
     name_id: int
     times: bool
     values: bool
-    properties: Dictionaries
-
-
-def read_json(text: bytes) -> Any:
-    return json.loads(text, parse_float=Decimal, parse_int=_whole)
-
-
-def _whole(digits: str) -> int | Decimal:
-    return int(digits) if len(digits) < LONG_NUMBER else Decimal(digits)
+    properties: Mapping[str, Values]
 
 
 def read_log(asked: Asked, stretch: Stretch) -> Iterator[Rows]:
@@ -78,11 +40,30 @@ def read_log(asked: Asked, stretch: Stretch) -> Iterator[Rows]:
         first = end if rows is not None and end < until else _first(asked.name_id, end, until)
 
 
-def moment(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)
+def read_profiles(asked: Asked, wanted: Sequence[tuple[int, Stretch]]) -> Rows | None:
+    """The events of some profiles, each in a stretch of its own; None where there are none."""
+    if not wanted:
+        return None
+    params = {
+        "ids": [profile_id for profile_id, _ in wanted],
+        "since": [moment(since) for _, (since, _) in wanted],
+        "until": [moment(until) for _, (_, until) in wanted],
+    }
+    return _read(asked, _OF_PROFILES, params)
+
+
+def first_event(name_id: int, stretch: Stretch) -> int | None:
+    """When the first event of a name happened in a stretch, if any did."""
+    return _first(name_id, *stretch)
 
 
 _IN_TIME = "event AS e WHERE e.name_id = %(name)s AND e.ts >= %(since)s AND e.ts < %(until)s"
+# LATERAL, and not a join, so that nothing but a look into the index for each of them comes into question.
+_OF_PROFILES = (
+    "unnest(%(ids)s::bigint[], %(since)s::timestamptz[], %(until)s::timestamptz[]) AS u(profile_id, since, until)"
+    " CROSS JOIN LATERAL (SELECT * FROM event AS o WHERE o.profile_id = u.profile_id AND o.name_id = %(name)s"
+    " AND o.ts >= u.since AND o.ts < u.until OFFSET 0) AS e"
+)
 _FIRST = """
 SELECT (extract(epoch FROM min(ts)) * 1000000)::bigint - 946684800000000
 FROM event WHERE name_id = %s AND ts >= %s AND ts < %s

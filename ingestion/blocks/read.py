@@ -1,15 +1,34 @@
-"""Events in bulk, for questions about everybody."""
+"""Events in bulk, for questions about everybody: from blocks where these hold them, else from the log."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
+
+import numpy as np
+from django.conf import settings
+from django.db import connection
+from numpy.typing import NDArray
 
 from cdp.kernel.copy import timestamp_micros
-from ingestion.blocks.contracts import Rows
-from ingestion.blocks.log import Asked, Values, read_log
-from ingestion.models import EventName
+from ingestion.blocks.contracts import Column, Rows
+from ingestion.blocks.held import Moves, Tile, fetch_parts, places_of, read_moves, tiles_of
+from ingestion.blocks.log import Asked, first_event, read_log, read_profiles
+from ingestion.blocks.pack import unpack_floats, unpack_whole
+from ingestion.blocks.parts import PROFILES, TIMES, VALUES
+from ingestion.blocks.paths import keys_of
+from ingestion.blocks.stretches import Stretch, gaps
+from ingestion.blocks.values import Values, load_values
+
+Number = TypeVar("Number", np.int64, np.int32, np.float64)
+AT_ONCE = 16  # blocks fetched with one query
 
 _BEGINNING = timestamp_micros(datetime.min.replace(tzinfo=UTC))
 _END = timestamp_micros(datetime.max.replace(tzinfo=UTC))
+_COLUMNS = """
+SELECT n.id, c.path, c.id FROM event_name AS n
+LEFT JOIN event_column AS c ON c.name_id = n.id AND c.state = 'kept' AND c.path = ANY(%s) WHERE n.name = %s
+"""
 
 
 def read_rows(
@@ -24,17 +43,124 @@ def read_rows(
     """Every event of this name with `since <= ts < until`, exactly as the log holds it in the caller's snapshot.
 
     To be read to the end inside of one REPEATABLE READ transaction. `properties` are paths as in a segment's
-    definition, but none through a list: ask for the list, and look into the values.
+    definition, but none through a list: ask for the list, and look into the values. What no block holds is read from
+    the log, which for properties takes long: see `is_packed`.
 
     Raises:
         ValueError: where a path leads through a list.
     """
-    name_id = EventName.objects.filter(name=name).values_list("pk", flat=True).first()
-    if name_id is None:
+    held = _find(name, since, until, properties)
+    if held is None:
         return
+    loaded = load_values(held.columns.values())
+    known = {path: loaded[held.columns[path]] if path in held.columns else Values() for path in properties}
+    asked = Asked(held.name_id, times, values, known)
+    yield from _read_blocks(asked, held)
+    for gap in gaps((tile.stretch for tile in held.tiles), held.stretch):
+        yield from read_log(asked, gap)
+
+
+def is_packed(*, name: str, since: datetime | None, until: datetime | None, properties: Collection[str] = ()) -> bool:
+    """Whether blocks hold all of it but the recent past, so that reading it is quick.
+
+    False too where nothing was ever packed. A property that is not packed is, soon after `want` has named it.
+    """
+    held = _find(name, since, until, properties)
+    if held is None or not held.tiles:
+        return False
+    left = list(gaps((tile.stretch for tile in held.tiles), held.stretch))
+    _, last = held.tiles[-1].stretch
+    return all(begins >= last or first_event(held.name_id, (begins, ends)) is None for begins, ends in left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What there is of what was asked for: blocks that have it all, and the columns of its properties, by path."""
+
+    name_id: int
+    stretch: Stretch
+    columns: Mapping[str, int]
+    tiles: list[Tile]
+
+
+def _find(name: str, since: datetime | None, until: datetime | None, properties: Collection[str]) -> _Held | None:
+    """None where no event has borne the name."""
+    for path in properties:
+        keys_of(path)
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, [list(properties), name])
+        found = cursor.fetchall()
+    if not found:
+        return None
+    name_id = found[0][0]
     stretch = (
         _BEGINNING if since is None else timestamp_micros(since),
         _END if until is None else timestamp_micros(until),
     )
-    asked = Asked(name_id, times, values, {path: Values() for path in properties})
-    yield from read_log(asked, stretch)
+    columns = {path: column_id for _, path, column_id in found if path is not None}
+    if not settings.EVENT_BLOCKS or len(columns) < len(set(properties)):
+        return _Held(name_id, stretch, columns, [])
+    tiles = [
+        tile for tile in tiles_of(name_id, stretch) if tile.is_mendable and tile.parts.issuperset(columns.values())
+    ]
+    return _Held(name_id, stretch, columns, tiles)
+
+
+def _read_blocks(asked: Asked, held: _Held) -> Iterator[Rows]:
+    """Of each block what lies in the stretch, without those who are noted; at last, from the log, what these did."""
+    if not held.tiles:
+        return
+    moves = read_moves()
+    parts = {PROFILES, *held.columns.values()}
+    parts |= {part for part, is_asked in ((TIMES, asked.times), (VALUES, asked.values)) if is_asked}
+    noted: list[tuple[int, Stretch]] = []
+    for at in range(0, len(held.tiles), AT_ONCE):
+        tiles = held.tiles[at : at + AT_ONCE]
+        cut = {tile.since: (TIMES,) for tile in tiles if _within(tile, held.stretch) != tile.stretch}
+        packed = fetch_parts(asked.name_id, tiles, parts=parts, more=cut)
+        for tile in tiles:
+            yield _unpack(asked, held, tile, packed[tile.since], moves)
+            if tile.noted:
+                within = _within(tile, held.stretch)
+                noted += [(profile_id, within) for profile_id in moves.follow(tile.noted).tolist()]
+    mended = read_profiles(asked, noted)
+    if mended is not None:
+        yield mended
+
+
+def _within(tile: Tile, stretch: Stretch) -> Stretch:
+    begins, ends = tile.stretch
+    return max(begins, stretch[0]), min(ends, stretch[1])
+
+
+def _unpack(asked: Asked, held: _Held, tile: Tile, packed: Mapping[int, memoryview], moves: Moves) -> Rows:
+    ids = unpack_whole(packed[PROFILES], np.int64)
+    times = unpack_whole(packed[TIMES], np.int64) if TIMES in packed else None
+    kept = _kept(tile, held.stretch, ids, times, moves)
+    profiles = moves.apply(ids)
+    return Rows(
+        profiles=_only(profiles, kept),
+        times=_only(times, kept) if asked.times and times is not None else None,
+        values=_only(unpack_floats(packed[VALUES]), kept) if asked.values else None,
+        columns={
+            path: Column(_only(unpack_whole(packed[held.columns[path]], np.int32), kept), known.values)
+            for path, known in asked.properties.items()
+        },
+    )
+
+
+def _kept(
+    tile: Tile, stretch: Stretch, ids: NDArray[np.int64], times: NDArray[np.int64] | None, moves: Moves
+) -> NDArray[np.bool_] | None:
+    """Which events of a block count; None for all of them."""
+    kept: NDArray[np.bool_] | None = None
+    if times is not None and _within(tile, stretch) != tile.stretch:
+        kept = (times >= stretch[0]) & (times < stretch[1])
+    if tile.noted:
+        kept = np.ones(ids.size, dtype=np.bool_) if kept is None else kept
+        kept[places_of(ids, moves.whence(moves.follow(tile.noted)))] = False
+    return kept
+
+
+def _only(column: NDArray[Number], kept: NDArray[np.bool_] | None) -> NDArray[Number]:
+    return column if kept is None else column[kept]

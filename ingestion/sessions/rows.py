@@ -12,6 +12,7 @@ import msgspec
 from django.db import connection
 
 from cdp.kernel.copy import NULL, copy_rows
+from ingestion.blocks.notes import note_changed
 from ingestion.sessions.tally import Tally
 from ingestion.sessions.weave import Session, id_text
 
@@ -31,6 +32,7 @@ _AS_TIME = (
     "timestamptz '2000-01-01 00:00:00+00' + make_interval(days => ({us} / 86400000000)::int)"
     " + ({us} %% 86400000000) * interval '1 microsecond'"
 )
+_MICROS = "(extract(epoch FROM e.ts) * 1000000)::bigint - 946684800000000"
 
 
 def read_near(spans: Sequence[tuple[Device, int, int]]) -> dict[Device, list[Session]]:
@@ -159,13 +161,15 @@ def delete_events(keys: Iterable[tuple[int, int, bytes]]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM event e USING unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS u(profile_id, us, id)"
-            f" WHERE e.ts = {_AS_TIME.format(us='u.us')} AND e.id = u.id AND e.profile_id = u.profile_id",
+            f" WHERE e.ts = {_AS_TIME.format(us='u.us')} AND e.id = u.id AND e.profile_id = u.profile_id"
+            " RETURNING e.name_id, u.us, e.profile_id",
             [
                 _array(str(profile_id) for profile_id, _, _ in gone),
                 _array(str(ts) for _, ts, _ in gone),
                 _array(id_.hex() for _, _, id_ in gone),
             ],
         )
+        note_changed(cursor.fetchall())
 
 
 def label_events(pairs: Iterable[tuple[Session, Sequence[bytes]]]) -> None:
@@ -175,7 +179,7 @@ def label_events(pairs: Iterable[tuple[Session, Sequence[bytes]]]) -> None:
             cursor.execute(
                 "UPDATE event e SET properties = e.properties || %s::jsonb WHERE e.profile_id = %s"
                 f" AND e.ts >= {_AS_TIME.format(us='%s')} AND e.ts <= {_AS_TIME.format(us='%s')}"
-                " AND e.id = ANY(%s::uuid[])",
+                f" AND e.id = ANY(%s::uuid[]) RETURNING e.name_id, {_MICROS}, e.profile_id",
                 [
                     _encode({"session_id": id_text(session.id)}).decode(),
                     session.profile_id,
@@ -184,6 +188,7 @@ def label_events(pairs: Iterable[tuple[Session, Sequence[bytes]]]) -> None:
                     _array(id_.hex() for id_ in ids),
                 ],
             )
+            note_changed(cursor.fetchall())
 
 
 def relabel_events(moved: Iterable[tuple[Session, Session]]) -> list[tuple[int, int]]:
@@ -201,7 +206,7 @@ def relabel_events(moved: Iterable[tuple[Session, Session]]) -> list[tuple[int, 
             " AS u(profile_id, since, until, old, patch)"
             " WHERE e.profile_id = u.profile_id"
             f" AND e.ts >= {_AS_TIME.format(us='u.since')} AND e.ts <= {_AS_TIME.format(us='u.until')}"
-            " AND e.properties ->> 'session_id' = u.old RETURNING e.profile_id, e.name_id",
+            f" AND e.properties ->> 'session_id' = u.old RETURNING e.name_id, {_MICROS}, e.profile_id",
             [
                 [old.profile_id for old, _ in pairs],
                 [old.first for old, _ in pairs],
@@ -210,7 +215,9 @@ def relabel_events(moved: Iterable[tuple[Session, Session]]) -> list[tuple[int, 
                 [_encode({"session_id": id_text(new.id)}).decode() for _, new in pairs],
             ],
         )
-        return [(profile_id, name_id) for profile_id, name_id in cursor.fetchall()]
+        changed = cursor.fetchall()
+    note_changed(changed)
+    return [(profile_id, name_id) for name_id, _, profile_id in changed]
 
 
 def _session(profile_id: int, device: bytes, first: int, first_id: str, *rest: Any) -> Session:
