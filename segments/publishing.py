@@ -7,22 +7,28 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
 import identity.queries
 from segments.ast import DefinitionError, Node, parse
+from segments.columnar.ask import ask_states
 from segments.compile import compile_state, compile_state_of
 from segments.computations import Clock, Lease, LostError, fail
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, load_dictionary, local_settings, plan_at, population_settings, run
+from segments.engine import fetch, load_dictionary, local_settings, plan_at, population_settings, run, snapshot
 from segments.evaluate import EVALUATE_SECONDS, last_transition_id, reason_of
 from segments.models import Segment, SegmentVersion
 from segments.references import expand, hold_references, users_of
 from segments.sql import Sql, sql
 from segments.states import is_of_the_segment
+
+if TYPE_CHECKING:
+    from segments.columnar.states import States
 
 RECOMPUTE_SECONDS = 900
 FEW = 2_000
@@ -55,8 +61,11 @@ class _ChangedError(Exception):
 def compute(lease: Lease, *, clock: Clock, index: Index, staging: "Staging | None" = None) -> TransitionSpan:
     """Compute and publish in the current transaction; a failure that lies in the definition is kept with it."""
     try:
+        if staging is None:
+            staging = Staging(lease)
+            staging.ask_arrays(now=clock())
         with transaction.atomic():
-            return _compute(staging or Staging(lease), clock, index)
+            return _compute(staging, clock, index)
     except LostError:
         return _NOTHING
     except Exception as error:
@@ -91,6 +100,23 @@ class Staging:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.asked: dict[int, _Subject] = {}
+        self.packed: dict[int, tuple[_Subject, States]] = {}
+
+    def ask_arrays(self, *, now: datetime) -> None:
+        """Answers of large populations from packed arrays, which are read in a snapshot: in a transaction before.
+
+        What changes after it began is noted, like all that changes once the lease was taken.
+        """
+        with snapshot(), population_settings(timeout_seconds=RECOMPUTE_SECONDS), _watched():
+            for subject in self._subjects():
+                self.lease.report(f"Asking everybody for {subject.segment.name}"[:80])
+                states = ask_states(subject.expanded, now=now, pause=self._pause)
+                if states:
+                    self.packed[subject.segment.pk] = (subject, states)
+
+    def _pause(self) -> None:
+        if self.lease.lost:
+            raise LostError
 
     def ask_everybody(self, *, now: datetime) -> None:
         """Step 1 and 2, for what has not been asked yet."""
@@ -154,12 +180,15 @@ class Staging:
         return Sql(f"evaluated_{self.lease.id}_{segment.pk}")
 
     def _ask(self, subject: _Subject, now: datetime) -> None:
-        state = compile_state(plan_at(subject.expanded, now=now), load_dictionary(subject.expanded))
         run(sql("DROP TABLE IF EXISTS {table}", table=subject.table))
-        # Should this process be killed, the server notices and stops its query.
-        watched = local_settings(client_connection_check_interval="2s")
-        with population_settings(timeout_seconds=RECOMPUTE_SECONDS), watched:
-            run(sql("CREATE TEMPORARY TABLE {table} ON COMMIT DROP AS {state}", table=subject.table, state=state))
+        asked, states = self.packed.pop(subject.segment.pk, (None, None))
+        with population_settings(timeout_seconds=RECOMPUTE_SECONDS), _watched():
+            if states and subject.means(asked):
+                run(sql(_ANSWERS, table=subject.table))
+                states.write(subject.table.text)
+            else:
+                state = compile_state(plan_at(subject.expanded, now=now), load_dictionary(subject.expanded))
+                run(sql("CREATE TEMPORARY TABLE {table} ON COMMIT DROP AS {state}", table=subject.table, state=state))
             run(sql("ANALYZE {table}", table=subject.table))
 
     def _catch_up(self, now: datetime) -> int:
@@ -177,6 +206,12 @@ class Staging:
         return most
 
 
+def _watched() -> AbstractContextManager[None]:
+    """Should this process be killed, the server notices and stops its query."""
+    return local_settings(client_connection_check_interval="2s")
+
+
+_ANSWERS = "CREATE TEMPORARY TABLE {table} (profile_id bigint, holds boolean, due timestamptz) ON COMMIT DROP"
 _TAKE_NOTED = "DELETE FROM segment_computation_noted WHERE computation_id = {computation} RETURNING profile_ids"
 
 

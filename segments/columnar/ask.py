@@ -15,12 +15,13 @@ from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
 from segments.columnar.errors import DeclinedError
 from segments.engine import fetch, load_dictionary, plan_at, too_slow
-from segments.plan import Plan, conditions
+from segments.plan import RELATIVE, Plan, conditions
 from segments.sql import Sql
 from segments.streams import Dictionary
 
 if TYPE_CHECKING:
     from segments.columnar.population import Crowd
+    from segments.columnar.states import States
 
 _SNAPSHOT = Sql("SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')")
 _PROFILES = Sql("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'profile'::regclass")
@@ -46,6 +47,29 @@ def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | Non
     return _answer(roots, plan, dictionary, covered, _deadline(seconds))
 
 
+def ask_states(root: Node, *, now: datetime, pause: Callable[[], None]) -> "States | None":
+    """Who is in an expanded definition, and when that can change; None as with `ask`. `pause` may end it."""
+    if not _worth_it():
+        return None
+    plan, dictionary = plan_at(root, now=now), load_dictionary(root)
+    covered = _covered(plan, timed=True)
+    _want_what_is_missing(plan, dictionary, covered)
+    if not covered or _reads_traits_again(plan, covered):
+        return None
+    from segments.columnar.states import Timed
+
+    try:
+        return Timed(plan, dictionary, covered=frozenset(covered), pause=pause).states()
+    except DeclinedError:
+        return None
+
+
+def _reads_traits_again(plan: Plan, covered: Collection[Condition]) -> bool:
+    """One query tests many traits in a row; asked condition by condition, each would read every row again."""
+    missing = {one for one in conditions(plan.root) if isinstance(one, Trait) and one not in covered}
+    return len(missing) > 1
+
+
 def _worth_it() -> bool:
     ((snapshot,),) = fetch(_SNAPSHOT)
     ((profiles,),) = fetch(_PROFILES)
@@ -67,21 +91,25 @@ def _answer(
         return None
 
 
-def _covered(plan: Plan) -> list[Condition]:
+def _covered(plan: Plan, *, timed: bool = False) -> list[Condition]:
     found = list(dict.fromkeys(conditions(plan.root)))
     paths = {one.trait.text for one in found if isinstance(one, Trait) and one.trait.single}
     packed = packed_traits(paths)
-    return [one for one in found if covers(one, packed)]
+    return [one for one in found if covers(one, packed, timed=timed)]
 
 
-def covers(condition: Condition, packed: Collection[str]) -> bool:
-    """What runs through lists, or follows one event after another, is asked of SQL."""
+def covers(condition: Condition, packed: Collection[str], *, timed: bool = False) -> bool:
+    """What runs through lists, or follows one event after another, is asked of SQL.
+
+    With `timed`, when a test of an event's date changes its answer is asked of SQL too.
+    """
     match condition:
         case Trait(path):
             return path.single and path.text in packed
-        case Event(where=where, of=of, span=None):
+        case Event(where=where, of=of, test=test, span=None):
             tested = all(each.property.single for each in where)
-            return tested and (of is None or (of.single and not of.of_time))
+            relative = test.op in RELATIVE or any(each.test.op in RELATIVE for each in where)
+            return tested and (of is None or (of.single and not of.of_time)) and not (timed and relative)
         case _:
             return False
 

@@ -17,6 +17,7 @@ from segments.columnar.bounds import bounds_of, exact
 from segments.columnar.clocks import DAY, LocalTime
 from segments.columnar.measures import Batch, Gathering, Verdict
 from segments.columnar.people import Flags, People
+from segments.columnar.timing import Timing
 from segments.columnar.values import Coded, judge_of
 from segments.plan import Clock, Measured
 from segments.predicates import COMPARISONS
@@ -39,8 +40,17 @@ class Asked:
 class Condition:
     """A measured condition over `people`, asked at `clock`."""
 
-    def __init__(self, measured: Measured, people: People, dictionary: Dictionary, clock: Clock) -> None:
-        self.measured, self.people, self.clock = measured, people, clock
+    def __init__(
+        self,
+        measured: Measured,
+        people: People,
+        dictionary: Dictionary,
+        clock: Clock,
+        *,
+        timing: Timing | None = None,
+    ) -> None:
+        """With `timing`, events to come are read too, and told to it."""
+        self.measured, self.people, self.clock, self.timing = measured, people, clock, timing
         self.selected = Selected(measured.names, (), dictionary, clock)
         self.names = {name: dictionary[name] for name in measured.names if name in dictionary}
         of = measured.of
@@ -65,21 +75,23 @@ class Condition:
         paths = [where.property for where in measured.where if not self._by_value(where)]
         if measured.of and not self.rounded:
             paths.append(measured.of)
-        by_time = measured.measure in {Measure.DAYS, Measure.FIRST, Measure.LAST}
+        by_time = self.gathering.by_time or any(path.of_time for path in paths)
         return Asked(
             values=self.rounded or any(self._by_value(where) for where in measured.where),
-            times=by_time or any(path.of_time for path in paths),
+            times=by_time or self.timing is not None,
             properties=frozenset(path.text for path in paths if not path.of_time),
         )
 
-    def window(self) -> tuple[datetime | None, datetime]:
+    def window(self) -> tuple[datetime | None, datetime | None]:
         """What is later than now does not count yet."""
+        if self.timing:
+            return self.timing.window
         extent, soon = self.measured.extent, self.clock.now + MICROSECOND
         return extent.since, min(extent.until, soon) if extent.until else soon
 
     def _rows(self, name: str) -> Iterator[Rows]:
         since, until = self.window()
-        if since and since >= until:
+        if since and until and since >= until:
             return iter(())
         asked = self.asked()
         return read_rows(
@@ -140,6 +152,8 @@ class Condition:
         for test in tests:
             passed = test(rows)
             kept = passed if kept is None else kept & passed
+        if self.timing:
+            kept = self.timing.add(places, rows, kept)
         times = rows.times if self.gathering.by_time else None
         values = operand(rows)
         if kept is not None:

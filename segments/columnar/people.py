@@ -1,10 +1,14 @@
 """Everybody, by their ids, and where what is gathered about one of them stands in an array."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
+
+Kept = TypeVar("Kept", bound=np.generic)
 
 _SPARSE = 4
 _SPARSE_ANYWAY = 1 << 20
@@ -36,6 +40,6 @@ class People:
         places[places == self.count] = 0
         return places, self.ids[places] == profiles
 
-    def everybody(self, gathered: Flags) -> Flags:
+    def everybody(self, gathered: NDArray[Kept]) -> NDArray[Kept]:
         """What was gathered by place, for each of `ids`."""
         return gathered[self.ids] if self._by_id else gathered

@@ -7,16 +7,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cdp.kernel.copy import read_rows as copy_out
+from identity.columns.contracts import TraitColumn
 from identity.columns.queries import read_profiles, read_traits
-from segments.ast import NEGATIVE, All, Any, Event, InSegment, Node, Not, Trait
+from segments.ast import NEGATIVE, All, Event, InSegment, Node, Not, Trait
+from segments.ast import Any as AnyOf
 from segments.ast import Condition as AnyCondition
 from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
+from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags, People
 from segments.columnar.values import Coded, judge_of
 from segments.compile import compile_members, compile_states_of
@@ -81,12 +85,15 @@ class Population:
         if not isinstance(measured, Measured):
             raise TypeError(measured)
         try:
-            verdict = Condition(measured, self.people, self.dictionary, self.plan.clock).gather(pause=self.pause)
+            verdict = self._gathered(measured)
         except DeclinedError:
             return self._asked(condition)
         if verdict.doubtful is not None:
             self.doubtful |= self.people.everybody(verdict.doubtful)
         return self.people.everybody(verdict.holds)
+
+    def _gathered(self, measured: Measured) -> Verdict:
+        return Condition(measured, self.people, self.dictionary, self.plan.clock).gather(pause=self.pause)
 
     def _traits(self, found: Sequence[Trait]) -> dict[Node, Flags]:
         covered = [trait for trait in found if trait in self.covered]
@@ -98,12 +105,15 @@ class Population:
             column = columns[trait.trait.text]
             if len(column.codes) != self.people.count:
                 raise DeclinedError  # no snapshot: somebody came or went between two statements
-            coded = Coded(judge_of(trait.test, self.plan.clock), trait.test.op in NEGATIVE)
             try:
-                sets[trait] = coded.of(column.codes, column.values)
+                sets[trait] = self._trait(trait, column)
             except DeclinedError:
                 sets[trait] = self._asked(trait)
         return sets
+
+    def _trait(self, trait: Trait, column: TraitColumn) -> Flags:
+        coded = Coded(judge_of(trait.test, self.plan.clock), trait.test.op in NEGATIVE)
+        return coded.of(column.codes, column.values)
 
     def _asked(self, condition: AnyCondition) -> Flags:
         """By SQL, as a set of ids; of those who fail it, where most pass."""
@@ -121,12 +131,17 @@ class Population:
             return
         if len(places) > MOST_DOUBTFUL:
             raise DeclinedError
-        ids = self.people.ids[places]
-        query = compile_states_of(self.plan, self.dictionary, roots, ids.tolist())
-        for id_, *answers in fetch(query):
+        self._settled(places, roots, inside)
+
+    def _settled(self, places: NDArray[np.intp], roots: Sequence[Node], inside: list[Flags]) -> None:
+        for id_, *answers in self._asked_about(places, roots):
             place = np.searchsorted(self.people.ids, id_)
             for flags, holds in zip(inside, answers[::2], strict=True):
                 flags[place] = holds
+
+    def _asked_about(self, places: NDArray[np.intp], roots: Sequence[Node]) -> list[tuple[Any, ...]]:
+        ids = self.people.ids[places].tolist()
+        return fetch(compile_states_of(self.plan, self.dictionary, roots, ids))
 
 
 _PACKED = "SELECT string_agg(int8send(m.profile_id), '') FROM ({members}) AS m"
@@ -147,7 +162,7 @@ def combined(node: Node, known: dict[Node, Flags]) -> Flags:
             for part in of[1:]:
                 found &= combined(part, known)
             return found
-        case Any(of):
+        case AnyOf(of):
             found = combined(of[0], known)
             for part in of[1:]:
                 found |= combined(part, known)

@@ -2,23 +2,27 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from segments import operations, queries
 from segments.ast import Condition, Node, Trait, parse
 from segments.columnar.ask import covers
 from segments.columnar.population import Population
-from segments.compile import compile_members
+from segments.columnar.states import Timed
+from segments.compile import compile_members, compile_state
 from segments.engine import fetch, load_dictionary, plan_at
 from segments.errors import QueryTooSlowError
 from segments.insight.changes import moves_of
 from segments.insight.people import asked, of_definition
+from segments.models import Due, Membership
 from segments.plan import conditions
+from segments.publishing import Staging
 from segments.references import expand
 from tests.factories import segments as make
 from tests.integration.test_segment_oracle import Replica
@@ -42,13 +46,32 @@ def by_arrays(node: Node, now: datetime) -> set[int]:
     return set(crowd.ids[crowd.inside[0]].tolist())
 
 
-def is_covered(condition: Condition) -> bool:
+def states_by_arrays(node: Node, now: datetime) -> set[tuple[int, bool, datetime | None]]:
+    plan, dictionary = plan_at(node, now=now), load_dictionary(node)
+    covered = frozenset(one for one in conditions(node) if is_covered(one, timed=True))
+    states = Timed(plan, dictionary, covered=covered, pause=lambda: None).states()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE told (profile_id bigint, holds boolean, due timestamptz) ON COMMIT DROP"
+        )
+        states.write("told")
+        cursor.execute("SELECT * FROM told")
+        found = set(cursor.fetchall())
+        cursor.execute("DROP TABLE told")
+        return found
+
+
+def is_covered(condition: Condition, *, timed: bool = False) -> bool:
     packed = {condition.trait.text} if isinstance(condition, Trait) else ()
-    return covers(condition, packed)
+    return covers(condition, packed, timed=timed)
 
 
 def by_sql(node: Node, now: datetime) -> set[int]:
     return {row[0] for row in fetch(compile_members(plan_at(node, now=now), load_dictionary(node)))}
+
+
+def states_by_sql(node: Node, now: datetime) -> set[tuple[Any, ...]]:
+    return set(fetch(compile_state(plan_at(node, now=now), load_dictionary(node))))
 
 
 def definitions(world: World, replica: Replica, now: datetime) -> Iterator[dict[str, Any]]:
@@ -76,6 +99,7 @@ class TestArrays:
 
                 assert found == replica.expected(definition, now), f"{definition} at {now}"
                 assert found == by_sql(node, now)
+                assert states_by_arrays(node, now) == states_by_sql(node, now), f"{definition} at {now}"
 
 
 @pytest.fixture
@@ -149,3 +173,44 @@ class TestPreviews:
         monkeypatch.setattr("segments.queries._count", lambda *_: (7, ()))
 
         assert queries.preview(definition=RED, as_of=NOW).count == 7
+
+
+class TestRecompute:
+    def test_takes_members_and_due_times_from_arrays(self, shop: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("segments.publishing.compile_state", lambda *_: pytest.fail("SQL was asked"))
+        segment = operations.create_segment(name="Red", definition=RED | {"window": {"last": "7d"}}, now=NOW)
+
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        segment.refresh_from_db()
+        assert (segment.state, segment.member_count) == ("live", 2)
+        assert set(Membership.objects.values_list("profile_id", flat=True)) == {shop[0], shop[1]}
+        assert dict(Due.objects.values_list("profile_id", "at")) == {
+            shop[0]: NOW + timedelta(days=6),
+            shop[1]: NOW + timedelta(days=4),
+        }
+
+    def test_asks_again_of_who_changed_after_the_arrays_were_read(
+        self, shop: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = operations.create_segment(name="Other", definition=RED, now=NOW)
+        operations.recompute(segment_id=other.pk, now=NOW)
+        segment = operations.create_segment(name="Germans", definition=RED, now=NOW)
+        ask_everybody = Staging.ask_everybody
+
+        def somebody_buys() -> None:
+            make.make_event(shop[3], ORDER, NOW, {"revenue": 1, "color": "red"})
+            make.note_change(shop[3], events=[ORDER])
+            operations.evaluate_changes(now=NOW, limit=10)
+            connection.close()
+
+        def meanwhile(staging: Staging, *, now: datetime) -> None:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(somebody_buys).result()
+            ask_everybody(staging, now=now)
+
+        monkeypatch.setattr(Staging, "ask_everybody", meanwhile)
+        operations.recompute(segment_id=segment.pk, now=NOW)
+
+        members = set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
+        assert members == {shop[0], shop[1], shop[3]}
