@@ -67,6 +67,14 @@ def compile_breakdown(plan: Plan, dictionary: Dictionary, parts: Listed[Node]) -
     return sql("SELECT {counts} FROM {source}", counts=join(", ", (Sql("count(*)"), *counts)), source=source)
 
 
+def compile_sets(plan: Plan, dictionary: Dictionary, parts: Listed[Node]) -> Sql:
+    """One row: for each part of the definition the ids of who holds it, as PostgreSQL sends them, in one string."""
+    source = _population(plan, dictionary, Answer.MEMBERS)
+    formulas = [compile_formula(part, plan, Answer.MEMBERS) for part in parts]
+    packed = (sql("string_agg(int8send(p.id), '') FILTER (WHERE {formula})", formula=formula) for formula in formulas)
+    return sql("SELECT {packed} FROM {source}", packed=join(", ", packed), source=source)
+
+
 def compile_state(plan: Plan, dictionary: Dictionary) -> Sql:
     """`(profile_id, holds, due)` of everybody who is in or has a due time."""
     source = _population(plan, dictionary, Answer.STATE)

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,9 @@ from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags, People
 from segments.columnar.values import Coded, judge_of
-from segments.compile import compile_members, compile_states_of
+from segments.compile import compile_sets, compile_states_of
 from segments.engine import fetch
 from segments.plan import Measured, Plan, UnexpandedError, conditions, holds_when_empty, make_plan
-from segments.sql import sql
 from segments.streams import Dictionary
 
 MOST_DOUBTFUL = 5_000
@@ -70,27 +70,26 @@ class Population:
         """
         listed = list(dict.fromkeys(conditions(self.plan.root)))
         known: dict[Node, Flags] = self._traits([one for one in listed if isinstance(one, Trait)])
-        for condition in listed:
-            if condition not in known:
-                self.pause()
-                known[condition] = self._set(condition)
+        known |= self._events([one for one in listed if isinstance(one, Event) and one in self.covered])
+        known |= self._asked([one for one in listed if one not in known])
         inside = [combined(root, known) for root in roots]
         self._settle(roots, inside)
         return Crowd(self.people.ids, inside)
 
-    def _set(self, condition: AnyCondition) -> Flags:
-        if condition not in self.covered or not isinstance(condition, Event):
-            return self._asked(condition)
-        measured = self.plan.behaviours[self.plan.place(condition)]
-        if not isinstance(measured, Measured):
-            raise TypeError(measured)
-        try:
-            verdict = self._gathered(measured)
-        except DeclinedError:
-            return self._asked(condition)
-        if verdict.doubtful is not None:
-            self.doubtful |= self.people.everybody(verdict.doubtful)
-        return self.people.everybody(verdict.holds)
+    def _events(self, found: Sequence[Event]) -> dict[Node, Flags]:
+        """Without those that turn out to be too much for arrays."""
+        sets: dict[Node, Flags] = {}
+        for event in found:
+            self.pause()
+            measured = self.plan.behaviours[self.plan.place(event)]
+            if not isinstance(measured, Measured):
+                raise TypeError(measured)
+            with suppress(DeclinedError):
+                verdict = self._gathered(measured)
+                if verdict.doubtful is not None:
+                    self.doubtful |= self.people.everybody(verdict.doubtful)
+                sets[event] = self.people.everybody(verdict.holds)
+        return sets
 
     def _gathered(self, measured: Measured) -> Verdict:
         return Condition(measured, self.people, self.dictionary, self.plan.clock).gather(pause=self.pause)
@@ -105,25 +104,31 @@ class Population:
             column = columns[trait.trait.text]
             if len(column.codes) != self.people.count:
                 raise DeclinedError  # no snapshot: somebody came or went between two statements
-            try:
+            with suppress(DeclinedError):
                 sets[trait] = self._trait(trait, column)
-            except DeclinedError:
-                sets[trait] = self._asked(trait)
         return sets
 
     def _trait(self, trait: Trait, column: TraitColumn) -> Flags:
         coded = Coded(judge_of(trait.test, self.plan.clock), trait.test.op in NEGATIVE)
         return coded.of(column.codes, column.values)
 
-    def _asked(self, condition: AnyCondition) -> Flags:
-        """By SQL, as a set of ids; of those who fail it, where most pass."""
+    def _asked(self, found: Sequence[AnyCondition]) -> dict[Node, Flags]:
+        """By one query, as sets of ids; of those who fail a condition, where most pass it."""
+        if not found:
+            return {}
         clock = self.plan.clock
-        turned = holds_when_empty(condition)
-        node = Not(condition) if turned else condition
-        members = compile_members(make_plan(node, now=clock.now, zone=clock.zone), self.dictionary)
-        packed = sql(_PACKED, members=members)
-        ((ids,),) = copy_out(packed.text, packed.params)
-        return _flags(self.people, np.frombuffer(ids or b"", ">i8").astype(np.int64)) ^ turned
+        turned = [holds_when_empty(condition) for condition in found]
+        nodes = [Not(one) if turn else one for one, turn in zip(found, turned, strict=True)]
+        plan = make_plan(AnyOf(tuple(nodes)), now=clock.now, zone=clock.zone)
+        query = compile_sets(plan, self.dictionary, nodes)
+        (packed,) = copy_out(query.text, query.params)
+        sets = zip(found, packed, turned, strict=True)
+        return {condition: self._flags(ids) ^ turn for condition, ids, turn in sets}
+
+    def _flags(self, packed: memoryview | None) -> Flags:
+        flags = np.zeros(self.people.count, bool)
+        flags[np.searchsorted(self.people.ids, unpacked(packed))] = True
+        return flags
 
     def _settle(self, roots: Sequence[Node], inside: list[Flags]) -> None:
         places = np.flatnonzero(self.doubtful)
@@ -144,14 +149,9 @@ class Population:
         return fetch(compile_states_of(self.plan, self.dictionary, roots, ids))
 
 
-_PACKED = "SELECT string_agg(int8send(m.profile_id), '') FROM ({members}) AS m"
-
-
-def _flags(people: People, ids: NDArray[np.int64]) -> Flags:
-    flags = np.zeros(people.size, bool)
-    places, known = people.locate(ids)
-    flags[places if known is None else places[known]] = True
-    return people.everybody(flags)
+def unpacked(packed: memoryview | None) -> NDArray[np.int64]:
+    """64-bit integers as PostgreSQL sends them."""
+    return np.frombuffer(packed or b"", ">i8").astype(np.int64)
 
 
 def combined(node: Node, known: dict[Node, Flags]) -> Flags:

@@ -16,7 +16,7 @@ from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags
-from segments.columnar.population import Population
+from segments.columnar.population import Population, unpacked
 from segments.columnar.timing import NEVER, Moments, Timing
 from segments.columnar.values import MOST_ASKED, Coded, dumps
 from segments.compile import HORIZON, compile_state
@@ -91,18 +91,21 @@ class Timed(Population):
         ((found,),) = fetch(sql(_EDGES, edge=edge, texts=[dumps(value) for value in values], never=int(NEVER)))
         return np.array(found or (), np.int64)
 
-    def _asked(self, condition: AnyCondition) -> Flags:
+    def _asked(self, found: Sequence[AnyCondition]) -> dict[Node, Flags]:
+        return {condition: self._asked_alone(condition) for condition in found}
+
+    def _asked_alone(self, condition: AnyCondition) -> Flags:
         clock = self.plan.clock
         turned = holds_when_empty(condition)
         node = Not(condition) if turned else condition
         state = compile_state(make_plan(node, now=clock.now, zone=clock.zone), self.dictionary)
         packed = sql(_PACKED, state=state)
         ((ids, holds, due),) = copy_out(packed.text, packed.params)
-        places = np.searchsorted(self.people.ids, _numbers(ids))
+        places = np.searchsorted(self.people.ids, unpacked(ids))
         flags = np.zeros(self.people.count, bool)
         flags[places] = np.frombuffer(holds or b"", np.bool_)
         dues = np.full(self.people.count, NEVER, np.int64)
-        dues[places] = _numbers(due)
+        dues[places] = unpacked(due)
         self._earlier(dues)
         return flags ^ turned
 
@@ -124,7 +127,3 @@ SELECT string_agg(int8send(s.profile_id), ''), string_agg(boolsend(s.holds), '')
        string_agg(timestamptz_send(coalesce(s.due, 'infinity')), '')
 FROM ({state}) AS s
 """
-
-
-def _numbers(packed: memoryview | None) -> NDArray[np.int64]:
-    return np.frombuffer(packed or b"", ">i8").astype(np.int64)
