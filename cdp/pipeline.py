@@ -61,6 +61,7 @@ from segments.changes import ANY_TRAIT, ProfileChange, note_account_changes, not
 from segments.computed import evaluate as computed
 from segments.computed import passes
 from segments.contracts import TransitionSpan
+from segments.regrouped import note_groups
 
 CHUNK_EVENTS = 3_000
 CHUNK_CHANGES = 5_000
@@ -299,6 +300,7 @@ def _store(
     note_changes(
         _changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed, joined=accounts.joined)
     )
+    note_groups((absorbed, survivor) for absorbed, survivor in resolution.absorbed.items())
     identity.candidates.queue.note_changed(_to_match(resolution, changed_traits))
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
@@ -431,24 +433,23 @@ def _changes(
 ) -> list[ProfileChange]:
     """`others` are profiles with the id of an event name that changed otherwise than by new events.
 
-    `joined` have come to belong to an account.
+    `joined` have come to belong to an account. What merged is noted by `note_groups`.
     """
     names: dict[int, frozenset[int]] = {}
     for profile_id, name_id in chain(others, event_log.names_of(owned)):
         known = names.get(profile_id, NOTHING)
         if name_id not in known:
             names[profile_id] = _with(known, name_id)
-    merged = set(resolution.absorbed) | set(resolution.absorbed.values())
     return [
         ProfileChange(
             profile_id,
             names.get(profile_id, NOTHING),
             frozenset(changed_traits.get(profile_id, NOTHING)),
-            profile_id in merged,
-            profile_id in resolution.created,
-            EVERY_TRAIT if profile_id in joined else NOTHING,
+            merged=False,
+            created=profile_id in resolution.created,
+            accounts=EVERY_TRAIT if profile_id in joined else NOTHING,
         )
-        for profile_id in sorted(names.keys() | changed_traits.keys() | merged | resolution.created | set(joined))
+        for profile_id in sorted(names.keys() | changed_traits.keys() | resolution.created | set(joined))
     ]
 
 

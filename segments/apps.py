@@ -6,6 +6,6 @@ class SegmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from identity.merging.listeners import listen
-        from segments.changes import note_regrouped
+        from segments.regrouped import note_regrouped
 
         listen(note_regrouped)

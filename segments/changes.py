@@ -3,7 +3,6 @@
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import repeat
 
 import msgspec
@@ -62,15 +61,6 @@ def note_changes(changes: Iterable[ProfileChange]) -> None:
             rows += _HEAD(len(_COLUMNS)) + _profiles(profile_ids[start : start + PROFILES_A_ROW]) + kind
     if rows:
         copy_rows(table="change", columns=_COLUMNS, rows=rows)
-
-
-def note_regrouped(profile_ids: Collection[int], _now: datetime) -> None:
-    """Profiles that merged or parted: every segment is asked about them."""
-    nothing: frozenset[str] = frozenset()
-    note_changes(
-        ProfileChange(id_, events=frozenset(), traits=nothing, merged=True, created=True)
-        for id_ in sorted(profile_ids)
-    )
 
 
 def note_account_changes(changed: Mapping[int, Collection[str]]) -> None:

@@ -262,7 +262,8 @@ class Change(models.Model):
     """What an ingested chunk changed of some profiles: claimed, coalesced and answered by evaluation.
 
     `events` are ids of event names; `traits` the names of (top-level) traits, and of manual segments
-    as `dependencies.given_key` has them; a merge touches every segment.
+    as `dependencies.given_key` has them; of a merge what can have moved, and one that names nothing touches every
+    segment.
     `created` says that the profiles are new, so that segments which hold for somebody who did nothing ("never
     bought") are asked about them too; a writer that does not say so is taken to mean yes, which is only slower.
     `accounts` are names of traits of their accounts, `*` for all; `purposes` are ids.

@@ -88,8 +88,8 @@ class Asked:
 def touched(changes: Sequence[Change]) -> Asked:
     """For each changed profile, the segments that read what changed.
 
-    Asked of each kind of change once, and of a kind that no segment reads nobody is looked at. Of a profile that is no
-    more, those in which it has left traces are asked.
+    Asked of each kind of change once, and of a kind that no segment reads nobody is looked at. Of one that
+    merged or parted those too that it is in or waits for: where it is no more, only those.
     """
     index = _Index(changes)
     pairs = [(index.segments(change), change.profile_ids) for change in changes]
@@ -98,7 +98,7 @@ def touched(changes: Sequence[Change]) -> Asked:
     gone = named - _existing(named)
     if gone:
         pairs = [(segments, [each for each in people if each not in gone]) for segments, people in pairs]
-        pairs += [({segment_id}, [profile_id]) for segment_id, profile_id in _traces_of(gone)]
+    pairs += [({segment_id}, [profile_id]) for segment_id, profile_id in _traces_of(merged | gone)]
     return Asked(Questions.of(pairs), merged | gone, index.given(changes))
 
 
@@ -124,10 +124,10 @@ class _Index:
         self._by_purpose = self._read_purposes(purposes) if purposes else {}
         self._any_account = self._every(kind=Dependency.Kind.ACCOUNT) if ANY_TRAIT in accounts else frozenset()
         self._empty = self._read(Dependency.Kind.EMPTY, [""])[""]
-        self._all = self._every() if any(change.merged for change in changes) else frozenset()
+        self._all = self._every() if any(map(_moves_anything, changes)) else frozenset()
 
     def segments(self, change: Change) -> set[int]:
-        if change.merged:
+        if _moves_anything(change):
             return set(self._all)
         found = set(self._empty) if change.created else set()
         for event in change.events:
@@ -143,7 +143,13 @@ class _Index:
     @staticmethod
     def given(changes: Sequence[Change]) -> set[tuple[int, int]]:
         """Whom a person or a program has put into a manual segment or taken out, and which one."""
-        named = [(key.removeprefix(GIVEN), change) for change in changes for key in change.traits if key[:8] == GIVEN]
+        named = [
+            (key.removeprefix(GIVEN), change)
+            for change in changes
+            if not change.merged
+            for key in change.traits
+            if key.startswith(GIVEN)
+        ]
         if not named:
             return set()
         ids = dict(Segment.objects.filter(slug__in={slug for slug, _ in named}).values_list("slug", "pk"))
@@ -172,8 +178,13 @@ class _Index:
         return frozenset(Segment.objects.filter(state=Segment.State.LIVE, **depending).values_list("pk", flat=True))
 
 
+def _moves_anything(change: Change) -> bool:
+    """A merge of which it is not said what moved."""
+    return change.merged and not (change.events or change.traits or change.accounts)
+
+
 def _traces_of(profile_ids: Collection[int]) -> list[tuple[int, int]]:
-    """Where profiles that are no more still are members or have a due time."""
+    """Where profiles are members or have a due time."""
     if not profile_ids:
         return []
     traces = "SELECT segment_id, profile_id FROM {table} WHERE profile_id = ANY ({ids}::bigint[])"

@@ -14,6 +14,7 @@ from consent.contracts import ConsentInput, State
 from consent.operations import record_consents
 from identity.accounts.models import Account, AccountMember
 from identity.consents.operations import note_stale
+from identity.merging.listeners import tell
 from identity.models import Identifier, ProfileIdentifier
 from ingestion.models import EventName
 from ingestion.partitions import ensure_event_partitions, next_month
@@ -182,6 +183,29 @@ def absorb(profile_id: int, *, into: int, now: datetime = LONG_AGO) -> None:
             [profile_id, into, now],
         )
         cursor.execute("DELETE FROM profile WHERE id = %s", [profile_id])
-    note_stale([profile_id, into])
-    note_change(profile_id, merged=True)
-    note_change(into, merged=True)
+    tell({profile_id, into}, now=now)
+
+
+_PART_EVENTS = _MOVE_EVENTS.replace("profile_id = %s RETURNING", "profile_id = %s AND id = ANY(%s::uuid[]) RETURNING")
+_PART_IDENTIFIERS = _MOVE_IDENTIFIERS.replace(
+    "profile_id = %s RETURNING", "profile_id = %s AND value = ANY(%s) RETURNING"
+)
+_PART_MEMBERS = _MOVE_MEMBERS.replace("profile_id = %s RETURNING", "profile_id = %s AND origin_id = ANY(%s) RETURNING")
+
+
+def part(
+    profile_id: int, *, of: int, traits: dict[str, Any], events: Iterable[int], values: Iterable[str], now: datetime
+) -> None:
+    """An undone merge as identity leaves it: who was absorbed is there again, with its events and identifiers."""
+    known = list(values)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM profile_alias WHERE profile_id = %s", [profile_id])
+        cursor.execute(
+            "INSERT INTO profile (id, traits, provenance, created_at, updated_at) VALUES (%s, %s, '{}', %s, %s)",
+            [profile_id, json.dumps(traits), LONG_AGO, now],
+        )
+        cursor.execute(_PART_EVENTS, [of, [str(uuid.UUID(int=number)) for number in events], profile_id])
+        cursor.execute(_PART_IDENTIFIERS, [of, known, profile_id])
+        cursor.execute(_PART_MEMBERS, [of, [profile_id], profile_id])
+        cursor.execute("UPDATE identifier SET profile_id = %s WHERE value = ANY(%s)", [profile_id, known])
+    tell({profile_id, of}, now=now)

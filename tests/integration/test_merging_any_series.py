@@ -23,6 +23,8 @@ BROWSERS = [f"a-{n}" for n in range(4)]
 SEGMENTS: dict[str, dict[str, Any]] = {
     "trait": {"type": "trait", "trait": "x", "op": "eq", "value": 1},
     "events": {"type": "event", "event": "Identify", "measure": "count", "op": "gte", "value": 3},
+    "few": {"type": "event", "event": "Identify", "measure": "count", "op": "lt", "value": 3},
+    "unknown": {"type": "trait", "trait": "y", "op": "not_exists"},
 }
 
 SAY = st.tuples(
@@ -34,7 +36,8 @@ SAY = st.tuples(
 AGAIN = st.tuples(st.just("again"), st.integers(0, 20))
 MERGE = st.tuples(st.just("merge"), st.integers(0, 20), st.integers(0, 20))
 UNDO = st.tuples(st.just("undo"), st.integers(0, 20), st.booleans())
-SERIES = st.lists(st.one_of(SAY, SAY, SAY, MERGE, UNDO, AGAIN), min_size=4, max_size=14)
+EVALUATE = st.tuples(st.just("evaluate"))
+SERIES = st.lists(st.one_of(SAY, SAY, SAY, MERGE, UNDO, AGAIN, EVALUATE), min_size=4, max_size=14)
 
 
 class TestAnySeries:
@@ -60,6 +63,8 @@ class TestAnySeries:
                 place, never_again = step[0] % len(world.ties), step[1]
                 merging.undo_merge(merge_id=in_force()[place], never_again=never_again, now=NOW)
                 world.undo(place, never_again=never_again)
+            elif what == "evaluate":
+                evaluate()
 
         assert people() == world.people()
         assert_segments_are_right()
@@ -149,8 +154,7 @@ def message_names() -> dict[str, str]:
 
 
 def assert_segments_are_right() -> None:
-    while pipeline.evaluate(now=NOW).claimed:
-        pass
+    evaluate()
     found = members()
     for segment_id in Segment.objects.values_list("pk", flat=True):
         segments.operations.recompute(segment_id=segment_id, now=NOW)
@@ -159,6 +163,11 @@ def assert_segments_are_right() -> None:
     for _, moves in itertools.groupby(seen, key=lambda row: row[:2]):
         kinds = [kind for *_, kind in moves]
         assert kinds == ["entered", "left"] * (len(kinds) // 2) + ["entered"] * (len(kinds) % 2)
+
+
+def evaluate() -> None:
+    while pipeline.evaluate(now=NOW).claimed:
+        pass
 
 
 def members() -> list[tuple[int, int]]:

@@ -209,6 +209,33 @@ class TestChanges:
         assert moves_of(both)[-1] == (absorbed, "left", "merge", NOW)
         assert moves_of(segment) == [(survivor, "entered", "merge", NOW)]
 
+    def test_a_merge_asks_the_segments_that_read_what_moved_and_those_that_either_was_in(self) -> None:
+        bought, viewed = live_segment(BOUGHT), live_segment({"type": "event", "event": "Viewed"}, name="Viewed")
+        german, aged = (
+            live_segment(GERMAN),
+            live_segment({"type": "trait", "trait": "age", "op": "exists"}, name="Aged"),
+        )
+        survivor, absorbed = make.make_profile({"country": "DE"}), make.make_profile()
+        make.make_event(absorbed, ORDER, NOW - timedelta(days=1))
+        make.note_change(survivor, traits=["country"])
+        operations.evaluate_changes(now=NOW, limit=100)
+
+        make.absorb(absorbed, into=survivor)
+        span = operations.evaluate_changes(now=NOW, limit=100)
+
+        assert {bought.pk, german.pk} <= set(span.segment_ids)
+        assert not {viewed.pk, aged.pk} & set(span.segment_ids)
+        assert members_of(bought) == members_of(german) == {survivor}
+
+    def test_a_merge_that_does_not_say_what_moved_asks_all(self) -> None:
+        """As a worker of an earlier release notes it."""
+        segments = [live_segment(GERMAN), live_segment(BOUGHT)]
+        make.note_change(make.make_profile(), merged=True)
+
+        span = operations.evaluate_changes(now=NOW, limit=100)
+
+        assert set(span.segment_ids) == {segment.pk for segment in segments}
+
     def test_a_recompute_lets_profiles_that_are_gone_leave(self) -> None:
         profile = make.make_profile({"country": "DE"})
         segment = live_segment(GERMAN)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from identity.accounts.models import Account
+from identity.accounts.models import Account, AccountMember
 from segments import computations, operations, queries
 from segments.asking import answers
 from segments.ast import dump, parse
@@ -46,6 +46,17 @@ class Edit:
     staging: Staging
 
 
+@dataclass
+class Merged:
+    """A merge that can be taken back: who was absorbed, and what the survivor had before."""
+
+    absorbed_id: int
+    survivor_id: int
+    gone: oracle.Person
+    kept_given: set[str]
+    later_known: datetime | None
+
+
 class Replica:
     """The same people in the database and in plain lists."""
 
@@ -60,6 +71,7 @@ class Replica:
             make.make_account(traits, group_id=f"g-{number}") for number, traits in enumerate(world.accounts)
         ]
         self.people: dict[int, oracle.Person] = {}
+        self.first_known: dict[str, datetime] = {}  # identifiers, whatever has merged since
         for _ in range(PEOPLE):
             self.add_person(world.person())
         make.record_choices(world.ledger, now=START)
@@ -72,6 +84,7 @@ class Replica:
         self.world.nameable = [self.manual.slug]
         self.unclaimed = world.identifier()
         self.later_known: dict[int, datetime] = {}  # by a merge; of its people, nothing is known as theirs from before
+        self.merges: list[Merged] = []
 
     def add_person(self, person: oracle.Person) -> int:
         profile_id = make.make_profile(person.traits)
@@ -82,6 +95,7 @@ class Replica:
                 make.join_account(profile_id, account_id)
         for identifier, since in person.identifiers.items():
             make.link(profile_id, identifier, since=since)
+            self.first_known[identifier] = since
         return profile_id
 
     @staticmethod
@@ -100,7 +114,8 @@ class Replica:
     def step(self) -> None:
         self.world.random.choice(
             (self.let_time_pass, self.let_time_pass, self.let_time_pass, self.new_events, self.new_events,
-             self.new_traits, self.new_person, self.merge, self.new_definition, self.begin_edit, self.end_edit,
+             self.new_traits, self.new_person, self.merge, self.merge, self.undo, self.undo, self.new_definition,
+             self.begin_edit, self.end_edit,
              self.give, self.new_account_traits, self.new_account, self.new_choices, self.new_choices,
              self.new_identifier)
         )()  # fmt: skip
@@ -146,14 +161,56 @@ class Replica:
     def merge(self) -> None:
         absorbed, survivor = self.world.random.sample(list(self.people), 2)
         gone, kept = self.people.pop(absorbed), self.people[survivor]
+        self.merges = [each for each in self.merges if not {absorbed, survivor} & {each.survivor_id}]
+        if absorbed not in self.later_known:
+            before = Merged(absorbed, survivor, gone, set(kept.given), self.later_known.get(survivor))
+            self.merges.append(before)
         kept.events += gone.events
         kept.given |= gone.given
         kept.accounts += [each for each in gone.accounts if not any(each is other for other in kept.accounts)]
-        known = kept.identifiers | gone.identifiers
-        kept.identifiers = {identifier: max(since, self.now) for identifier, since in known.items()}
+        kept.identifiers |= gone.identifiers
         self.later_known[survivor] = self.now
+        self.know(survivor)
         make.absorb(absorbed, into=survivor, now=self.now)
         self.evaluate()
+
+    def undo(self) -> None:
+        """Take a merge back, of which neither side has merged since; what has come since is the survivor's."""
+        if not self.merges:
+            return
+        merged = self.merges.pop()
+        gone, kept = merged.gone, self.people[merged.survivor_id]
+        self.people[merged.absorbed_id] = gone
+        kept.events = [each for each in kept.events if not any(each is other for other in gone.events)]
+        kept.given = merged.kept_given
+        kept.identifiers = {name: at for name, at in kept.identifiers.items() if name not in gone.identifiers}
+        if merged.later_known:
+            self.later_known[merged.survivor_id] = merged.later_known
+        else:
+            self.later_known.pop(merged.survivor_id)
+        make.part(
+            merged.absorbed_id,
+            of=merged.survivor_id,
+            traits=gone.traits,
+            events=[each.id for each in gone.events],
+            values=gone.identifiers,
+            now=self.now,
+        )
+        for profile_id in (merged.absorbed_id, merged.survivor_id):
+            self.know(profile_id)
+            self.people[profile_id].accounts = self.accounts_of(profile_id)
+        self.evaluate()
+
+    def know(self, profile_id: int) -> None:
+        """Since when identifiers are known as this person's: not from before a merge."""
+        identifiers = self.people[profile_id].identifiers
+        for identifier in identifiers:
+            since = self.first_known[identifier]
+            identifiers[identifier] = max(since, self.later_known.get(profile_id, since))
+
+    def accounts_of(self, profile_id: int) -> list[dict[str, Any]]:
+        ids = AccountMember.objects.filter(profile_id=profile_id).values_list("account_id", flat=True)
+        return [self.world.accounts[self.accounts.index(id_)] for id_ in set(ids)]
 
     def new_account_traits(self) -> None:
         number = self.world.random.randrange(len(self.accounts))
@@ -186,7 +243,9 @@ class Replica:
     def new_identifier(self) -> None:
         profile_id, since = self.anybody(), min(self.world.moment(self.now), self.now)
         make.link(profile_id, self.unclaimed, since=since)
-        self.people[profile_id].identifiers[self.unclaimed] = max(since, self.later_known.get(profile_id, since))
+        self.first_known[self.unclaimed] = since
+        self.people[profile_id].identifiers[self.unclaimed] = since
+        self.know(profile_id)
         self.unclaimed = self.world.identifier()
         self.evaluate()
 
@@ -199,11 +258,19 @@ class Replica:
         else:
             remove_members(segment_id=self.manual.pk, people=named)
             for profile_id in some:
-                self.people[profile_id].given.discard(self.manual.slug)
+                for given in self.given_of(profile_id):
+                    given.discard(self.manual.slug)
             some = []
         for profile_id in some:
-            self.people[profile_id].given.add(self.manual.slug)
+            for given in self.given_of(profile_id)[:2]:
+                given.add(self.manual.slug)
         self.evaluate()
+
+    def given_of(self, profile_id: int) -> list[set[str]]:
+        """What a person is in, what they would be in after an undo, and what whom they absorbed would be."""
+        merges = [each for each in self.merges if each.survivor_id == profile_id]
+        own = [self.people[profile_id].given, *(each.kept_given for each in merges)]
+        return [*own, *(each.gone.given for each in merges)]
 
     def new_definition(self) -> None:
         """Published before anything else happens; an edit of the same segment that was on its way is superseded."""
