@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "identity.survivorship",
     "identity.review",
     "identity.duplicates",
+    "identity.columns",
     "segments",
     "segments.insight",
     "segments.manual",
@@ -158,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver_alerts": {"task": "cdp.deliver_alerts", "schedule": 10.0, "options": {"expires": 10.0}},
     "score_quality": {"task": "cdp.score_quality", "schedule": 300.0, "options": {"expires": 300.0}},
     "decide_traits": {"task": "cdp.decide_traits_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
+    "pack_traits": {"task": "cdp.pack_traits", "schedule": 10.0, "options": {"expires": 10.0}},
     "report_duplicates": {"task": "cdp.report_duplicates", "schedule": 3600.0},
     "scan_disputes": {"task": "cdp.scan_disputes", "schedule": 3600.0},
     "continue_disputes": {"task": "cdp.continue_disputes", "schedule": 30.0, "options": {"expires": 30.0}},
@@ -305,6 +307,7 @@ EVENT_BLOCKS = env.boolean("CDP_EVENT_BLOCKS", True)
 INGESTION_VIOLATION_DAYS = env.integer("CDP_PLAN_VIOLATION_DAYS", 90)
 SEGMENTS_COLUMNAR_FROM = env.integer("CDP_COLUMNAR_FROM", 50_000)  # profiles
 IDENTITY_TRAIT_HISTORY_DAYS = env.integer("CDP_TRAIT_HISTORY_DAYS", 730)
+IDENTITY_TRAIT_COLUMNS = env.boolean("CDP_TRAIT_COLUMNS", True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Activation ---------------------------------------------------------------------------------------------

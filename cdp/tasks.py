@@ -145,6 +145,16 @@ def decide_traits(run_id: int) -> None:
     nudge("cdp.evaluate", queue="evaluate")
 
 
+@shared_task(name="cdp.pack_traits")
+def pack_traits() -> None:
+    """Keep the columns of traits that questions about everybody read."""
+    from identity.columns import build  # it needs NumPy, which other workers start sooner without
+
+    end = time.monotonic() + TURN_SECONDS
+    while build.take_step(now=timezone.now()) and time.monotonic() < end:
+        pass
+
+
 @shared_task(name="cdp.decide_traits_waiting")
 def decide_traits_waiting() -> None:
     """Passes whose nudge or worker was lost."""

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from cdp.kernel.copy import timestamp_micros
+from identity.columns.notes import note_profiles
 from identity.contracts import Combination, Resolution
 from identity.parts import Part, Parts, dump, load, parts_of
 from identity.resolve import ContendedError, SightingsOf, resolve
@@ -85,6 +86,7 @@ def write_computed(values: Mapping[int, Mapping[str, str | None]], *, now: datet
         gone.append(dump_json([name for name, value in values[id_].items() if value is None]))
     if ids:
         _update(_COMPUTED, [ids, put, stamps, gone, [now] * len(ids)])
+        note_profiles(ids)
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ def write_held(held: dict[int, Held], *, now: datetime) -> None:
     if merged:
         parts = [dump(held[id_].parts or {}) for id_ in merged]
         _update(_TRAITS_AND_PARTS, [merged, *_columns(held, merged), [now] * len(merged), parts])
+    note_profiles([id_ for id_ in sorted(held) if held[id_].state.changed])
 
 
 def _columns(held: dict[int, Held], ids: Iterable[int]) -> list[list[str]]:

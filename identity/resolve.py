@@ -20,6 +20,7 @@ from django.db import IntegrityError, connection
 from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
 from identity import homes, statements
 from identity.cluster import Clusters, by_priority
+from identity.columns.notes import note_profiles
 from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting, Tie
 from identity.kinds import PREVIOUS, conflicts
 from identity.kinds.rules import OTHERS, current
@@ -297,6 +298,7 @@ def _create_profiles(nodes: Sequence[int], *, now: datetime) -> dict[int, int]:
             [now, now, len(nodes)],
         )
         ids = sorted(id_ for (id_,) in cursor.fetchall())
+    note_profiles(ids)
     return dict(zip(nodes, ids, strict=True))
 
 

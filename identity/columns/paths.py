@@ -1,6 +1,7 @@
 """Dotted paths into traits, and the values at their end."""
 
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -25,8 +26,19 @@ def expression(path: str) -> tuple[str, list[str]]:
 
 def load_values(texts: Iterable[str]) -> list[Any]:
     """What JSON texts mean; a number that no float holds exactly is a Decimal."""
-    found: list[Any] = json.loads("[" + ",".join(texts) + "]", parse_float=_exact)
+    return load_lines(["\n".join(texts).encode()])
+
+
+def load_lines(chunks: Iterable[bytes | memoryview]) -> list[Any]:
+    """The same of texts that stand one a line: JSON as the database writes it has no line breaks."""
+    lines = b",".join(bytes(chunk).replace(b"\n", b",") for chunk in chunks)
+    exactly = _exact if _LONG_NUMBER.search(lines) else None
+    found: list[Any] = json.loads(b"[" + lines + b"]", parse_float=exactly)
     return found
+
+
+_LONG_NUMBER = re.compile(rb"[0-9][0-9.]{15}")
+"""Whatever has fewer digits is the same as a float."""
 
 
 def _exact(text: str) -> float | Decimal:

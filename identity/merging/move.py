@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from identity.columns.notes import note_profiles
 from identity.parts import Part, Parts, dump, fold_parts, parts_of
 from identity.survivorship.policies import read_policies
 from identity.traits import Policy, load_state
@@ -49,6 +50,7 @@ def absorb(merges: Mapping[int, int], *, now: datetime) -> Moved:
             for id_, count in cursor.fetchall():
                 counts[id_][what] = count
     notes.note_merged(merges)
+    note_profiles(merges)
     return Moved(parts, counts)
 
 
@@ -74,6 +76,7 @@ def release(
         kept = {origin: part for origin, part in parts.items() if origin not in origins}
         cursor.execute(_LEAVE, values | _columns(profile_id, kept, policies))
     notes.note_parted(profile_id=profile_id, restored_id=restored_id, origins=origins)
+    note_profiles([profile_id, restored_id])
     return counts
 
 

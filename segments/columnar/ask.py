@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
-from identity.columns.operations import want_trait
-from identity.columns.queries import packed_traits
+from identity.columns.wanted import packed_traits, want_trait
 from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
 from segments.columnar.errors import DeclinedError

@@ -13,6 +13,7 @@ from psycopg2.extras import execute_values
 from consent.contracts import ConsentInput, State
 from consent.operations import record_consents
 from identity.accounts.models import Account, AccountMember
+from identity.columns.notes import note_profiles
 from identity.consents.operations import note_stale
 from identity.merging.listeners import tell
 from identity.models import Identifier, ProfileIdentifier
@@ -46,7 +47,9 @@ def make_profile(traits: dict[str, Any] | None = None, *, now: datetime = LONG_A
             "INSERT INTO profile (traits, provenance, created_at, updated_at) VALUES (%s, '{}', %s, %s) RETURNING id",
             [json.dumps(traits or {}), now, now],
         )
-        return cursor.fetchone()[0]
+        id_: int = cursor.fetchone()[0]
+    note_profiles([id_])
+    return id_
 
 
 def make_profiles(all_traits: Iterable[dict[str, Any]]) -> list[int]:
@@ -57,12 +60,14 @@ def make_profiles(all_traits: Iterable[dict[str, Any]]) -> list[int]:
             [(json.dumps(traits), "{}", LONG_AGO, LONG_AGO) for traits in all_traits],
             fetch=True,
         )
+    note_profiles([row[0] for row in rows])
     return [row[0] for row in rows]
 
 
 def set_traits(profile_id: int, traits: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE profile SET traits = %s WHERE id = %s", [json.dumps(traits), profile_id])
+    note_profiles([profile_id])
 
 
 def make_event(
