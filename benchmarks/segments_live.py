@@ -2,41 +2,51 @@
 
 Runs what `make up` runs over the world of `segments_world.py`, with 50 behavioural segments, and sends at a steady
 rate from this process, on the same cores. When a transition was committed is PostgreSQL's own record
-(`track_commit_timestamp`), when its event was accepted is `received_at` of the event.
+(`track_commit_timestamp`), when its event was accepted is `received_at` of the event. The memory of the workers is
+looked at twice a second meanwhile.
 
 Before that, in this process and in a small world of 10,000 profiles with 20 events each: what evaluating a changed
-profile costs with 10, 100 and 1,000 segments that read the event, and with 1,000 of which 10 do; and what waking costs
-for each of 10,000 profiles whose time has come. Both are CPU time of this process and of its PostgreSQL session.
+profile costs with 10, 100 and 1,000 segments, and with 1,000 of which few read the event; and what waking costs for
+each of 10,000 profiles whose time has come. Both are CPU time of this process and of its PostgreSQL session.
 
     PYTHONPATH=. .venv/bin/python benchmarks/segments_live.py --keep FOLDER [--profiles N] [--events N]
+        [--part costs|live|all] [--seconds 60] [--rates 1000,5000]
+
+Each figure is printed when it is known. The costs take some minutes; the rest about as long as asking the world 51
+segments, once for a folder, and then three times `--seconds` and two minutes.
 """
 
+import argparse
 import http.client
 import json
 import statistics
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from home import become_worker, product
+import psutil
+from home import become_worker, product, servers
 from ingest_drain import cpu_time
-from segments_world import NAMES, World, arguments, world
+from segments_world import NAMES, World, arguments, make, world
 
 BATCH = 20
 SENDERS = 4
-SECONDS = 60
 WARM = 15
 PEOPLE = 20_000
-RATES = (1_000, 5_000)
 DUE = 10_000
+AHEAD = timedelta(seconds=30)
+SETTLE_SECONDS = 120
 CHANGED = 2_000
-RUNS = 5
+RUNS = 3
 SEGMENTS = 50
 SMALL = 10_000
+MEGABYTES = 500
 VISITED = {"type": "event", "event": "Visited Once", "window": {"last": "1d"}}
+LATELY = {"type": "event", "event": "Order Completed", "window": {"last": "1h"}}
 
 
 def definitions(count: int) -> Iterator[dict[str, Any]]:
@@ -144,26 +154,25 @@ WHERE s.slug = %s AND t.kind = 'left' AND t.cause = 'time' AND t.at >= %s
 """
 
 
-def live(port: int, key: str) -> list[tuple[str, str, str, str]]:
+def live(port: int, key: str, given: argparse.Namespace) -> Iterator[tuple[str, str, str, str]]:
     from django.utils import timezone
 
-    lines = []
     send(port, key, rate=1_000, seconds=WARM)
     settle()
-    for rate, aims in ((RATES[0], (0.05, 0.25)), (RATES[1], (None, 1.0))):
+    for rate in given.rates:
         start = timezone.now()
-        accepted, took = send(port, key, rate=rate, seconds=SECONDS)
+        accepted, took = send(port, key, rate=rate, seconds=given.seconds)
         end = timezone.now()
-        settle()
-        found = latencies(start, end)
-        lines.append(_line(f"event to transition at {accepted / took:,.0f}/s", found, *aims))
+        behind = settle()
+        aims = (0.05, 0.25) if rate <= 1_000 else (None, 1.0)
+        yield _line(f"event to transition at {accepted / took:,.0f}/s", latencies(start, end), *aims)
+        yield "  worked off after the last event", f"{behind:.1f} s", "", ""
     start = timezone.now()
-    backdated = timedelta(days=1) - timedelta(seconds=75)
-    send(port, key, rate=DUE / 10, seconds=10, backdated=backdated)
-    time.sleep(150)
+    send(port, key, rate=DUE // 10, seconds=10, backdated=timedelta(days=1) - AHEAD)
+    settle()
+    time.sleep(max(0.0, (start + AHEAD + timedelta(seconds=70) - timezone.now()).total_seconds()))
     late = sorted(row[0] for row in _rows(LATENESS, [f"bench-{SEGMENTS}", start]) if row[0] is not None)
-    lines.append(_line("lateness of what time changes", late, None, 1.0))
-    return lines
+    yield _line("lateness of what time changes", late, None, 1.0)
 
 
 def _line(what: str, found: list[float], median_aim: float | None, high_aim: float) -> tuple[str, str, str, str]:
@@ -176,10 +185,42 @@ def _line(what: str, found: list[float], median_aim: float | None, high_aim: flo
     return f"{what} ({len(found):,})", figures, aim, _verdict(reached)
 
 
-def settle() -> None:
-    """Until nothing waits."""
-    while _rows("SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM change)", [])[0][0]:
-        time.sleep(0.5)
+def settle() -> float:
+    """Until nothing waits; returns after how many seconds that was."""
+    begun = time.monotonic()
+    while waiting := _rows("SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM change)", [])[0][0]:
+        if time.monotonic() - begun > SETTLE_SECONDS:
+            raise SystemExit(f"{waiting:,} rows still wait {SETTLE_SECONDS} s after the last event.")
+        time.sleep(0.1)
+    return time.monotonic() - begun
+
+
+class Memory:
+    """The largest of the workers that evaluate, as long as it is watched."""
+
+    def __init__(self, home: Path) -> None:
+        supervisor = psutil.Process(int((home / "run.pid").read_text()))
+        self.workers = [
+            process for process in supervisor.children(recursive=True) if "--hostname=worker@" in _command(process)
+        ]
+        self.most = 0
+        self.over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.5):
+            for worker in self.workers:
+                if worker.is_running():
+                    self.most = max(self.most, worker.memory_info().rss)
+
+    def line(self) -> tuple[str, str, str, str]:
+        self.over.set()
+        most = self.most / 1e6
+        return "largest evaluating worker", f"{most:,.0f} MB", f"aim {MEGABYTES} MB", _verdict(0 < most < MEGABYTES)
+
+
+def _command(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())
 
 
 def _rows(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
@@ -193,23 +234,55 @@ def _rows(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
 # --- What evaluating costs ----------------------------------------------------------------------------------
 
 
-def costs() -> list[tuple[str, str, str, str]]:
-    """In a small world; each figure is the median of several runs."""
-    with world(keep=None, profiles=SMALL, events=SMALL * 20) as made:
-        lines = []
-        for reading, others in ((10, 0), (10, 990), (100, 0), (1_000, 0)):
-            publish([*definitions(reading), *({"type": "event", "event": f"Other {n}"} for n in range(others))])
-            each = statistics.median(_evaluated(made, run) for run in range(RUNS))
-            what = f"evaluate a profile, {reading + others:,} segments" + (f", {reading} touched" if others else "")
-            lines.append((what, f"{each * 1e6:,.0f} µs", "", ""))
-        each = statistics.median(_woken(made) for _ in range(RUNS))
-        lines.append(
-            (f"wake a profile, {DUE:,} at once", f"{each * 1e6:,.0f} µs", "aim 100 µs", _verdict(each <= 1e-4))
-        )
-        return lines
+def costs() -> Iterator[tuple[str, str, str, str]]:
+    """In a small world; medians of some runs."""
+    with servers() as home:
+        made = make(home, profiles=SMALL, events=SMALL * 20)
+        reading = _put(definitions(1_000))
+        others = _put({"type": "event", "event": f"Other {number}"} for number in range(990))
+        (lately,) = _put([LATELY])
+        for some in (reading[:10], reading[:10] + others, reading[:100], reading):
+            touched = _only(some)
+            _evaluated(made)  # who is in is written
+            each = statistics.median(_evaluated(made) for _ in range(RUNS))
+            what = f"evaluate a profile, {len(some):,} segments, {touched} touched"
+            yield what, f"{each * 1e6:,.0f} µs", f"{each / touched * 1e6:,.1f} µs a segment", ""
+        _only([lately])
+        each = statistics.median(_woken(made, lately) for _ in range(RUNS))
+        yield f"wake a profile, {DUE:,} at once", f"{each * 1e6:,.0f} µs", "aim 100 µs", _verdict(each <= 1e-4)
 
 
-def _evaluated(made: World, run: int) -> float:
+def _put(wanted: Iterable[dict[str, Any]]) -> list[int]:
+    """Segments as they are once published, in one go and with nobody in them; their ids."""
+    from django.utils import timezone
+
+    from segments.ast import parse
+    from segments.dependencies import dependencies
+    from segments.models import Dependency, Segment
+
+    now, first = timezone.now(), Segment.objects.count()
+    made = Segment.objects.bulk_create(
+        Segment(slug=f"bench-{n}", name=f"Bench {n}", definition=definition, created_at=now, updated_at=now)
+        for n, definition in enumerate(wanted, first)
+    )
+    Dependency.objects.bulk_create(
+        Dependency(segment=segment, kind=Dependency.Kind.EVENT, key=name)
+        for segment in made
+        for name in dependencies(parse(segment.definition)).events
+    )
+    return [segment.pk for segment in made]
+
+
+def _only(some: list[int]) -> int:
+    """Have no other segments than these live; how many of them read the event that the changes name."""
+    from segments.models import Dependency, Segment
+
+    Segment.objects.exclude(pk__in=some).update(state=Segment.State.ARCHIVED)
+    Segment.objects.filter(pk__in=some).update(state=Segment.State.LIVE)
+    return Dependency.objects.filter(segment__in=some, kind="event", key="Order Completed").count()
+
+
+def _evaluated(made: World) -> float:
     """CPU seconds for each of `CHANGED` profiles that are said to have ordered."""
     from django.utils import timezone
 
@@ -217,10 +290,10 @@ def _evaluated(made: World, run: int) -> float:
     from segments.changes import ProfileChange, note_changes
 
     ((ordered,),) = _rows("SELECT id FROM event_name WHERE name = 'Order Completed'", [])
-    people = {1 + (number * 7_919 + run * 104_729) % made.profiles for number in range(CHANGED)}
+    people = sorted({1 + number * 7_919 % made.profiles for number in range(CHANGED)})
     note_changes(
         ProfileChange(person, events=frozenset({ordered}), traits=frozenset(), merged=False, created=False)
-        for person in sorted(people)
+        for person in people
     )
     with cpu_time() as spent:
         while pipeline.evaluate(now=timezone.now()).claimed:
@@ -228,20 +301,25 @@ def _evaluated(made: World, run: int) -> float:
     return spent.total / len(people)
 
 
-def _woken(made: World) -> float:
+_AND_DUE = """
+INSERT INTO due (profile_id, segment_id, at) SELECT n, %s, %s FROM generate_series(1, %s) AS n
+ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at RETURNING 1
+"""
+_AND_IN = """
+INSERT INTO membership (profile_id, segment_id, entered_at) SELECT n, %s, %s FROM generate_series(1, %s) AS n
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+
+
+def _woken(made: World, segment: int) -> float:
     """CPU seconds for each profile that leaves a window at one and the same moment."""
     from django.utils import timezone
 
     from cdp import pipeline
 
-    publish([{"type": "event", "event": "Order Completed", "op": "gte", "value": 1, "window": {"last": "3650d"}}])
-    now = timezone.now()
-    ((segment,),) = _rows("SELECT id FROM segments_segment", [])
-    _rows("DELETE FROM due RETURNING 1", [])
-    _rows(
-        "INSERT INTO due (profile_id, segment_id, at) SELECT n, %s, %s FROM generate_series(1, %s) AS n RETURNING 1",
-        [segment, now, min(DUE, made.profiles)],
-    )
+    now, count = timezone.now(), min(DUE, made.profiles)
+    for statement in (_AND_DUE, _AND_IN):
+        _rows(statement, [segment, now, count])
     woken = 0
     with cpu_time() as spent:
         while claimed := pipeline.wake(now=timezone.now()).claimed:
@@ -252,24 +330,44 @@ def _woken(made: World) -> float:
 # --- Segments -----------------------------------------------------------------------------------------------
 
 
-def publish(wanted: list[dict[str, Any]]) -> None:
-    """These segments and no others, computed."""
-    from django.db import connection
+def publish(wanted: Iterable[dict[str, Any]]) -> list[int]:
+    """These segments, computed; their ids."""
     from django.utils import timezone
 
     from segments import operations
     from segments.models import Segment
 
+    published = []
+    for definition in wanted:
+        number = Segment.objects.count()
+        segment = operations.create_segment(
+            slug=f"bench-{number}", name=f"Bench {number}", definition=definition, now=timezone.now()
+        )
+        operations.recompute(segment_id=segment.pk, now=timezone.now())
+        published.append(segment.pk)
+    failed = Segment.objects.exclude(state=Segment.State.LIVE).first()
+    if failed:
+        raise SystemExit(f"{failed.name} is {failed.state}: {failed.error}")
+    return published
+
+
+def prepare() -> None:
+    """The segments of the live part and no others; left as they are where the folder has them from the last time."""
+    from django.db import connection
+
+    from segments.models import Segment
+
+    wanted = [*definitions(SEGMENTS), VISITED]
+    there = list(Segment.objects.order_by("pk").values_list("definition", "state", "slug"))
+    if there == [(definition, "live", f"bench-{number}") for number, definition in enumerate(wanted)]:
+        return
     Segment.objects.all().delete()
     with connection.cursor() as cursor:
         for table in ("membership", "transition", "due", "change"):
             cursor.execute(f"TRUNCATE {table}")
-    for number, definition in enumerate(wanted):
-        segment = operations.create_segment(name=f"Bench {number}", definition=definition, now=timezone.now())
-        operations.recompute(segment_id=segment.pk, now=timezone.now())
-    failed = Segment.objects.exclude(state=Segment.State.LIVE).first()
-    if failed:
-        raise SystemExit(f"{failed.name} is {failed.state}: {failed.error}")
+    begun = time.perf_counter()
+    publish(wanted)
+    show([(f"publish {len(wanted)} segments", f"{time.perf_counter() - begun:,.0f} s", "", "")])
 
 
 def _verdict(reached: bool) -> str:
@@ -279,6 +377,8 @@ def _verdict(reached: bool) -> str:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--part", choices=("costs", "live", "all"), default="all")
+    parser.add_argument("--seconds", type=int, default=60, help="how long each rate is kept up")
+    parser.add_argument("--rates", type=_numbers, default=[1_000, 5_000], help="events a second")
     given = parser.parse_args()
     if given.keep is None and given.part != "costs":
         raise SystemExit("Name a folder with --keep: several programs ask the world one after the other.")
@@ -286,10 +386,16 @@ def main() -> None:
         show(costs())
     if given.part in {"live", "all"}:
         with world(keep=given.keep, profiles=given.profiles, events=given.events) as made:
-            publish([*definitions(SEGMENTS), VISITED])
+            prepare()
             key = source_key(made)
-        with product(keep=given.keep) as (_, port):
-            show(live(port, key))
+        with product(keep=given.keep) as (home, port):
+            memory = Memory(home)
+            show(live(port, key, given))
+            show([memory.line()])
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def source_key(made: World) -> str:
@@ -303,7 +409,7 @@ def source_key(made: World) -> str:
     return operations.create_source(name="Live", now=made.now)[1]
 
 
-def show(lines: list[tuple[str, str, str, str]]) -> None:
+def show(lines: Iterable[tuple[str, str, str, str]]) -> None:
     for line in lines:
         print("{:56} {:>26} {:>18} {}".format(*line), flush=True)
 
