@@ -95,6 +95,16 @@ def is_timeout(error: Exception) -> bool:
     return getattr(error.__cause__, "pgcode", None) == QUERY_CANCELED
 
 
+def reason_of(error: Exception, *, seconds: int, otherwise: str = "make several segments of it") -> str:
+    """For whoever wrote the definition: where it was too slow, what to change about it."""
+    if not is_timeout(error):
+        return str(error)
+    return (
+        f"It took longer than allowed, which is {seconds} seconds. Shorten its windows, name rarer events,"
+        f" or {otherwise}."
+    )
+
+
 def fetch(query: Sql) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query.text, query.params)

@@ -24,7 +24,7 @@ from segments.computations import note
 from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, is_timeout, local_settings
+from segments.engine import fetch, local_settings, reason_of
 from segments.models import Segment, Transition
 from segments.news import News
 from segments.sql import Sql, sql
@@ -146,16 +146,6 @@ def _mark_failed(failure: SegmentFailedError) -> None:
     segment_id, reason = failure.segment_id, reason_of(failure.reason, seconds=EVALUATE_SECONDS)
     log.error("segment_failed", segment=segment_id, error=reason)
     Segment.objects.filter(pk=segment_id).update(state=Segment.State.FAILED, error=reason.strip()[:MAX_ERROR])
-
-
-def reason_of(error: Exception, *, seconds: int) -> str:
-    """For whoever wrote the definition: where it was too slow, what to change about it."""
-    if not is_timeout(error):
-        return str(error)
-    return (
-        f"It took longer than allowed, which is {seconds} seconds. Shorten its windows, name rarer events,"
-        " or make several segments of it."
-    )
 
 
 def last_transition_id() -> int:

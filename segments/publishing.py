@@ -20,8 +20,17 @@ from segments.columnar.ask import ask_states
 from segments.compile import compile_state, compile_state_of
 from segments.computations import Clock, Lease, LostError, fail
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, load_dictionary, local_settings, plan_at, population_settings, run, snapshot
-from segments.evaluate import EVALUATE_SECONDS, last_transition_id, reason_of
+from segments.engine import (
+    fetch,
+    load_dictionary,
+    local_settings,
+    plan_at,
+    population_settings,
+    reason_of,
+    run,
+    snapshot,
+)
+from segments.evaluate import EVALUATE_SECONDS, last_transition_id
 from segments.models import Segment, SegmentVersion
 from segments.references import expand, hold_references, users_of
 from segments.sql import Sql, sql

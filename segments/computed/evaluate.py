@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from django.db import OperationalError, transaction
+
 from identity.operations import write_computed
 from ingestion.models import EventName
 from segments.changes import ProfileChange, note_changes
 from segments.computed.ask import Bounds, ask
 from segments.computed.definition import Definition, events_of, read, reads_trait
-from segments.engine import fetch, local_settings, run
+from segments.engine import fetch, is_timeout, local_settings, run
 from segments.sql import Sql, sql
 
 EVALUATE_SECONDS = 30
+FEWEST = 10
 
 Changed = dict[int, set[str]]
 """By profile, the names of the traits that have another value now."""
@@ -196,10 +199,32 @@ def refresh(found: Sequence[InForce], asked: Mapping[tuple[int, int], Collection
                 _write(pending, changed, now=now)
                 ids |= {id_ for id_, names in changed.items() if source in names}
             if ids:
-                _ask(one, ids, pending, now=now)
+                _ask_in_parts(one, sorted(ids), pending, now=now)
         _write(pending, changed, now=now)
     return changed
 
+
+def _ask_in_parts(one: InForce, ids: Sequence[int], answers: _Answers, *, now: datetime) -> None:
+    """Of fewer people at a time where a statement about as many takes too long; this process remembers how many.
+
+    Only where that is so of `FEWEST` has the trait failed.
+    """
+    start = 0
+    while start < len(ids):
+        size = _sizes.get((one.trait_id, one.version), len(ids))
+        some = ids[start : start + size]
+        try:
+            with transaction.atomic():
+                _ask(one, some, answers, now=now)
+        except OperationalError as error:
+            if not is_timeout(error) or len(some) <= FEWEST:
+                raise
+            _sizes[one.trait_id, one.version] = max(FEWEST, len(some) // 2)
+        else:
+            start += len(some)
+
+
+_sizes: dict[tuple[int, int], int] = {}
 
 _ASK = """
 SELECT i.id, q.value::text, q.due, v.profile_id IS NOT NULL,
@@ -216,7 +241,7 @@ def _ask(one: InForce, ids: Collection[int], answers: _Answers, *, now: datetime
         _ASK,
         live=one.live,
         name=one.name,
-        ids=sorted(ids),
+        ids=list(ids),
         trait=one.trait_id,
         version=one.version,
         asked=ask(one.definition, now=now, bounds=one.bounds),

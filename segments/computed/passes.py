@@ -15,10 +15,10 @@ from django.db import transaction
 
 from identity.operations import write_computed
 from segments.computed.definition import Rfm, read
-from segments.computed.evaluate import InForce, lock_profiles, note, refresh
+from segments.computed.evaluate import EVALUATE_SECONDS, InForce, lock_profiles, note, refresh
 from segments.computed.models import ComputedPass, ComputedTrait, ComputedValue
 from segments.computed.queries import estimate_bounds
-from segments.engine import fetch, is_timeout, population_settings
+from segments.engine import fetch, population_settings, reason_of
 from segments.sql import Sql, sql
 from segments.states import is_of_the_segment
 
@@ -115,7 +115,7 @@ def _put(name: str, rows: Sequence[tuple[int, str | None]], now: datetime) -> No
 
 def _fail(trait_id: int, error: Exception) -> None:
     """What profiles have stays, of the version before; changes are followed in that one."""
-    reason = f"It took longer than allowed. {error}" if is_timeout(error) else str(error)
+    reason = reason_of(error, seconds=EVALUATE_SECONDS, otherwise="read fewer events")
     log.error("computed_trait_failed", trait=trait_id, error=reason)
     with transaction.atomic():
         ComputedTrait.objects.filter(pk=trait_id).update(

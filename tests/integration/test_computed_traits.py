@@ -259,6 +259,37 @@ class TestEditing:
         assert caught.value.code == "trait_cycle"
 
 
+class TestSlow:
+    """Each person takes a while, and a statement is given 0.4 seconds."""
+
+    @pytest.fixture(autouse=True)
+    def _slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(evaluate, "EVALUATE_SECONDS", 0.4)
+
+    def sleep(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            evaluate, "_ASK", f"{evaluate._ASK} CROSS JOIN LATERAL (SELECT pg_sleep({seconds}) WHERE i.id > 0) AS s"
+        )
+
+    def test_people_are_asked_in_halves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for profile_id in make.make_profiles([{} for _ in range(40)]):
+            make.make_event(profile_id, ORDER, NOW, {"revenue": 5})
+        self.sleep(0.02, monkeypatch)
+
+        trait = computed("spent", SPENT)
+
+        assert (trait.state, trait.holders) == (ComputedTrait.State.LIVE, 40)
+
+    def test_it_fails_where_few_take_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make.make_profiles([{} for _ in range(12)])
+        self.sleep(0.1, monkeypatch)
+
+        trait = computed("spent", SPENT)
+
+        assert trait.state == ComputedTrait.State.FAILED
+        assert "Shorten its windows" in trait.error
+
+
 class TestItsName:
     def test_no_message_overwrites_it(self, anna: int) -> None:
         order(anna, 50)
