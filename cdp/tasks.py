@@ -28,7 +28,7 @@ from ingestion.quality import operations as quality
 from ingestion.quality import scans, score, watch
 from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
-from ingestion.trace import drops, refusals
+from ingestion.trace import drops, left_out, refusals
 from segments.computed import passes
 from segments.computed.operations import estimate_due
 from segments.contracts import TransitionSpan
@@ -239,6 +239,7 @@ def maintain() -> None:
     trial.forget_old(now=now)
     kind_runs.forget_old(now=now)
     drops.drop_expired(now=now)
+    left_out.drop_expired(now=now)
     history.drop_expired(now=now)
 
 

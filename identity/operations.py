@@ -1,5 +1,6 @@
 """Writes of this room: whose a message is, and what it says about that person."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from identity.parts import Part, Parts, dump, load, parts_of
 from identity.resolve import ContendedError, SightingsOf, resolve
 from identity.survivorship.history import record_news
 from identity.survivorship.policies import read_policies
-from identity.traits import COMPUTED_SOURCE, TraitState, TraitUpdate, dump_json, fold, load_state
+from identity.traits import COMPUTED_SOURCE, Policy, Rule, TraitState, TraitUpdate, dump_json, fold, load_state
+from ingestion.trace import left_out
 
 ATTEMPTS = 5
 
@@ -53,6 +55,7 @@ def write_traits(
         return {}
     held = hold_traits(ids)
     policies = read_policies()
+    left_out.note(_left_out(pending, policies), now=now)
     for one in held.values():
         one.state.policies = policies
     for absorbed_id, survivor_id in merged.absorbed.items():
@@ -66,6 +69,14 @@ def write_traits(
     write_held(held, now=now)
     record_news((one.state for one in held.values()), now=now)
     return {id_: one.state.changed for id_, one in held.items() if one.state.changed}
+
+
+def _left_out(updates: Iterable[TraitUpdate], policies: Mapping[str, Policy]) -> Counter[tuple[int, str]]:
+    """By source and trait, the messages that set what only is computed."""
+    reserved = {trait for trait, policy in policies.items() if policy.rule is Rule.COMPUTED}
+    if not reserved:
+        return Counter()
+    return Counter((update.source_id, trait) for update in updates for trait in update.traits.keys() & reserved)
 
 
 def write_computed(values: Mapping[int, Mapping[str, str | None]], *, now: datetime) -> None:

@@ -30,6 +30,7 @@ from ingestion.quarantine import screens as quarantine_screens
 from ingestion.sessions import screens as sessions_screens
 from ingestion.snippets import write_snippets
 from ingestion.standardise import screens as standardise
+from ingestion.trace import left_out
 
 LIVE_EVENTS = 20
 LIVE_SINCE = timedelta(days=1)
@@ -159,10 +160,13 @@ def _live(source: Source, now: datetime, user: Any) -> dict[str, Any]:
     since = now - LIVE_SINCE
     counts = queries.counts_by_outcome(source_id=source.pk, since=since)
     stored = counts.get(HourlyCount.Outcome.STORED, 0)
+    reserved = left_out.by_trait(source_id=source.pk, since=since)
     masker = masker_for(user)
     newest = queries.recent_events(source_id=source.pk, since=since, limit=LIVE_EVENTS) if stored else []
     return {
         "counts": counts,
+        "left_out": sum(reserved.values()),
+        "left_out_hint": f"names of computed traits: {', '.join(reserved)}",
         "last": queries.last_received(source_ids=[source.pk]).get(source.pk),
         "events": [mask_event(event, masker) for event in newest],
     }

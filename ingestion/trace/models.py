@@ -47,3 +47,19 @@ class RefusedRequests(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour} {self.status} {self.requests}"
+
+
+class LeftOutTraits(models.Model):
+    """How many messages of an hour set a trait whose name is reserved for a computed one."""
+
+    pk = models.CompositePrimaryKey("source_id", "hour", "trait")
+    source_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    trait = models.CharField(max_length=200)
+    messages = models.BigIntegerField()
+
+    class Meta:
+        db_table = "left_out_traits"
+
+    def __str__(self) -> str:
+        return f"{self.hour} {self.trait} {self.messages}"

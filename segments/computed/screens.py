@@ -1,5 +1,6 @@
 """Screens of computed traits: the list, the gallery, the editor with its preview, and the page of one."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -15,6 +16,7 @@ from cdp.kernel.screens import requires
 from identity import queries as identity
 from ingestion import queries as ingestion
 from ingestion.dictionary.viewing import masker_for
+from ingestion.trace import left_out
 from segments import people
 from segments.ast import DefinitionError
 from segments.computed import gallery, operations, queries
@@ -26,6 +28,7 @@ from segments.computed.models import ComputedTrait
 from segments.computed.sentence import describe
 
 SHOWN = 8
+LOOKED_BACK = timedelta(days=7)
 SUGGESTED = 50
 
 
@@ -158,6 +161,7 @@ def trait(request: HttpRequest, name: str) -> HttpResponse:
         "holders": holders,
         "bounds": _bounds(found),
         "used_by": operations.users_of_trait(found.name),
+        "left_out": sum(left_out.by_source(trait=found.name, since=timezone.now() - LOOKED_BACK).values()),
     }
     return render(request, "segments/computed/detail.html", context)
 

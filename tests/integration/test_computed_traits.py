@@ -13,6 +13,7 @@ from identity.operations import write_traits
 from identity.survivorship.errors import PolicyError
 from identity.survivorship.operations import change_policy
 from identity.traits import TraitUpdate
+from ingestion.trace import left_out
 from segments import operations as segments
 from segments.ast import DefinitionError
 from segments.computed import evaluate, passes, queries
@@ -28,7 +29,7 @@ from segments.computed.operations import (
 )
 from segments.models import Change, Membership
 from tests.factories import segments as make
-from tests.factories.ingestion import NOW
+from tests.factories.ingestion import NOW, SourceFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -299,6 +300,18 @@ class TestItsName:
 
         assert changed == {anna: {"city"}}
         assert traits(anna) == {"country": "DE", "spent": 50, "city": "Berlin"}
+
+    def test_counts_and_shows_what_sources_say_of_it(self, anna: int) -> None:
+        computed("spent", SPENT)
+        SourceFactory(id=7)
+        told = [TraitUpdate(anna, at, 7, 0, {"spent": at, "city": "Berlin"}) for at in (1, 2)]
+
+        write_traits(told, now=NOW)
+        write_traits(told[:1], now=NOW)
+
+        assert left_out.by_trait(source_id=7, since=NOW - DAY) == {"spent": 3}
+        assert left_out.by_source(trait="spent", since=NOW - DAY) == {7: 3}
+        assert not left_out.by_trait(source_id=7, since=NOW + DAY)
 
     def test_must_not_be_a_trait_that_sources_tell(self, anna: int) -> None:
         with pytest.raises(NameTakenError):
