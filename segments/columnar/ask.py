@@ -35,7 +35,7 @@ def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | Non
     Raises:
         QueryTooSlowError
     """
-    if not _worth_it():
+    if not worth_it():
         return None
     whole = roots[0] if len(roots) == 1 else Any(tuple(roots))
     plan, dictionary = plan_at(whole, now=now), load_dictionary(whole)
@@ -48,7 +48,7 @@ def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | Non
 
 def ask_states(root: Node, *, now: datetime, pause: Callable[[], None]) -> "States | None":
     """Who is in an expanded definition, and when that can change; None as with `ask`. `pause` may end it."""
-    if not _worth_it():
+    if not worth_it():
         return None
     plan, dictionary = plan_at(root, now=now), load_dictionary(root)
     covered = _covered(plan, timed=True)
@@ -69,7 +69,7 @@ def _reads_traits_again(plan: Plan, covered: Collection[Condition]) -> bool:
     return len(missing) > 1
 
 
-def _worth_it() -> bool:
+def worth_it() -> bool:
     ((snapshot,),) = fetch(_SNAPSHOT)
     ((profiles,),) = fetch(_PROFILES)
     return bool(snapshot) and profiles >= settings.SEGMENTS_COLUMNAR_FROM

@@ -1,5 +1,6 @@
 """Breakdowns and overlaps of segments: over the API and on the page. R: D8"""
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -9,11 +10,16 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from identity.columns.build import build_all
+from identity.columns.wanted import want_trait
 from segments import operations
 from segments.engine import fetch
 from segments.insight import overlap as sets
+from segments.insight.breakdown import trait_path
 from segments.insight.errors import CancelledError
+from segments.insight.holders import Rows
 from segments.insight.people import asked, of_segment
+from segments.insight.tally import tally_of
 from segments.models import Membership, Segment
 from segments.sql import Sql
 from tests.factories import segments as make
@@ -114,6 +120,70 @@ class TestBreakdown:
         answer = client("segments:read").get(f"{URL}some/breakdown/", {"trait": "country"})
 
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+
+ODDS = (None, True, False, "", "1", 1, 1.0, 2.5, -3, 10**30, 1e120, "a", "b", "ä", ["a", "b"], [], {"x": 1})
+
+
+@pytest.mark.usefixtures("database")
+class TestBreakdownByColumns:
+    @pytest.mark.parametrize("seed", range(6))
+    def test_says_what_the_rows_say(self, seed: int, settings: Any):
+        draw = Random(seed)
+        values = [*ODDS, *([draw.randrange(40) for _ in range(80)] if seed % 2 else [])]
+        ids = make.make_profiles([{"held": draw.choice(values)} if draw.random() < 0.9 else {} for _ in range(150)])
+        some = Sql("SELECT unnest(%s::bigint[]) AS profile_id", ([*draw.sample(ids, 60 * (seed > 1)), ids[-1] + 9],))
+        pack("held", settings)
+        make.set_traits(ids[0], {"held": "new"})
+
+        with asked():
+            packed, rows = tally_of(some, trait_path("held")), Rows(some, trait_path("held"))
+            assert packed is not None
+            look = rows.look(parts=PARTS)
+            assert packed.look(parts=PARTS)._replace(edges=[]) == look._replace(edges=[])
+            assert packed.holders() == rows.holders()
+            for limit in (1, 4, 100):
+                assert listed(packed.by_values(limit=limit)) == listed(rows.by_values(limit=limit))
+            if look.numbers:
+                assert packed.look(parts=PARTS).edges == look.edges
+                bounds = sorted(set(look.edges))
+                assert packed.by_bins(bounds=bounds) == rows.by_bins(bounds=bounds)
+
+    def test_asks_for_a_column_where_there_is_none(self, settings: Any):
+        make.make_profiles([{"plan": "pro"}, {"plan": 0.12345678901234567}])
+        pack("country", settings)
+        everybody = Sql("SELECT id AS profile_id FROM profile")
+
+        with asked():
+            assert tally_of(everybody, trait_path("plan")) is None
+            assert tally_of(everybody, trait_path("plan[]")) is None
+        build_all(now=NOW)
+
+        with asked():
+            assert tally_of(everybody, trait_path("plan")) is not None
+
+    def test_reads_rows_for_numbers_that_no_float_holds(self, settings: Any):
+        (one,) = make.make_profiles([{}])
+        with connection.cursor() as cursor:
+            cursor.execute("""UPDATE profile SET traits = '{"plan": 0.1234567890123456789}' WHERE id = %s""", [one])
+        pack("plan", settings)
+
+        with asked():
+            assert tally_of(Sql("SELECT id AS profile_id FROM profile"), trait_path("plan")) is None
+
+
+PARTS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def pack(trait: str, settings: Any) -> None:
+    settings.SEGMENTS_COLUMNAR_FROM = 0
+    want_trait(trait)
+    build_all(now=NOW)
+
+
+def listed(rows: Any) -> list[tuple[Any, ...]]:
+    """1 and 1.0 are one value, shown as either."""
+    return [(shown and json.loads(shown), *counts) for shown, *counts in rows]
 
 
 @pytest.mark.django_db
