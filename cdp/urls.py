@@ -22,6 +22,7 @@ import segments.api
 import segments.computed.api
 import segments.lifecycle_api
 from cdp.console.dictionary_api import DictionaryView
+from cdp.kernel.access import schema  # noqa: F401 - registers itself
 from cdp.kernel.screens import requires
 from identity.candidates.api import MatchingSettingsView
 from ingestion.live.api import LiveView

@@ -20,6 +20,4 @@ class AccessConfig(AppConfig):
     verbose_name = "Users and API tokens"
 
     def ready(self) -> None:
-        from cdp.kernel.access import schema  # noqa: F401 - registers itself
-
         post_migrate.connect(create_role_groups, sender=self)

@@ -79,6 +79,7 @@ class Launcher:
         self.own_redis = services.uses_own_redis()
         self.programs = chosen(demo=demo, own_database=self.own_database, own_redis=self.own_redis)
         self.supervisor = Supervisor(home, self.programs)
+        self.prepared = False
         self.disk_is_low = False
         self.told: dict[str, float] = {}
         self.exits: set[tuple[str, int]] = set()
@@ -115,17 +116,17 @@ class Launcher:
                 leftovers.stop(self.home)
 
     def bring_up(self) -> None:
-        """From nothing to a site that answers."""
+        """From nothing to a site that answers; also after the supervisor has died, and nothing is to be prepared."""
         layout.prepare(self.home)  # stopping what was left tidied the sockets away
         self.supervisor.start()
         servers = [program.name for program in self.programs if program.server]
         if servers:
             with step(f"Starting {' and '.join(servers)}"):
                 self.wait("The servers", self.servers_ready, seconds=SERVERS_SECONDS, suspects=servers)
-        with step("Bringing the database up to date"):
-            self.manage("migrate", "--noinput", "--verbosity=0")
-        with step("Collecting static files"):
-            self.manage("collectstatic", "--noinput", "--verbosity=0")
+        if not self.prepared:
+            with step("Bringing the database up to date and collecting static files"):
+                self.manage("prepare", "--verbosity=0")
+            self.prepared = True
         with step("Starting web, workers and beat"):
             if not self.own_redis:
                 valkey.forget_workers(self.home)
