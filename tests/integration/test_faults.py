@@ -1,6 +1,7 @@
-"""Pulling plugs under load, on real processes: what was acknowledged is stored, and stored once. R: H2
+"""One deployment, as `make up` runs it, from its first start to its end, with plugs pulled in between. R: H2
 
-One deployment goes through all of it, and after each fault everything that it ever acknowledged is looked for.
+Every process here is a real one. Under load, what was acknowledged is stored, and stored once: after each fault
+everything that was ever acknowledged is looked for.
 docs/explanation/durability.md lists what is promised; `CDP_TEST_OUTAGE_SECONDS` makes the outage longer.
 """
 
@@ -20,13 +21,17 @@ import pytest
 import redis
 from segment.analytics.client import Client
 
-from cdp.kernel.embedded import postgres, processes, valkey
+from cdp.kernel.embedded import leftovers, postgres, processes, services, valkey
 from cdp.kernel.embedded.home import database_url, redis_url
+from cdp.kernel.embedded.programs import PROGRAMS
 from cdp.kernel.embedded.supervise import Supervisor
-from tests.deployments import Deployment, query, temporary_home, wait_until
+from tests.deployments import Deployment, all_processes, query, temporary_home, wait_until
 from tests.factories.ingestion import batch_body, message
 from tests.load import PEOPLE, Load, Promises, promises_of
 
+# Seconds on an idle machine; patient where other tests keep it busy.
+pytestmark = pytest.mark.timeout(900)
+ALWAYS = {program.name for program in PROGRAMS if not program.demo}
 OUTAGE_SECONDS = float(os.environ.get("CDP_TEST_OUTAGE_SECONDS", "4"))
 DISK = "640m"
 
@@ -34,7 +39,7 @@ DISK = "640m"
 @pytest.fixture(scope="module")
 def running() -> Iterator[Deployment]:
     """On a small disk of its own, where one can be mounted."""
-    with temporary_home() as home:
+    with temporary_home("a running one") as home:
         home.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", str(home)]
         mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
@@ -44,7 +49,8 @@ def running() -> Iterator[Deployment]:
             deployment.wait_running()
             yield deployment
         finally:
-            deployment.stop()
+            deployment.kill()
+            deployment.wait_for(lambda: all_processes(home) == [])
             if mounted:
                 subprocess.run(["umount", "--lazy", str(home)], check=True)
 
@@ -78,6 +84,40 @@ def kill(victims: list[psutil.Process], how: signal.Signals = signal.SIGKILL) ->
             process.send_signal(how)
         except psutil.NoSuchProcess:
             continue
+
+
+class TestRunning:
+    def test_answers(self, running: Deployment):
+        assert running.answers()
+
+    def test_every_program_runs(self, running: Deployment):
+        found = set(processes.marked(running.home)) | {"postgres"}
+
+        assert found >= ALWAYS
+
+    def test_the_database_is_migrated(self, running: Deployment):
+        assert query(running.home, "SELECT count(*) > 0 FROM django_migrations") == [(True,)]
+
+    def test_steps_are_told(self, running: Deployment):
+        assert "Creating the database … " in running.said
+        assert f"Tributary runs at http://127.0.0.1:{running.port}/" in running.said
+
+    def test_a_second_launcher_is_refused(self, running: Deployment):
+        second = Deployment(running.home.with_name("link"))
+        second.home.symlink_to(running.home)
+
+        second.launch()
+
+        assert second.wait_ended() == 1
+        assert f"already runs from {running.home} (process {running.process.pid})" in second.said
+        assert "Traceback" not in second.said
+
+    def test_start_leaves_a_running_deployment_alone(self, running: Deployment):
+        before = services.servers(running.home)
+
+        services.start(running.home)
+
+        assert services.servers(running.home) == before
 
 
 class TestAcknowledgement:
@@ -117,6 +157,14 @@ class TestWeb:
 
         check(load)
         assert load.statuses.keys() <= {0, 200}
+
+    def test_leaves_no_worker_of_it_behind(self, running: Deployment):
+        killed, *orphans = marked(running, "web")
+
+        kill([killed])
+
+        running.wait_for(lambda: not any(processes.is_alive(orphan) for orphan in orphans))
+        running.wait_for(running.answers)
 
 
 class TestWorkers:
@@ -207,6 +255,7 @@ class TestSupervisor:
         load.wait_for_acknowledgements(seconds=240)
 
         check(load)
+        assert running.said.count("Starting web, workers and beat …") == 2
 
 
 class TestTheSameBatch:
@@ -255,3 +304,32 @@ class TestFullDisk:
                         output.write(b"\0" * size)
                 except OSError:
                     continue
+
+
+class TestEverybodyInCharge:
+    def test_killed_with_the_launcher_goes_on_where_it_was(self, running: Deployment):
+        query(running.home, 'CREATE TABLE kept AS SELECT 1 AS "one"')
+        supervisor = processes.marked(running.home)["supervisor"][0]
+
+        running.process.send_signal(signal.SIGSTOP)  # so that it does not notice
+        supervisor.kill()
+        running.kill()
+        left = leftovers.find(running.home)
+        running.launch()
+        running.wait_running()
+
+        assert {"postgres", "valkey", "web", "worker"} <= set(left)
+        assert "Stopping what an earlier run left behind" in running.said
+        assert query(running.home, "SELECT one FROM kept") == [(1,)]
+
+
+class TestStopping:
+    def test_goes_backwards_and_leaves_nothing(self, running: Deployment):
+        status = running.stop(signal.SIGTERM)
+
+        log = (running.home / "log/supervisor.log").read_text()
+        stopped = [line.split("stopped: ")[1].split()[0] for line in log.splitlines() if "stopped: " in line]
+        assert status == 0
+        assert stopped[-3:] == ["web", "valkey", "postgres"]
+        assert stopped[-len(ALWAYS)] == "beat"
+        assert all_processes(running.home) == []
