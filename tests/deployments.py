@@ -107,7 +107,7 @@ class Deployment:
     def said(self) -> str:
         return self.log.read_text()
 
-    def wait_running(self, *, seconds: float = 240) -> None:
+    def wait_running(self, *, seconds: float = 600) -> None:
         """Until the launcher has said so."""
         assert self.process
         deadline = time.monotonic() + seconds
