@@ -38,10 +38,14 @@ QUIET = (
     "--disable-default-apps",
     "--disable-sync",
     "--no-first-run",
+    "--disable-gpu",
     "--disable-features=LocalNetworkAccessChecks",  # pages that a test makes up have no address of their own
 )
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 844}
+USUAL = {"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"}
+# What fits in light fits in dark: that is to be looked at.
+SCHEMES = ("light", "dark") if os.environ.get("CDP_SCREENSHOTS") else ("light",)
 
 expect.set_options(timeout=10_000)
 
@@ -98,7 +102,7 @@ def new_page(
     settings.PUBLIC_URL = live_server.url
 
     def open_one(**options: Any) -> Page:
-        context = new_context(base_url=live_server.url, **({"viewport": WIDE, "locale": "en-GB"} | options))
+        context = new_context(base_url=live_server.url, **(USUAL | options))
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
         complaints.watch(page)
@@ -142,13 +146,13 @@ def send(live_server: Any, shop: tuple[Source, str]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def screenshot(tmp_path: Path) -> Callable[[Page, str], Path]:
-    folder = Path(os.environ.get("CDP_SCREENSHOTS") or tmp_path)
+def screenshot() -> Callable[[Page, str], None]:
+    """Kept where somebody wants to look at them: drawing a whole page takes longer than loading it."""
+    wanted = os.environ.get("CDP_SCREENSHOTS")
 
-    def take(page: Page, name: str) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=folder / f"{name}.png", full_page=True)
-        return folder / f"{name}.png"
+    def take(page: Page, name: str) -> None:
+        if wanted:
+            page.screenshot(path=Path(wanted) / f"{name}.png", full_page=True)
 
     return take
 

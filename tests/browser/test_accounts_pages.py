@@ -1,7 +1,6 @@
 """The accounts in the console, and the snippet of a source's page."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ def acme(send: Callable[..., None]) -> None:
 class TestAccounts:
     @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
     def test_lead_to_their_members_and_back(
-        self, log_in: NewPage, acme: None, screenshot: Callable[[Page, str], Path], viewport: dict[str, int]
+        self, log_in: NewPage, acme: None, screenshot: Callable[[Page, str], None], viewport: dict[str, int]
     ):
         page = log_in("marketer", viewport=viewport)
         page.goto("/accounts/")
@@ -60,7 +59,7 @@ class TestSourcePage:
         log_in: NewPage,
         shop: Any,
         live_server: Any,
-        screenshot: Callable[[Page, str], Path],
+        screenshot: Callable[[Page, str], None],
         viewport: dict[str, int],
     ):
         page = log_in("engineer", viewport=viewport)

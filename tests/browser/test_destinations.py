@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from activation.models import Destination
 from activation.operations import deliver_due
-from tests.browser.conftest import NARROW, WIDE, fits
+from tests.browser.conftest import NARROW, SCHEMES, WIDE, fits
 from tests.factories.activation import Reply, make_destination, make_segment, make_subscription, owe, receiving
 
 
@@ -110,7 +110,7 @@ class TestDeliveries:
         expect(page.get_by_text("Taken, with 200")).to_be_visible()
         assert {received.webhook_id for received in receiver.received} == {str(delivery.message_id)}
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("scheme", SCHEMES)
     @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
     def test_fit_the_window(self, log_in, database, receiver, viewport, scheme, screenshot):
         delivery = owe(make_subscription(make_destination(receiver.url)), now=timezone.now())[0]

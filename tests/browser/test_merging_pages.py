@@ -1,7 +1,6 @@
 """Merge two profiles by hand after a look at what follows, and take it back."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ class TestMerging:
         self,
         log_in: NewPage,
         two: tuple[int, int],
-        screenshot: Callable[[Page, str], Path],
+        screenshot: Callable[[Page, str], None],
         viewport: dict[str, int],
     ):
         width = viewport["width"]

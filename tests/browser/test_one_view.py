@@ -20,7 +20,7 @@ from identity.survivorship import disputes
 from identity.survivorship.models import PolicyRun
 from ingestion import operations
 from ingestion.models import Source
-from tests.browser.conftest import NARROW, WIDE, fits
+from tests.browser.conftest import NARROW, SCHEMES, WIDE, fits
 from tests.factories.ingestion import batch_body, identify
 
 
@@ -88,7 +88,7 @@ class TestProfile:
         page.wait_for_timeout(1_500)  # the picture comes to rest
         screenshot(page, "view-graph")
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("scheme", SCHEMES)
     def test_fits_a_telephone(self, log_in: Any, anna: int, screenshot: Shots, scheme: str):
         page = log_in("marketer", viewport=NARROW, color_scheme=scheme)
         for part in ("", "traits/", "identifiers/", "graph/"):

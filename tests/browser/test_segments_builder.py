@@ -16,7 +16,7 @@ from consent.operations import record_consent
 from segments import computations
 from segments.models import Segment
 from segments.operations import create_segment
-from tests.browser.conftest import NARROW, WIDE, fits
+from tests.browser.conftest import NARROW, SCHEMES, WIDE, fits
 from tests.factories.ingestion import identify, message, track
 
 DAY = timedelta(days=1)
@@ -540,7 +540,7 @@ class TestGuard:
 
 
 class TestLook:
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("scheme", SCHEMES)
     @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
     def test_fits_the_window(self, log_in, shoppers, viewport, scheme, screenshot: Callable[[Page, str], Any]):
         page = log_in("marketer", viewport=viewport, color_scheme=scheme)

@@ -13,7 +13,7 @@ from cdp import pipeline
 from segments import computations, lifecycle
 from segments.models import Segment
 from segments.operations import create_segment
-from tests.browser.conftest import NARROW, WIDE, fits
+from tests.browser.conftest import NARROW, SCHEMES, WIDE, fits
 from tests.factories.activation import Receiver, make_destination, make_subscription, receiving
 from tests.factories.ingestion import identify, track
 
@@ -210,7 +210,7 @@ class TestSegmentPage:
         expect(page.get_by_role("dialog")).to_contain_text("This segment is in use")
         expect(page.get_by_role("button", name="Delete segment")).to_have_count(0)
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("scheme", SCHEMES)
     @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
     def test_fits_the_window(self, log_in, buyers, viewport, scheme, screenshot):
         page = log_in("marketer", viewport=viewport, color_scheme=scheme)

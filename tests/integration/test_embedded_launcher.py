@@ -97,12 +97,11 @@ class TestOwnServers:
 
             deployment.launch()
             deployment.wait_running()
-            answered = deployment.answers()
+            deployment.wait_for(deployment.answers)
             embedded = services.servers(home)
             deployment.kill()  # alone: supervisord notices and stops the rest
             deployment.wait_for(lambda: all_processes(home) == [])
 
-            assert answered
             assert embedded == []
             assert len(services.servers(servers)) == 1
             with contextlib.closing(psycopg2.connect(database)) as still, still.cursor() as cursor:
