@@ -48,7 +48,6 @@ class Verdict:
 class Gathering(ABC):
     missing: ClassVar[Any] = None
     """The operand where an event lacks the property."""
-    by_time: ClassVar[bool] = False
 
     def derive(self, values: Sequence[Any]) -> NDArray[Any]:
         """The operand of each value that the property can have."""
@@ -110,8 +109,6 @@ def counted(size: int, bounds: Bounds) -> Gathering:
 
 class Days(Gathering):
     """A bit for each day of each person."""
-
-    by_time = True
 
     def __init__(self, size: int, bounds: Bounds) -> None:
         self.size, self.bounds = size, bounds
@@ -396,7 +393,6 @@ class FirstOrLast(Gathering):
     """Whether the value of the earliest or latest event that has one passes; of one instant, only where all agree."""
 
     missing = _ABSENT
-    by_time = True
 
     def __init__(self, size: int, judge: Callable[[Sequence[Any]], Flags], *, last: bool) -> None:
         self.judge = judge

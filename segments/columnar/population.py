@@ -23,6 +23,7 @@ from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags, People
+from segments.columnar.reading import Reading
 from segments.columnar.values import Coded, judge_of
 from segments.compile import compile_sets, compile_states_of
 from segments.engine import fetch
@@ -56,10 +57,13 @@ class Crowd:
 class Population:
     """One question about everybody, in one snapshot."""
 
-    def __init__(self, plan: Plan, dictionary: Dictionary, *, covered: frozenset[AnyCondition], pause: Pause) -> None:
+    def __init__(self, plan: Plan, dictionary: Dictionary, covered: frozenset[AnyCondition], *, pause: Pause) -> None:
         """`covered` are the conditions that are answered from arrays; `pause` is called now and then."""
         self.plan, self.dictionary, self.covered, self.pause = plan, dictionary, covered, pause
-        self.people = People(read_profiles())
+        paths = {one.trait.text for one in covered if isinstance(one, Trait)}
+        self.columns = read_traits(paths) if paths else {}
+        ids = [column.profiles for column in self.columns.values()]
+        self.people = People(ids[0] if ids else read_profiles())
         self.doubtful = np.zeros(self.people.count, bool)
 
     def ask(self, roots: Sequence[Node]) -> Crowd:
@@ -69,7 +73,9 @@ class Population:
             DeclinedError: SQL has to be asked.
         """
         listed = list(dict.fromkeys(conditions(self.plan.root)))
-        known: dict[Node, Flags] = self._traits([one for one in listed if isinstance(one, Trait)])
+        known: dict[Node, Flags] = self._traits(
+            [one for one in listed if isinstance(one, Trait) and one in self.covered]
+        )
         known |= self._events([one for one in listed if isinstance(one, Event) and one in self.covered])
         known |= self._asked([one for one in listed if one not in known])
         inside = [combined(root, known) for root in roots]
@@ -92,20 +98,14 @@ class Population:
         return sets
 
     def _gathered(self, measured: Measured) -> Verdict:
-        return Condition(measured, self.people, self.dictionary, self.plan.clock).gather(pause=self.pause)
+        reading = Reading(measured, self.dictionary, self.plan.clock)
+        return Condition(reading, self.people).gather(pause=self.pause)
 
     def _traits(self, found: Sequence[Trait]) -> dict[Node, Flags]:
-        covered = [trait for trait in found if trait in self.covered]
-        if not covered:
-            return {}
-        columns = read_traits({trait.trait.text for trait in covered})
         sets: dict[Node, Flags] = {}
-        for trait in covered:
-            column = columns[trait.trait.text]
-            if len(column.codes) != self.people.count:
-                raise DeclinedError  # no snapshot: somebody came or went between two statements
+        for trait in found:
             with suppress(DeclinedError):
-                sets[trait] = self._trait(trait, column)
+                sets[trait] = self._trait(trait, self.columns[trait.trait.text])
         return sets
 
     def _trait(self, trait: Trait, column: TraitColumn) -> Flags:

@@ -17,6 +17,7 @@ from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags
 from segments.columnar.population import Population, unpacked
+from segments.columnar.reading import Reading
 from segments.columnar.timing import NEVER, Moments, Timing
 from segments.columnar.values import MOST_ASKED, Coded, dumps
 from segments.compile import HORIZON, compile_state
@@ -71,7 +72,8 @@ class Timed(Population):
     def _gathered(self, measured: Measured) -> Verdict:
         clock = self.plan.clock
         timing = Timing(measured, self.people.size, clock)
-        verdict = Condition(measured, self.people, self.dictionary, clock, timing=timing).gather(pause=self.pause)
+        reading = Reading(measured, self.dictionary, clock, timed=True)
+        verdict = Condition(reading, self.people, timing=timing).gather(pause=self.pause)
         self._earlier(self.people.everybody(timing.due(verdict.holds)))
         return verdict
 

@@ -1,7 +1,5 @@
 """When a measured condition can next change by time alone: what `segments.compile` writes as SQL, over arrays."""
 
-from datetime import datetime
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +25,6 @@ class Timing:
         self.coming = np.full(size, NEVER, np.int64)
         self.oldest = np.full(size if self.extent.slides else 0, NEVER, np.int64)
         self.any = np.zeros(size if self.extent.turns else 0, bool)
-
-    @property
-    def window(self) -> tuple[datetime | None, datetime | None]:
-        return self.extent.since, None if self.extent.turns else self.extent.until
 
     def add(self, places: Places, rows: Rows, kept: Flags | None) -> Flags:
         """Which of `kept` count now."""

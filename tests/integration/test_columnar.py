@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from ingestion.blocks import operations as blocks
+from ingestion.blocks.wanted import want
 from segments import operations, queries
-from segments.ast import Condition, Node, Trait, parse
-from segments.columnar.ask import covers
+from segments.ast import Node, parse
+from segments.columnar.ask import answers
 from segments.columnar.population import Population
 from segments.columnar.states import Timed
 from segments.compile import compile_members, compile_state
@@ -41,15 +43,15 @@ def _months(django_db_setup: None, django_db_blocker: Any) -> None:
 
 def by_arrays(node: Node, now: datetime) -> set[int]:
     plan, dictionary = plan_at(node, now=now), load_dictionary(node)
-    covered = frozenset(one for one in conditions(node) if is_covered(one))
-    crowd = Population(plan, dictionary, covered=covered, pause=lambda: None).ask([node])
+    covered = frozenset(one for one in conditions(node) if answers(one))
+    crowd = Population(plan, dictionary, covered, pause=lambda: None).ask([node])
     return set(crowd.ids[crowd.inside[0]].tolist())
 
 
 def states_by_arrays(node: Node, now: datetime) -> set[tuple[int, bool, datetime | None]]:
     plan, dictionary = plan_at(node, now=now), load_dictionary(node)
-    covered = frozenset(one for one in conditions(node) if is_covered(one, timed=True))
-    states = Timed(plan, dictionary, covered=covered, pause=lambda: None).states()
+    covered = frozenset(one for one in conditions(node) if answers(one, timed=True))
+    states = Timed(plan, dictionary, covered, pause=lambda: None).states()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "CREATE TEMPORARY TABLE told (profile_id bigint, holds boolean, due timestamptz) ON COMMIT DROP"
@@ -59,11 +61,6 @@ def states_by_arrays(node: Node, now: datetime) -> set[tuple[int, bool, datetime
         found = set(cursor.fetchall())
         cursor.execute("DROP TABLE told")
         return found
-
-
-def is_covered(condition: Condition, *, timed: bool = False) -> bool:
-    packed = {condition.trait.text} if isinstance(condition, Trait) else ()
-    return covers(condition, packed, timed=timed)
 
 
 def by_sql(node: Node, now: datetime) -> set[int]:
@@ -116,6 +113,8 @@ def shop(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> list
         (ids[place], ORDER, NOW - timedelta(days=day), {"revenue": revenue, "color": color}, None, {})
         for place, day, revenue, color in orders
     )
+    want(ORDER, "color")
+    blocks.build_all(now=NOW + timedelta(days=2))
     return ids
 
 
@@ -161,12 +160,16 @@ class TestPreviews:
         assert (moves.entering_ids, moves.leaving_ids, moves.staying) == ((shop[1],), (shop[2],), 1)
         assert (moves.entering, moves.leaving) == (1, 1)
 
-    def test_ask_for_columns_of_what_they_looked_at(self, shop: list[int]) -> None:
-        queries.preview(definition=RED, as_of=NOW)
+    def test_ask_sql_the_first_time_that_a_property_is_looked_at(
+        self, shop: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        where = [{"property": "size", "op": "not_exists"}]
+        monkeypatch.setattr("segments.queries._count", lambda *_: (7, ()))
+        assert queries.preview(definition=RED | {"where": where}, as_of=NOW).count == 7
 
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT path FROM event_column")
-            assert cursor.fetchall() == [("color",)]
+        blocks.build_all(now=NOW + timedelta(days=2))
+
+        assert queries.preview(definition=RED | {"where": where}, as_of=NOW).count == 3
 
     def test_ask_sql_of_few_people(self, shop: list[int], settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         settings.SEGMENTS_COLUMNAR_FROM = 1_000_000
