@@ -1,13 +1,14 @@
 """Definitions run against the database: the dictionary they need, and the settings their queries run under."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from ingestion.models import EventName
 from segments.ast import Node
@@ -66,11 +67,31 @@ def population_settings(*, timeout_seconds: int, waited_for: bool = False) -> It
 @contextmanager
 def snapshot() -> Iterator[None]:
     """A transaction whose statements all see the same; inside another one, what that one sees."""
-    outermost = not connection.in_atomic_block
-    with transaction.atomic():
-        if outermost:
+    if connection.in_atomic_block:
+        with transaction.atomic():
+            yield
+        return
+    afterwards: list[Callable[[], None]] = []
+    outer = _afterwards.set(afterwards)
+    try:
+        with transaction.atomic():
             run(Sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        yield
+            yield
+    finally:
+        _afterwards.reset(outer)
+        for work in afterwards:
+            with suppress(DatabaseError):
+                work()
+
+
+_afterwards: ContextVar[list[Callable[[], None]] | None] = ContextVar("afterwards", default=None)
+
+
+def after_snapshot(work: Callable[[], None]) -> None:
+    """Have something small written once the snapshot is over, even if it ends with an error."""
+    waiting = _afterwards.get()
+    if waiting is not None:
+        waiting.append(work)
 
 
 @contextmanager

@@ -7,13 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
 
 from identity.columns.wanted import packed_traits, want_trait
 from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
 from segments.columnar.errors import DeclinedError
-from segments.engine import fetch, load_dictionary, plan_at, too_slow
+from segments.engine import after_snapshot, fetch, load_dictionary, plan_at, too_slow
 from segments.plan import RELATIVE, Measured, Plan, conditions
 from segments.sql import Sql
 from segments.streams import Dictionary
@@ -116,11 +115,11 @@ class _Question:
         return Reading(measured, self.dictionary, self.plan.clock, timed=timed)
 
     def _want(self, readings: "Collection[Reading]") -> None:
-        """Written once this transaction is over."""
+        """So that there is a column the next time, however this ends."""
         for path in {one.trait.text for one in self.traits}:
-            transaction.on_commit(partial(want_trait, path), robust=True)
+            after_snapshot(partial(want_trait, path))
         for name, path in {(name, path) for each in readings for name in each.names for path in each.properties}:
-            transaction.on_commit(partial(want, name, path), robust=True)
+            after_snapshot(partial(want, name, path))
 
 
 def _deadline(seconds: float) -> Callable[[], None]:
