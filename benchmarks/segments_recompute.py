@@ -167,7 +167,7 @@ def _pack(made: World) -> None:
     """What is asked about for the first time gets its columns, as the background task makes them."""
     from django.utils import timezone
 
-    import identity.columns.operations
+    import identity.columns.build
     import ingestion.blocks.operations
     from segments import queries
     from segments.errors import QueryTooSlowError
@@ -177,7 +177,7 @@ def _pack(made: World) -> None:
         for case in CASES:
             with suppress(QueryTooSlowError):
                 queries.preview(definition=case.definition, as_of=made.now, sample=0)
-    identity.columns.operations.build_all(now=timezone.now())
+    identity.columns.build.build_all(now=timezone.now())
     ingestion.blocks.operations.build_all(now=timezone.now())
     took, spent = time.perf_counter() - started, _cpu_time() - before
     print(f"  packed in {took:.0f} s, {spent:.0f} s of CPU", file=sys.stderr, flush=True)
