@@ -263,22 +263,34 @@ class FloatSum(_Numbers):
         return usable
 
     def verdict(self) -> Verdict:
-        sums, size = self.sums, self._size()
-        error = 2.1 * _ROUNDING * size * np.maximum(self.counts - 1, 0)
-        error[self.counts < 3] = 0
-        if self.whole:
-            error[size < _WHOLE] = 0
-        if self.average:
-            divisor = np.maximum(self.counts, 1)
-            sums, error = sums / divisor, np.where(error > 0, error / divisor + 4 * _ROUNDING * np.abs(sums), 0)
+        sums = self.sums / np.maximum(self.counts, 1) if self.average else self.sums
         firsts = {cut: cut.first_rounded() for cut in self.bounds.cuts}
         holds = within(self.bounds, lambda cut: sums >= firsts[cut], len(sums))
         doubtful = np.zeros(len(sums), bool)
+        most = self._largest_error()
         for first in firsts.values():
-            doubtful |= (error > 0) & (np.abs(sums - first) <= error)
+            near = np.flatnonzero(np.abs(sums - first) <= most)
+            doubtful[near] |= np.abs(sums[near] - first) <= self._error(near)
         if self.average:
             holds &= self.counts > 0
         return Verdict(holds, doubtful)
+
+    def _largest_error(self) -> float:
+        """Of anybody: there are few people within it, whose own is looked at."""
+        size = float(self._size().max(initial=0))
+        return 3 * _ROUNDING * size * (float(self.counts.max(initial=0)) + 2)
+
+    def _error(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Less than nothing for those whose sum is what it is."""
+        size, counts = self._size()[places], self.counts[places]
+        error = 2.1 * _ROUNDING * size * (counts - 1)
+        if self.average:
+            error = error / np.maximum(counts, 1) + 4 * _ROUNDING * size
+        certain = counts < 3
+        if self.whole:
+            certain |= size < _WHOLE
+        error[certain] = -1
+        return error
 
 
 class ExactSum(_Numbers):
