@@ -1,7 +1,8 @@
 """How long the parts of a preview take: count, what would change, breakdown, overlap, and the past 90 days.
 
-Asked of the people and events of `segments_world.py`. Told are wall-clock seconds, as somebody who edits meets them,
-and CPU seconds without those of parallel workers, which a busy machine changes less; of two runs the second.
+Asked of the people and events of `segments_world.py`, packed before. Told are wall-clock seconds,
+as somebody who edits meets them, and CPU seconds without those of parallel workers, which a busy machine changes less;
+of two runs the second.
 
     PYTHONPATH=. .venv/bin/python benchmarks/segments_preview.py --keep FOLDER [--profiles N] [--events N]
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from home import become_worker
+from segments_recompute import pack
 from segments_world import arguments, world
 
 BOUGHT = {"type": "event", "event": "Order Completed", "window": {"last": "30d"}}
@@ -84,6 +86,7 @@ def measure(now: datetime) -> list[tuple[str, float, float]]:
     from segments.insight.people import asked, of_definition
     from segments.insight.trend.run import past_of
 
+    pack([*CASES.values(), COMPOUND], now=now)
     saved = segments(now)
     rows = []
 

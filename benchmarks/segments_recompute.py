@@ -13,9 +13,10 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -159,11 +160,11 @@ class Figures:
 
 def measure(made: World) -> list[tuple[Case, Figures]]:
     duck = _duck(made)
-    _pack(made)
+    pack([case.definition for case in CASES], now=made.now)
     return [(case, _one(made, duck, case)) for case in CASES]
 
 
-def _pack(made: World) -> None:
+def pack(definitions: Iterable[Any], *, now: datetime) -> None:
     """What is asked about for the first time gets its columns, as the background task makes them."""
     from django.utils import timezone
 
@@ -174,9 +175,9 @@ def _pack(made: World) -> None:
 
     started, before = time.perf_counter(), _cpu_time()
     with _by("arrays"):
-        for case in CASES:
+        for definition in definitions:
             with suppress(QueryTooSlowError):
-                queries.preview(definition=case.definition, as_of=made.now, sample=0)
+                queries.preview(definition=definition, as_of=now, sample=0)
     identity.columns.build.build_all(now=timezone.now())
     ingestion.blocks.operations.build_all(now=timezone.now())
     took, spent = time.perf_counter() - started, _cpu_time() - before
