@@ -100,7 +100,7 @@ def product(*, keep: Path | None = None) -> Iterator[tuple[Path, int]]:
 
 
 def wait_for_start(launcher: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while "Tributary runs at" not in log.read_text():
         if launcher.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(log.read_text())

@@ -10,12 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from ingestion.models import EventName
 from segments.ast import Node
 from segments.dependencies import streams_of
 from segments.errors import QueryTooSlowError
 from segments.plan import Plan, conditions, make_plan
-from segments.sql import Sql
+from segments.sql import Sql, sql
 from segments.streams import Dictionary, EventNameEntry
 
 QUERY_CANCELED = "57014"
@@ -34,7 +33,8 @@ def load_dictionary(*nodes: Node) -> Dictionary:
         for stream in streams_of(condition)
         for name in stream.events
     }
-    rows = EventName.objects.filter(name__in=names).values_list("name", "id", "value_property")
+    known = "SELECT name, id, value_property FROM event_name WHERE name = ANY ({names}::text[])"
+    rows = fetch(sql(known, names=list(names)))
     return {name: EventNameEntry(id_, value_property) for name, id_, value_property in rows}
 
 

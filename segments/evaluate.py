@@ -74,12 +74,13 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
     with transaction.atomic():
-        waiting = {segment_id for segment_id, _ in _due_pairs(now=now, limit=limit)}
+        waiting = [row[0] for row in fetch(sql(_DUE_SEGMENTS, pairs=_due(now=now, limit=limit)))]
         if not waiting:
             return TransitionSpan((), 0, 0, 0)
         segments = hold_live(waiting, skip_held=True)
         due: defaultdict[int, list[int]] = defaultdict(list)
-        for segment_id, profile_id in _due_pairs(now=now, limit=limit, segment_ids=[each.id for each in segments]):
+        held = sql("d.segment_id = ANY ({ids}::bigint[])", ids=[segment.id for segment in segments])
+        for segment_id, profile_id in fetch(_due(now=now, limit=limit, among=held)):
             due[segment_id].append(profile_id)
         questions = Questions.of(([segment_id], people) for segment_id, people in due.items())
         asked = Asked(questions, otherwise=Cause.TIME)
@@ -104,9 +105,11 @@ ORDER BY d.at LIMIT {limit}
 """
 
 
-def _due_pairs(*, now: datetime, limit: int, segment_ids: Sequence[int] | None = None) -> list[tuple[int, int]]:
-    among = Sql("true") if segment_ids is None else sql("d.segment_id = ANY ({ids}::bigint[])", ids=segment_ids)
-    return [(row[0], row[1]) for row in fetch(sql(_DUE, now=now, among=among, limit=limit))]
+_DUE_SEGMENTS = "SELECT DISTINCT segment_id FROM ({pairs}) AS w"
+
+
+def _due(*, now: datetime, limit: int, among: Sql | None = None) -> Sql:
+    return sql(_DUE, now=now, among=among or Sql("true"), limit=limit)
 
 
 def _evaluate(segments: Sequence[Live], asked: Asked, now: datetime) -> TransitionSpan:

@@ -95,17 +95,16 @@ class News:
             " SELECT w.*, {now} FROM unnest({segments}::bigint[], {profiles}::bigint[], {versions}::int[],"
             " {kinds}::text[], {causes}::text[]) AS w"
         )
-        segments, profiles, kinds, causes = map(list, zip(*self.transitions, strict=True))
-        versions = [self.versions[segment] for segment in segments]
+        segments, profiles, kinds, causes = zip(*self.transitions, strict=True)
         run(
             sql(
                 insert,
                 now=self.now,
-                segments=segments,
-                profiles=profiles,
-                versions=versions,
-                kinds=[str(kind) for kind in kinds],
-                causes=[str(cause) for cause in causes],
+                segments=listed(segments),
+                profiles=listed(profiles),
+                versions=listed(self.versions[segment] for segment in segments),
+                kinds=listed(kinds),
+                causes=listed(causes),
             )
         )
 

@@ -123,7 +123,7 @@ def make_plan(root: Node, *, now: datetime, zone: str) -> Plan:
     return Plan(
         root,
         clock,
-        behaviours=tuple(_behaviour(condition, clock) for condition in found),
+        behaviours=tuple(behaviour_of(condition, clock) for condition in found),
         places={condition: place for place, condition in enumerate(found)},
         given=tuple(one.slug for one in listed if isinstance(one, Given)),
         accounts=tuple(dict.fromkeys(positive(one) for one in listed if isinstance(one, Account))),
@@ -136,7 +136,7 @@ def positive(account: Account) -> Account:
     return Account(account.trait, Test(NEGATIVE.get(account.test.op, account.test.op), account.test.value))
 
 
-def _behaviour(condition: Event | Sequence, clock: Clock) -> Behaviour:
+def behaviour_of(condition: Event | Sequence, clock: Clock) -> Behaviour:
     extent = extent_of(condition.window, clock)
     if isinstance(condition, Sequence):
         return Followed(condition.stages, extent)

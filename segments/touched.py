@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ingestion.models import EventName
 from segments.asking.arrays import ids_of, listed
 from segments.asking.questions import Questions
 from segments.changes import ANY_TRAIT, ProfileChange
@@ -113,32 +113,35 @@ class _Index:
     """The segments that read what these changes name, looked up once for all of them."""
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        ids = {event for change in changes for event in change.events}
-        traits = {trait for change in changes for trait in change.traits}
-        accounts = {trait for change in changes for trait in change.accounts}
-        self._names = dict(EventName.objects.filter(pk__in=ids).values_list("pk", "name"))
-        self._by_event = self._read(Dependency.Kind.EVENT, self._names.values())
-        self._by_trait = self._read(Dependency.Kind.TRAIT, traits)
-        self._by_account = self._read(Dependency.Kind.ACCOUNT, accounts) if accounts else {}
-        purposes = {purpose for change in changes for purpose in change.purposes}
-        self._by_purpose = self._read_purposes(purposes) if purposes else {}
-        self._any_account = self._every(kind=Dependency.Kind.ACCOUNT) if ANY_TRAIT in accounts else frozenset()
-        self._empty = self._read(Dependency.Kind.EMPTY, [""])[""]
+        asked: dict[str, set[Any]] = {
+            "events": {event for change in changes for event in change.events},
+            "traits": {trait for change in changes for trait in change.traits},
+            "accounts": {trait for change in changes for trait in change.accounts},
+            "purposes": {purpose for change in changes for purpose in change.purposes},
+        }
+        any_account = ANY_TRAIT in asked["accounts"]
+        values = {name: list(keys) for name, keys in asked.items()}
+        self._by: defaultdict[tuple[str, Any], set[int]] = defaultdict(set)
+        self._any_account: set[int] = set()
+        for kind, key, what, segment_id in fetch(sql(_READING, any_account=any_account, **values)):
+            self._by[kind, key if what is None else what].add(segment_id)
+            if kind == Dependency.Kind.ACCOUNT:
+                self._any_account.add(segment_id)
         self._all = self._every() if any(map(_moves_anything, changes)) else frozenset()
 
     def segments(self, change: Change) -> set[int]:
         if _moves_anything(change):
             return set(self._all)
-        found = set(self._empty) if change.created else set()
-        for event in change.events:
-            found |= self._by_event[self._names.get(event, "")]
-        for trait in change.traits:
-            found |= self._by_trait[trait]
-        for trait in change.accounts:
-            found |= self._any_account if trait == ANY_TRAIT else self._by_account[trait]
-        for purpose in change.purposes:
-            found |= self._by_purpose[purpose]
-        return found
+        kinds = Dependency.Kind
+        found = set(self._by[kinds.EMPTY.value, ""]) if change.created else set()
+        for kind, keys in (
+            (kinds.EVENT.value, change.events),
+            (kinds.TRAIT.value, change.traits),
+            (kinds.ACCOUNT.value, change.accounts),
+            (kinds.CONSENT.value, change.purposes),
+        ):
+            found |= set().union(*(self._by[kind, key] for key in keys))
+        return found | self._any_account if ANY_TRAIT in change.accounts else found
 
     @staticmethod
     def given(changes: Sequence[Change]) -> set[tuple[int, int]]:
@@ -156,26 +159,24 @@ class _Index:
         return {(ids[slug], id_) for slug, change in named if slug in ids for id_ in change.profile_ids}
 
     @staticmethod
-    def _read_purposes(ids: Iterable[int]) -> defaultdict[int, set[int]]:
-        index: defaultdict[int, set[int]] = defaultdict(set)
-        rows = Dependency.objects.filter(purpose__in=list(ids), segment__state=Segment.State.LIVE)
-        for purpose_id, segment_id in rows.values_list("purpose_id", "segment_id"):
-            index[purpose_id].add(segment_id)
-        return index
+    def _every() -> frozenset[int]:
+        return frozenset(row[0] for row in fetch(Sql("SELECT id FROM segments_segment WHERE state = 'live'")))
 
-    @staticmethod
-    def _read(kind: str, keys: Iterable[str]) -> defaultdict[str, set[int]]:
-        index: defaultdict[str, set[int]] = defaultdict(set)
-        rows = Dependency.objects.filter(kind=kind, key__in=list(keys), segment__state=Segment.State.LIVE)
-        for key, segment_id in rows.values_list("key", "segment_id"):
-            index[key].add(segment_id)
-        return index
 
-    @staticmethod
-    def _every(**reading: str) -> frozenset[int]:
-        """The segments that depend on anything of this `kind`; without one, all."""
-        depending = {f"dependencies__{name}": value for name, value in reading.items()}
-        return frozenset(Segment.objects.filter(state=Segment.State.LIVE, **depending).values_list("pk", flat=True))
+# `what` is the id of the event name or of the purpose: a change names them by it.
+_READING = """
+SELECT d.kind, d.key, e.id, d.segment_id FROM event_name AS e
+JOIN segment_dependency AS d ON d.kind = 'event' AND d.key = e.name
+JOIN segments_segment AS s ON s.id = d.segment_id AND s.state = 'live'
+WHERE e.id = ANY ({events}::int[])
+UNION ALL
+SELECT d.kind, d.key, d.purpose_id, d.segment_id FROM segment_dependency AS d
+JOIN segments_segment AS s ON s.id = d.segment_id AND s.state = 'live'
+WHERE d.kind = 'trait' AND d.key = ANY ({traits}::text[])
+   OR d.kind = 'account' AND (d.key = ANY ({accounts}::text[]) OR {any_account})
+   OR d.kind = 'consent' AND d.purpose_id = ANY ({purposes}::bigint[])
+   OR d.kind = 'empty'
+"""
 
 
 def _moves_anything(change: Change) -> bool:

@@ -22,7 +22,7 @@ from segments.asking.table import Rows, read
 from segments.ast import Account, All, Any, Condition, Consent, Event, Given, InSegment, Node, Not, Trait, Where
 from segments.ast import Sequence as Steps
 from segments.compile import HORIZON, compile_states_of
-from segments.plan import Behaviour, Clock, Followed, UnexpandedError, conditions, make_plan
+from segments.plan import Behaviour, Clock, Followed, UnexpandedError, behaviour_of, conditions, make_plan
 from segments.sql import Sql, join, sql
 from segments.streams import Dictionary
 
@@ -90,19 +90,33 @@ class _Asking:
         self.nodes = nodes
         self.profiles = profiles
         self.dictionary = dictionary
-        self.plan = make_plan(Any(tuple(nodes)), now=clock.now, zone=clock.zone)
-        self.people = _people(nodes, asked)
-        behaving = [one for one in self.people if isinstance(one, Event | Steps)]
-        self.counted = [one for one in behaving if in_memory and self._is_counted(self._behaviour(one))]
-        counted = frozenset(self.counted)
-        self.told = [one for one in self.people if one not in counted]
-        self.answers: dict[Condition, Answer] = {}
+        self.clock = clock
+        # Definitions are looked up by what they are only here: that reads each condition from end to end.
+        self.conditions: dict[Condition, int] = {}
+        self.places: dict[int, int] = {}  # by the identity of a condition, of which `nodes` has many that are equal
+        self.people: list[Flags] = []
+        for node, some in zip(nodes, asked, strict=True):
+            for condition in conditions(node):
+                place = self.places[id(condition)] = self.conditions.setdefault(condition, len(self.people))
+                if place == len(self.people):
+                    self.people.append(some)
+                else:
+                    self.people[place] = self.people[place] | some
+        self.counted: dict[int, Behaviour] = {}
+        self.told: list[int] = []
+        for condition, place in self.conditions.items():
+            behaviour = behaviour_of(condition, clock) if in_memory and isinstance(condition, Event | Steps) else None
+            if behaviour is not None and self._is_counted(behaviour):
+                self.counted[place] = behaviour
+            else:
+                self.told.append(place)
+        self.answers: dict[int, Answer] = {}
 
     def _is_counted(self, behaviour: Behaviour) -> bool:
         """Whether it is worked out here, from events."""
         if isinstance(behaviour, Followed):
             return trails.is_followable(behaviour)
-        return measures.is_measurable(behaviour, self.dictionary, self.plan.clock)
+        return measures.is_measurable(behaviour, self.dictionary, self.clock)
 
     def states(self) -> States:
         """Raises `TooMuchError`."""
@@ -127,29 +141,27 @@ class _Asking:
         )
 
     def _reading(self) -> Reading:
-        reading = Reading(self.dictionary, self.plan.clock, self.profiles, EVENTS_AT_ONCE)
-        for condition in self.counted:
-            behaviour = self._behaviour(condition)
+        reading = Reading(self.dictionary, self.clock, self.profiles, EVENTS_AT_ONCE)
+        for place, behaviour in self.counted.items():
             for names, where in _looked_at(behaviour):
-                reading.want(names, where, people=self.people[condition], since=behaviour.extent.since)
+                reading.want(names, where, people=self.people[place], since=behaviour.extent.since)
         return reading
-
-    def _behaviour(self, condition: Event | Steps) -> Behaviour:
-        return self.plan.behaviours[self.plan.place(condition)]
 
     def _asked_of_the_database(self) -> Iterator[Sql]:
         """A part for all conditions that are asked about the same people."""
+        listing = list(self.conditions)
         groups: defaultdict[bytes, list[int]] = defaultdict(list)
-        for number, condition in enumerate(self.told):
-            groups[self.people[condition].tobytes()].append(number)
+        for number, place in enumerate(self.told):
+            groups[self.people[place].tobytes()].append(number)
         for numbers in groups.values():
+            people = self.people[self.told[numbers[0]]]
             for start in range(0, len(numbers), TOLD_AT_ONCE):
                 some = numbers[start : start + TOLD_AT_ONCE]
-                yield self._part([self.told[number] for number in some], some)
+                yield self._part([listing[self.told[number]] for number in some], some, people)
 
-    def _part(self, asked: Sequence[Condition], numbers: Sequence[int]) -> Sql:
-        plan = make_plan(Any(tuple(asked)), now=self.plan.clock.now, zone=self.plan.clock.zone)
-        ids = self.profiles[self.people[asked[0]]].tolist()
+    def _part(self, asked: Sequence[Condition], numbers: Sequence[int], people: Flags) -> Sql:
+        plan = make_plan(Any(tuple(asked)), now=self.clock.now, zone=self.clock.zone)
+        ids = self.profiles[people].tolist()
         columns = join(", ", (Sql(f"holds{place}, due{place}") for place in range(len(asked))))
         values = (
             sql(f"({{what}}::bigint, s.holds{place}, s.due{place})", what=EXISTS - 1 - number)
@@ -167,32 +179,30 @@ class _Asking:
     # --- What comes of it ---------------------------------------------------------------------------------------
 
     def _work_out(self, reading: Reading) -> None:
-        clock, count = self.plan.clock, len(self.profiles)
-        for condition in self.counted:
-            behaviour = self._behaviour(condition)
+        clock, count = self.clock, len(self.profiles)
+        for place, behaviour in self.counted.items():
             if isinstance(behaviour, Followed):
-                answer = trails.follow(behaviour, reading, clock=clock, count=count)
+                self.answers[place] = trails.follow(behaviour, reading, clock=clock, count=count)
             else:
                 events = reading.events(behaviour.names, behaviour.where)
-                answer = measures.measure(behaviour, events, clock=clock, count=count)
-            self.answers[condition] = answer
+                self.answers[place] = measures.measure(behaviour, events, clock=clock, count=count)
 
     def _hear(self, rows: Rows) -> None:
         """The answers that the database gave."""
         numbers, places = EXISTS - 1 - rows.what, self._places(rows)
         order = np.argsort(numbers, kind="stable")
         stops = np.cumsum(np.bincount(numbers, minlength=len(self.told)))
-        for condition, which in zip(self.told, np.split(order, stops[:-1]), strict=False):
+        for place, which in zip(self.told, np.split(order, stops[:-1]), strict=False):
             holds, due = np.zeros(len(self.profiles), dtype=np.bool_), never(len(self.profiles))
             holds[places[which]] = rows.number[which] > 0
             due[places[which]] = rows.at[which]
-            self.answers[condition] = (holds, due)
+            self.answers[place] = (holds, due)
 
     def _places(self, rows: Rows) -> Ids:
         return np.searchsorted(self.profiles, rows.profile)
 
     def _put_together(self, exists: Flags) -> States:
-        horizon = instant(self.plan.clock.now + HORIZON)
+        horizon = instant(self.clock.now + HORIZON)
         holds = np.empty((len(self.nodes), len(self.profiles)), dtype=np.bool_)
         due = np.empty((len(self.nodes), len(self.profiles)), dtype=np.int64)
         for place, node in enumerate(self.nodes):
@@ -210,24 +220,14 @@ class _Asking:
             case Not(of):
                 return np.logical_not(self._holds(of))
             case Trait() | Account() | Event() | Steps() | Given() | Consent():
-                return self.answers[node][0]
+                return self.answers[self.places[id(node)]][0]
             case InSegment(slug):
                 raise UnexpandedError(slug)
             case _:
                 assert_never(node)
 
     def _due(self, node: Node) -> Instants:
-        return reduce(np.minimum, (self.answers[condition][1] for condition in conditions(node)))
-
-
-def _people(nodes: Sequence[Node], asked: Flags) -> dict[Condition, Flags]:
-    """Of each condition, whom it is asked about."""
-    people: dict[Condition, Flags] = {}
-    for node, some in zip(nodes, asked, strict=True):
-        for condition in conditions(node):
-            known = people.get(condition)
-            people[condition] = some if known is None else known | some
-    return people
+        return reduce(np.minimum, (self.answers[self.places[id(condition)]][1] for condition in conditions(node)))
 
 
 def _looked_at(behaviour: Behaviour) -> Iterator[tuple[tuple[str, ...], tuple[Where, ...]]]:

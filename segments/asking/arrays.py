@@ -48,7 +48,7 @@ def spelled(moments: Instants) -> str:
     return "{" + ",".join(f"{text}Z" for text in texts) + "}"
 
 
-def listed(values: Iterable[int]) -> str:
-    """An array as PostgreSQL reads one: a list of constants would be parsed one by one."""
+def listed(values: Iterable[int] | Iterable[str]) -> str:
+    """An array of numbers or words as PostgreSQL reads one: a list of constants would be parsed one by one."""
     known = values.tolist() if isinstance(values, np.ndarray) else values
     return "{" + ",".join(map(str, known)) + "}"

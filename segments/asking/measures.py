@@ -15,6 +15,7 @@ from segments.streams import LARGEST_NUMBER, Dictionary
 DAY = 86_400_000_000
 # PostgreSQL keeps 15 digits of a float8 that becomes a number; farther than this apart, two have the same order.
 NEAR = 1e-13
+FEW = 100
 
 Answer = tuple[Flags, Instants]
 """For each profile, whether a condition holds, and when that can change by time alone."""
@@ -44,7 +45,7 @@ def measure(measured: Measured, events: Events, *, clock: Clock, count: int) -> 
     if extent.until and not extent.turns:
         events = events.only(events.at < instant(extent.until))
     counted = events.at <= now
-    coming = first_of(events.only(~counted), count)
+    coming = never(count) if counted.all() else first_of(events.only(~counted), count)
     if extent.until and extent.turns:
         counted &= events.at < instant(extent.until)
     counting = events.only(counted)
@@ -112,6 +113,9 @@ def _aggregate(measure_: Measure, numbers: Events, known: Instants) -> Numbers:
 
 def _passes_whole(numbers: Instants, test: Test) -> Flags:
     """There are few different ones, and Python compares each exactly with whatever was written."""
+    most = int(numbers.max(initial=0))
+    if most < FEW:
+        return np.array([compare(number, test) for number in range(most + 1)], dtype=np.bool_)[numbers]
     different, which = np.unique(numbers, return_inverse=True)
     return np.array([compare(number, test) for number in different.tolist()], dtype=np.bool_)[which]
 
