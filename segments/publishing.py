@@ -3,7 +3,8 @@
 1. Ask the new definition of everybody, and so the segments that name this one, since they mean something else too.
 2. Catch up: ask again of the profiles that changed meanwhile, until few are left.
 3. Hold what publishing writes to, and see that everything still means what was asked. If not, ask again.
-4. Catch up once more, now that nothing comes in between, and write the difference.
+4. Catch up once more, now that nothing comes in between, and write the difference; of a new segment most of it has
+   been written before (`segments.ahead`).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 import identity.queries
+from segments.ahead import Ahead, write_ahead
 from segments.ast import DefinitionError, Node, parse
 from segments.columnar.ask import ask_states
 from segments.compile import compile_state, compile_state_of
@@ -110,6 +112,7 @@ class Staging:
         self.lease = lease
         self.asked: dict[int, _Subject] = {}
         self.packed: dict[int, tuple[_Subject, States]] = {}
+        self.ahead: Ahead | None = None
 
     def ask_arrays(self, *, now: datetime) -> None:
         """Answers of large populations from packed arrays, which are read in a snapshot: in a transaction before.
@@ -129,6 +132,9 @@ class Staging:
 
     def ask_everybody(self, *, now: datetime) -> None:
         """Step 1 and 2, for what has not been asked yet."""
+        if self.ahead:
+            self.ahead.take_back()
+            self.ahead = None
         subjects = self._subjects()
         everybody = identity.queries.count_profiles()
         for place, subject in enumerate(subjects):
@@ -141,6 +147,9 @@ class Staging:
         for _ in range(ROUNDS):
             if self._catch_up(now) < FEW:
                 break
+        main = subjects[0]
+        with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
+            self.ahead = write_ahead(segment=main.segment, version=main.number, table=main.table, now=now)
 
     def publish(self, *, clock: Clock, index: Index) -> TransitionSpan:
         """Step 3 and 4."""
@@ -155,9 +164,10 @@ class Staging:
         same = {each.segment.pk for each in subjects} == self.asked.keys()
         if not same or not all(subject.means(self.asked[subject.segment.pk]) for subject in subjects):
             raise _ChangedError
-        now, after_id = clock(), last_transition_id()
+        now, after_id = clock(), self.ahead.after_id if self.ahead else last_transition_id()
         self._catch_up(now)
-        moved = [_publish(subject, now=now, index=index) for subject in subjects]
+        ahead = {self.ahead.segment_id: self.ahead} if self.ahead else {}
+        moved = [_publish(each, ahead.get(each.segment.pk), now=now, index=index) for each in subjects]
         self.lease.settled = True
         computation.delete()
         return TransitionSpan(
@@ -209,6 +219,8 @@ class Staging:
             due = fetch(sql("SELECT profile_id FROM {table} WHERE due <= {now}", table=subject.table, now=now))
             ids = sorted(changed | {row[0] for row in due})
             most = max(most, len(ids))
+            if self.ahead and self.ahead.segment_id == subject.segment.pk:
+                self.ahead.again.update(ids)
             for start in range(0, len(ids), PROFILES_AT_ONCE):
                 self.lease.report("Catching up with what changed meanwhile", done=start, total=len(ids))
                 _ask_again(subject, ids[start : start + PROFILES_AT_ONCE], now)
@@ -280,15 +292,13 @@ ORDER BY e.profile_id
 """
 
 
-def _publish(subject: _Subject, *, now: datetime, index: Index) -> tuple[int, int]:
+def _publish(subject: _Subject, ahead: Ahead | None, *, now: datetime, index: Index) -> tuple[int, int]:
     segment = subject.segment
-    values = {"segment": segment.pk, "version": subject.number, "now": now, "table": subject.table}
     with population_settings(timeout_seconds=RECOMPUTE_SECONDS):
-        left = run(sql(_GONE, **values))
-        entered = run(sql(_CAME, **values))
-        run(sql(_DUE_GONE, **values))
-        run(sql(_DUE_CAME, **values))
-        count = fetch(sql("SELECT count(*) FROM {table} WHERE holds", table=subject.table))[0][0]
+        moved = _write_difference(subject, now=now) if ahead is None else None
+        if ahead:
+            ahead.correct(now=now)
+        count: int = fetch(sql("SELECT count(*) FROM {table} WHERE holds", table=subject.table))[0][0]
         run(sql("DROP TABLE {table}", table=subject.table))
     segment.definition, segment.version = subject.definition, subject.number
     Segment.objects.filter(pk=segment.pk).update(
@@ -302,4 +312,13 @@ def _publish(subject: _Subject, *, now: datetime, index: Index) -> tuple[int, in
     index(segment, subject.node)
     versions = SegmentVersion.objects.filter(segment=segment, number=subject.number, published_at=None)
     versions.update(published_at=now, outcome=SegmentVersion.Outcome.NONE)
+    return moved or (count, 0)
+
+
+def _write_difference(subject: _Subject, *, now: datetime) -> tuple[int, int]:
+    """Returns how many entered and how many left."""
+    values = {"segment": subject.segment.pk, "version": subject.number, "now": now, "table": subject.table}
+    left, entered = run(sql(_GONE, **values)), run(sql(_CAME, **values))
+    run(sql(_DUE_GONE, **values))
+    run(sql(_DUE_CAME, **values))
     return entered, left

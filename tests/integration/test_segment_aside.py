@@ -116,6 +116,29 @@ class TestMeanwhile:
         assert members_of(segment) == {profile}
         assert set(Dependency.objects.values_list("kind", "key")) == {("event", ORDER)}
 
+    def test_who_is_in_a_new_segment_is_written_before_it_is_published_and_put_right_then(self) -> None:
+        stays, leaves, absorbed = (make.make_profile({"country": "DE"}) for _ in range(3))
+        comes = make.make_profile({"country": "FR"})
+        segment = operations.create_segment(name="New", definition=GERMAN, now=NOW)
+        lease = computations.claim(segment_id=segment.pk, now=NOW)
+        assert lease
+        staging = Staging(lease)
+        staging.ask_everybody(now=NOW)
+        assert members_of(segment) == {stays, leaves, absorbed}
+
+        change_country(leaves, "FR")
+        change_country(comes, "DE")
+        make.absorb(absorbed, into=stays)
+        operations.evaluate_changes(now=NOW)
+        span = operations.compute(lease, clock=lambda: NOW, staging=staging)
+
+        segment.refresh_from_db()
+        assert members_of(segment) == {stays, comes}
+        assert sorted(profile for profile, *_ in moves_of(segment)) == sorted([stays, comes])
+        assert (span.entered, span.left, segment.member_count) == (2, 0, 2)
+        written = Transition.objects.filter(segment=segment, id__gt=span.after_id)
+        assert written.count() == 2
+
     def test_who_names_it_is_published_with_it(self) -> None:
         anna, ben = make.make_profile({"country": "DE"}), make.make_profile({"country": "FR"})
         germans = live_segment(GERMAN, name="Germans")
