@@ -406,7 +406,7 @@ def source_key(made: World) -> str:
 
     with connection.cursor() as cursor:
         cursor.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-    return operations.create_source(name="Live", now=made.now)[1]
+    return operations.create_source(name=f"Live {uuid.uuid4().hex[:8]}", now=made.now)[1]
 
 
 def show(lines: Iterable[tuple[str, str, str, str]]) -> None:
