@@ -388,10 +388,18 @@ def main() -> None:
         with world(keep=given.keep, profiles=given.profiles, events=given.events) as made:
             prepare()
             key = source_key(made)
+            _hang_up()
         with product(keep=given.keep) as (home, port):
             memory = Memory(home)
             show(live(port, key, given))
             show([memory.line()])
+
+
+def _hang_up() -> None:
+    """The server of the world stops, and the product starts another."""
+    from django.db import connection
+
+    connection.close()
 
 
 def _numbers(text: str) -> list[int]:
