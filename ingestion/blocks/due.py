@@ -1,23 +1,26 @@
 """Which blocks are to be built next.
 
 A name's blocks cover whole days, from its first event up to what is sealed: one day each, or up to a month of days
-with few events. Of the day that is not over there are blocks of some hours. When it is, one block takes their place.
+with few events. Of the day that is not over there are blocks of some of its ticks; when it is, one block takes their
+place. Where several small blocks have come to stand in a row they become one.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import connection
 
 from ingestion.blocks.log import first_event
-from ingestion.blocks.stretches import DAY, HOUR, HOURS_A_DAY, gaps, moment
+from ingestion.blocks.stretches import DAY, TICK, TICKS_A_DAY, gaps, moment
 from ingestion.blocks.write import Span
 
-FAR = -16_000_000  # hours: before everything
+FAR = -90_000_000  # ticks: before everything
 ENOUGH = 1_000  # events for a block of its own; fewer are read from the log as quickly
 LONGEST = 31  # days
+LARGE = 100_000  # events; blocks do not grow beyond it by being joined
+IN_A_ROW = 6
 MANY_NOTED = 100  # profiles; beyond these, and one in fifty of the events, a block is built anew soon
 SOON = timedelta(minutes=5)
 LATER = timedelta(hours=1)
@@ -27,7 +30,8 @@ SELECT name_id, since, until, max(events), min(fold), array_agg(part) FROM event
 """
 _COLUMNS = "SELECT name_id, path, id FROM event_column WHERE state = 'kept' ORDER BY id"
 _NOTED = """
-SELECT name_id, day, sum(cardinality(profile_ids)), min(noted_at), max(noted_at) FROM event_block_note GROUP BY 1, 2
+SELECT name_id, day, sum(cardinality(profile_ids)), now() - min(noted_at), now() - max(noted_at)
+FROM event_block_note GROUP BY 1, 2
 """
 _COUNT = """
 SELECT count(*) FROM (SELECT FROM event WHERE name_id = %s AND ts >= %s AND ts < %s LIMIT %s) AS a_few
@@ -45,20 +49,20 @@ class Built:
 
     @property
     def is_of_whole_days(self) -> bool:
-        return self.span.since % HOURS_A_DAY == 0 and self.span.until % HOURS_A_DAY == 0
+        return self.span.since % TICKS_A_DAY == 0 and self.span.until % TICKS_A_DAY == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What was noted of a name on a day."""
+    """What was noted of a name on a day, and how long ago the first time and the last."""
 
     profiles: int
-    first: datetime
-    last: datetime
+    first: timedelta
+    last: timedelta
 
-    def is_due(self, *, events: int, now: datetime) -> bool:
+    def is_due(self, *, events: int) -> bool:
         many = self.profiles >= max(MANY_NOTED, events // 50)
-        return self.first <= now - LATER or (many and self.last <= now - SOON)
+        return self.first >= LATER or (many and self.last >= SOON)
 
 
 class Books:
@@ -90,18 +94,20 @@ class Books:
     def missing(self, *, sealed: int) -> Iterator[Span]:
         """Stretches that no block holds, of each name the newest first; days that are over anew, as one."""
         for name_id in self.tiles:
-            yield from self._missing(name_id, sealed // HOUR)
+            yield from self._missing(name_id, sealed // TICK)
 
-    def outdated(self, *, now: datetime) -> Iterator[Span]:
-        """Blocks of which much was noted, that lack a column, or that are to take in what merges moved."""
-        for name_id, tiles in self.tiles.items():
-            wanted = set(self.columns[name_id].values())
-            for together in reversed(_regions(tiles)):
-                span = Span(name_id, together[0].span.since, together[-1].span.until)
-                if any(tile.fold < self.fold or not tile.parts >= wanted for tile in together) or self._is_noted(
-                    span, sum(tile.events for tile in together), now
-                ):
-                    yield span
+    def outdated(self) -> Iterator[Span]:
+        """Blocks that are to be one, or of which much was noted, or that lack a column or what merges moved."""
+        for tiles in self.tiles.values():
+            yield from list(_in_a_row(tiles)) or self._to_renew(tiles)
+
+    def _to_renew(self, tiles: Sequence[Built]) -> Iterator[Span]:
+        for together in reversed(_regions(tiles)):
+            span = Span(together[0].span.name_id, together[0].span.since, together[-1].span.until)
+            wanted = self.columns[span.name_id].values()
+            lacking = any(tile.fold < self.fold or not tile.parts.issuperset(wanted) for tile in together)
+            if lacking or self._is_noted(span, sum(tile.events for tile in together)):
+                yield span
 
     def _missing(self, name_id: int, sealed: int) -> Iterator[Span]:
         tiles = self.tiles[name_id]
@@ -109,7 +115,7 @@ class Books:
         strays = any(not _covers(tiles, day) for day in self.noted[name_id])
         if self.finished.get(name_id) == (first, sealed) and not strays:
             return
-        today = sealed - sealed % HOURS_A_DAY
+        today = sealed - sealed % TICKS_A_DAY
         begins = max([today, *(tile.span.until for tile in tiles)])
         if _count(name_id, begins, sealed) >= ENOUGH:
             yield Span(name_id, begins, sealed)
@@ -118,19 +124,19 @@ class Books:
             yield from _in_days(name_id, since, until)
         self.finished[name_id] = first, sealed
 
-    def _is_noted(self, span: Span, events: int, now: datetime) -> bool:
-        days = range(span.since // HOURS_A_DAY, -(-span.until // HOURS_A_DAY))
+    def _is_noted(self, span: Span, events: int) -> bool:
+        days = range(span.since // TICKS_A_DAY, -(-span.until // TICKS_A_DAY))
         found = [noted for day, noted in self.noted[span.name_id].items() if day in days]
         if not found:
             return False
         together = Noted(
-            sum(one.profiles for one in found), min(one.first for one in found), max(one.last for one in found)
+            sum(one.profiles for one in found), max(one.first for one in found), min(one.last for one in found)
         )
-        return together.is_due(events=events, now=now)
+        return together.is_due(events=events)
 
 
 def _regions(tiles: Sequence[Built]) -> list[list[Built]]:
-    """Those that are built anew together: each by itself, but all blocks of the hours of one day."""
+    """Those that are built anew together: each by itself, but the blocks of a part of a day with one another."""
     found: list[list[Built]] = []
     for tile in tiles:
         if found and not tile.is_of_whole_days and not found[-1][-1].is_of_whole_days:
@@ -140,17 +146,43 @@ def _regions(tiles: Sequence[Built]) -> list[list[Built]]:
     return found
 
 
+def _in_a_row(tiles: Sequence[Built]) -> Iterator[Span]:
+    """What several neighbours of like size hold, which are small enough to be one."""
+    row: list[Built] = []
+    for tile in tiles:
+        if row and not _fits(row, tile):
+            yield from _joined(row)
+            row = []
+        row.append(tile)
+    yield from _joined(row)
+
+
+def _fits(row: Sequence[Built], tile: Built) -> bool:
+    sizes = [one.events for one in (*row, tile)]
+    return (
+        row[-1].span.until == tile.span.since
+        and row[-1].is_of_whole_days == tile.is_of_whole_days
+        and max(sizes) <= 4 * min(sizes) + ENOUGH
+        and sum(sizes) <= LARGE
+    )
+
+
+def _joined(row: Sequence[Built]) -> Iterator[Span]:
+    if len(row) >= IN_A_ROW:
+        yield Span(row[0].span.name_id, row[0].span.since, row[-1].span.until)
+
+
 def _covers(tiles: Sequence[Built], day: int) -> bool:
-    since, until = day * HOURS_A_DAY, (day + 1) * HOURS_A_DAY
+    since, until = day * TICKS_A_DAY, (day + 1) * TICKS_A_DAY
     return any(tile.span.since < until and tile.span.until > since for tile in tiles)
 
 
 def _in_days(name_id: int, since: int, until: int) -> Iterator[Span]:
     """Spans that cover a gap of whole days, the last first; nothing before the first event."""
-    first = first_event(name_id, (since * HOUR, until * HOUR))
+    first = first_event(name_id, (since * TICK, until * TICK))
     if first is None:
         return
-    since = first // DAY * HOURS_A_DAY
+    since = first // DAY * TICKS_A_DAY
     while since < until:
         begins = _begin(name_id, since, until)
         yield Span(name_id, begins, until)
@@ -160,19 +192,19 @@ def _in_days(name_id: int, since: int, until: int) -> Iterator[Span]:
 def _begin(name_id: int, since: int, until: int) -> int:
     """Where the block that ends there begins: a day before, or as far back as there are few events."""
     events, at = 0, until
-    while at > since and until - at < LONGEST * HOURS_A_DAY:
-        found = _count(name_id, at - HOURS_A_DAY, at)
+    while at > since and until - at < LONGEST * TICKS_A_DAY:
+        found = _count(name_id, at - TICKS_A_DAY, at)
         if found >= ENOUGH and events:
             break
-        at, events = at - HOURS_A_DAY, events + found
+        at, events = at - TICKS_A_DAY, events + found
         if events >= ENOUGH:
             break
     return at
 
 
 def _count(name_id: int, since: int, until: int) -> int:
-    """How many events there are in these hours, as far as that matters."""
+    """How many events there are in these ticks, as far as that matters."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, [name_id, moment(since * HOUR), moment(until * HOUR), ENOUGH])
+        cursor.execute(_COUNT, [name_id, moment(since * TICK), moment(until * TICK), ENOUGH])
         count: int = cursor.fetchone()[0]
         return count

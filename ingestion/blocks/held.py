@@ -9,7 +9,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from cdp.kernel.copy import read_rows as copy_out
-from ingestion.blocks.stretches import DAY, HOUR, Stretch
+from ingestion.blocks.stretches import DAY, TICK, Stretch
 
 MOST_NOTED = 5_000  # profiles; beyond that, or a twentieth of its events, a block is not worth mending
 FEW_NOTED = 100
@@ -17,7 +17,7 @@ FEW_NOTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The events of a name in a stretch of time, `since` and `until` in hours; `parts` are its columns."""
+    """The events of a name in a stretch of time, `since` and `until` in ticks; `parts` are its columns."""
 
     since: int
     until: int
@@ -27,7 +27,7 @@ class Tile:
 
     @property
     def stretch(self) -> Stretch:
-        return self.since * HOUR, self.until * HOUR
+        return self.since * TICK, self.until * TICK
 
     @property
     def is_mendable(self) -> bool:
@@ -90,12 +90,12 @@ def tiles_of(name_id: int, stretch: Stretch) -> list[Tile]:
     """What blocks there are of a name in a stretch of time, in order."""
     since, until = stretch
     with connection.cursor() as cursor:
-        cursor.execute(_TILES, {"name": name_id, "since": since // HOUR, "until": -(-until // HOUR)})
+        cursor.execute(_TILES, {"name": name_id, "since": since // TICK, "until": -(-until // TICK)})
         found = cursor.fetchall()
         if not found:
             return []
         first, last = found[0][0], found[-1][1]
-        cursor.execute(_NOTED, {"name": name_id, "first": first * HOUR // DAY, "last": (last * HOUR - 1) // DAY})
+        cursor.execute(_NOTED, {"name": name_id, "first": first * TICK // DAY, "last": (last * TICK - 1) // DAY})
         noted: defaultdict[int, set[int]] = defaultdict(set)
         for day, profile_ids in cursor.fetchall():
             noted[day].update(profile_ids)
@@ -108,7 +108,7 @@ def tiles_of(name_id: int, stretch: Stretch) -> list[Tile]:
 def _noted(noted: Mapping[int, set[int]], since: int, until: int) -> frozenset[int]:
     if not noted:
         return frozenset()
-    days = range(since * HOUR // DAY, (until * HOUR - 1) // DAY + 1)
+    days = range(since * TICK // DAY, (until * TICK - 1) // DAY + 1)
     return frozenset().union(*(noted[day] for day in days if day in noted))
 
 

@@ -44,8 +44,8 @@ class ColumnValues(models.Model):
 class Block(models.Model):
     """One column of the events of one name in a stretch of time, as `ingestion.blocks.pack` writes it.
 
-    `since` and `until` count hours since 2000; the stretches of a name never overlap. `part` is the id of a
-    `PropertyColumn`, or one of `ingestion.blocks.parts`.
+    `since` and `until` count ticks of ten minutes since 2000; the stretches of a name never overlap. `part` is the id
+    of a `PropertyColumn`, or one of `ingestion.blocks.parts`.
     """
 
     pk = models.CompositePrimaryKey("name_id", "since", "part")

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from ingestion.blocks.due import Books
 from ingestion.blocks.seal import advance
+from ingestion.blocks.stretches import TICKS_A_DAY
 from ingestion.blocks.write import Span, write_block
 
 MANY_MOVES = 2_000  # profiles; then blocks are built anew to take in where they lead
@@ -33,10 +34,10 @@ DELETE FROM event_block_move WHERE profile_id IN (
     WHERE fold <= (SELECT coalesce(min(b.fold), (SELECT max(fold) FROM event_block_seal)) FROM event_block AS b)
     FOR UPDATE SKIP LOCKED)
 """
-_STRAY_NOTES = """
+_STRAY_NOTES = f"""
 DELETE FROM event_block_note AS n WHERE NOT EXISTS (
     SELECT FROM event_block AS b
-    WHERE b.name_id = n.name_id AND b.since < (n.day + 1) * 24 AND b.until > n.day * 24)
+    WHERE b.name_id = n.name_id AND b.since < (n.day + 1) * {TICKS_A_DAY} AND b.until > n.day * {TICKS_A_DAY})
 """
 _UNASKED = """
 WITH gone AS (DELETE FROM event_column WHERE asked_on < current_date - %s RETURNING id),
@@ -64,7 +65,7 @@ def build_due(*, now: datetime, seconds: float) -> int:
         sealed = advance(now=now)
         _run(_FOLD, [MANY_MOVES])
         _run(_UNASKED, [UNASKED_DAYS])
-        built = _build_missing(sealed, end) or _build_outdated(now, end)
+        built = _build_missing(sealed, end) or _build_outdated(end)
         for statement in (_STRAY_NOTES, _FOLDED):
             _run(statement)
         return built
@@ -83,9 +84,9 @@ def _build_missing(sealed: int, end: float) -> int:
     return _build(_books.missing(sealed=sealed), end)
 
 
-def _build_outdated(now: datetime, end: float) -> int:
+def _build_outdated(end: float) -> int:
     """Looked at only where nothing is missing: what is built meanwhile is not in the books."""
-    return _build(_books.outdated(now=now), end)
+    return _build(_books.outdated(), end)
 
 
 def _build(spans: Iterable[Span], end: float) -> int:

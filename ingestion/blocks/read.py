@@ -52,7 +52,7 @@ def read_rows(
     held = _find(name, since, until, properties)
     if held is None:
         return
-    loaded = load_values(held.columns.values())
+    loaded = load_values(held.columns.values()) if properties else {}
     known = {path: loaded[held.columns[path]] if path in held.columns else Values() for path in properties}
     asked = Asked(held.name_id, times, values, known)
     yield from _read_blocks(asked, held)

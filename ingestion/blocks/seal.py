@@ -7,15 +7,20 @@ every later change before `noted_until` is noted, every earlier one is committed
 Nobody is ever kept waiting by it, and whoever is killed in between leaves two instants that the next one goes on from.
 """
 
+import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from cdp.kernel.copy import timestamp_micros
-from ingestion.blocks.stretches import DAY, HOUR
+from ingestion.blocks.stretches import DAY, TICK
 
-SEAL_AFTER = timedelta(minutes=10)
-"""How long after an hour its events are still counted as those of the recent past, which needs no notes."""
+SEAL_AFTER = timedelta(minutes=5)
+"""How long events count as those of the recent past, of which nothing is noted: most have come by then."""
+LOOKS = 5  # at who is still writing
+BETWEEN_LOOKS = 0.1  # seconds
 
 _BEGIN = """
 INSERT INTO event_block_seal (id, noted_until, sealed_until, waits_for, fold) VALUES (1, %(first)s, %(first)s, NULL, 0)
@@ -29,10 +34,10 @@ SELECT DISTINCT virtualtransaction FROM pg_locks
 WHERE relation = 'event_block_seal'::regclass AND mode = 'RowShareLock' AND pid <> pg_backend_pid()
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_WAIT = "UPDATE event_block_seal SET waits_for = %s WHERE noted_until = %s"
-_SEAL = "UPDATE event_block_seal SET sealed_until = noted_until WHERE noted_until = %s"
+_WAIT = "UPDATE event_block_seal SET waits_for = %(holders)s WHERE noted_until = %(known)s"
+_SEAL = "UPDATE event_block_seal SET sealed_until = noted_until WHERE noted_until = %(known)s"
 _TAKE_BACK = """
-WITH gone AS (DELETE FROM event_block WHERE until > %(until)s / 3600000000)
+WITH gone AS (DELETE FROM event_block WHERE until > %(until)s / %(tick)s)
 UPDATE event_block_seal SET noted_until = %(until)s, sealed_until = %(until)s, waits_for = NULL
 """
 FIRST = 0
@@ -43,24 +48,22 @@ def advance(*, now: datetime) -> int:
 
     To be called by one process at a time, outside of a transaction.
     """
-    until = timestamp_micros(now - SEAL_AFTER) // HOUR * HOUR
+    until = timestamp_micros(now - SEAL_AFTER) // TICK * TICK
     noted, sealed, waits_for = _read()
     if noted > until + DAY:
         _take_back(until)
         return until
     if sealed == noted < until:
-        with connection.cursor() as cursor:
-            cursor.execute(_MOVE_ON, {"until": until, "known": noted})
+        _run(_MOVE_ON, {"until": until, "known": noted})
         noted, waits_for = until, None
-    if sealed < noted:
+    for _ in range(LOOKS if sealed < noted else 0):
         holders = _holders()
         waits_for = holders if waits_for is None else waits_for & holders
-        with connection.cursor() as cursor:
-            if waits_for:
-                cursor.execute(_WAIT, [sorted(waits_for), noted])
-            else:
-                cursor.execute(_SEAL, [noted])
-                sealed = noted
+        if not waits_for:
+            _run(_SEAL, {"known": noted})
+            return noted
+        _run(_WAIT, {"holders": sorted(waits_for), "known": noted})
+        time.sleep(BETWEEN_LOOKS)
     return sealed
 
 
@@ -81,5 +84,9 @@ def _holders() -> set[str]:
 
 def _take_back(until: int) -> None:
     """A clock that was ahead has sealed what is to come: without this, all that happens would be noted until then."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_TAKE_BACK, {"until": until})
+    _run(_TAKE_BACK, {"until": until, "tick": TICK})
+
+
+def _run(statement: str, params: Mapping[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)

@@ -1,11 +1,12 @@
-"""Time as this room counts it: microseconds since 2000, and hours and days since then."""
+"""Time as this room counts it: in microseconds since 2000, in ticks of ten minutes, and in days."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
-HOURS_A_DAY = 24
+TICK = HOUR // 6
+TICKS_A_DAY = DAY // TICK
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 Stretch = tuple[int, int]

@@ -14,7 +14,7 @@ from ingestion.blocks.contracts import Rows
 from ingestion.blocks.log import Asked, read_log
 from ingestion.blocks.pack import pack_floats, pack_rising, pack_whole
 from ingestion.blocks.parts import PROFILES, TIMES, VALUES
-from ingestion.blocks.stretches import HOUR, HOURS_A_DAY
+from ingestion.blocks.stretches import TICK, TICKS_A_DAY
 from ingestion.blocks.values import Values, load_values, save_values
 
 Number = TypeVar("Number", np.int64, np.int32, np.float64)
@@ -26,7 +26,7 @@ _HEAD = struct.Struct(">hiiiiiqiiiiiii").pack
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a name's events, in hours."""
+    """A stretch of a name's events, in ticks."""
 
     name_id: int
     since: int
@@ -46,10 +46,10 @@ def write_block(span: Span, *, columns: Mapping[str, int]) -> int:
         known = load_values(columns.values())
         asked = Asked(span.name_id, times=True, values=True, properties={p: known[id_] for p, id_ in columns.items()})
         before = {id_: len(values.written) for id_, values in known.items()}
-        found = _Events.of(list(read_log(asked, (span.since * HOUR, span.until * HOUR))), columns)
+        found = _Events.of(list(read_log(asked, (span.since * TICK, span.until * TICK))), columns)
         varied = {id_ for id_, values in known.items() if _is_too_varied(values)}
         _drop_columns(varied)
-        values = {"name": span.name_id, "since": span.since, "until": span.until, "day": HOURS_A_DAY}
+        values = {"name": span.name_id, "since": span.since, "until": span.until, "day": TICKS_A_DAY}
         for statement in (_REPLACED, _TAKEN_IN):
             cursor.execute(statement, values)
         for id_ in known.keys() - varied:

@@ -171,6 +171,8 @@ def small(monkeypatch):
     """Few events make a block, and little makes it be built anew."""
     monkeypatch.setattr(due, "ENOUGH", 3)
     monkeypatch.setattr(due, "MANY_NOTED", 3)
+    monkeypatch.setattr(due, "SOON", timedelta(0))
+    monkeypatch.setattr(due, "IN_A_ROW", 2)
     monkeypatch.setattr(operations, "MANY_MOVES", 3)
 
 
