@@ -21,7 +21,6 @@ from identity.evaluation import operations as evaluation
 from identity.kinds import run as kind_runs
 from identity.survivorship import disputes, history, runs
 from ingestion import partitions
-from ingestion.blocks import operations as blocks
 from ingestion.models import Source
 from ingestion.plans import trial, violations
 from ingestion.quality import operations as quality
@@ -246,9 +245,12 @@ def maintain() -> None:
 @shared_task(name="cdp.build_blocks")
 def build_blocks() -> None:
     """The columnar copy of the event log follows it."""
-    _until_done(
-        lambda: blocks.build_due(now=timezone.now(), seconds=BLOCK_SECONDS), "cdp.build_blocks", queue="default"
-    )
+    from ingestion.blocks.operations import build_due  # it needs NumPy, too
+
+    def build() -> int:
+        return build_due(now=timezone.now(), seconds=BLOCK_SECONDS)
+
+    _until_done(build, "cdp.build_blocks", queue="default")
 
 
 @shared_task(name="cdp.fold_quality")
@@ -321,10 +323,6 @@ def _replay_batch() -> bool:
     if more:
         nudge("cdp.evaluate", queue="evaluate")
     return more
-
-
-def _build_blocks() -> int:
-    return blocks.build_due(now=timezone.now(), seconds=BLOCK_SECONDS)
 
 
 def _end_sessions() -> int:

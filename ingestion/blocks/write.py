@@ -43,6 +43,7 @@ def write_block(span: Span, *, columns: Mapping[str, int]) -> int:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT coalesce(max(fold), 0) FROM event_block_seal")
         (fold,) = cursor.fetchone()
+        columns = _kept(columns)
         known = load_values(columns.values())
         asked = Asked(span.name_id, times=True, values=True, properties={p: known[id_] for p, id_ in columns.items()})
         before = {id_: len(values.written) for id_, values in known.items()}
@@ -95,6 +96,15 @@ def _joined(arrays: Sequence[NDArray[Number]], dtype: type[Number]) -> NDArray[N
     return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
 
 
+def _kept(columns: Mapping[str, int]) -> dict[str, int]:
+    """Those that are still there: one that has just proved too varied is not begun again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT path, id FROM event_column WHERE id = ANY(%s) AND state = 'kept'", [[*columns.values()]]
+        )
+        return dict(cursor.fetchall())
+
+
 def _is_too_varied(values: Values) -> bool:
     return len(values.written) > MOST_VALUES or sum(map(len, values.written)) > MOST_WRITTEN
 
@@ -126,6 +136,7 @@ AND n.day >= %(since)s / %(day)s AND n.day <= (%(until)s - 1) / %(day)s AND NOT 
     SELECT FROM event_block AS b
     WHERE b.name_id = n.name_id AND b.since < (n.day + 1) * %(day)s AND b.until > n.day * %(day)s)
 """
+_STILL_KEPT = "SELECT path, id FROM event_column WHERE id = ANY(%(columns)s) AND state = 'kept'"
 _TOO_VARIED = "UPDATE event_column SET state = 'too_varied' WHERE id = ANY(%(columns)s)"
 _NO_PARTS = "DELETE FROM event_block WHERE part = ANY(%(columns)s)"
 _NO_VALUES = "DELETE FROM event_column_values WHERE column_id = ANY(%(columns)s)"
