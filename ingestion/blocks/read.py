@@ -1,6 +1,6 @@
 """Events in bulk, for questions about everybody: from blocks where these hold them, else from the log."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -21,7 +21,7 @@ from ingestion.blocks.stretches import Stretch, gaps
 from ingestion.blocks.values import Values, load_values
 
 Number = TypeVar("Number", np.int64, np.int32, np.float64)
-AT_ONCE = 16  # blocks fetched with one query
+AT_ONCE = 1_000_000  # events of blocks that are fetched with one query
 
 _BEGINNING = timestamp_micros(datetime.min.replace(tzinfo=UTC))
 _END = timestamp_micros(datetime.max.replace(tzinfo=UTC))
@@ -114,8 +114,7 @@ def _read_blocks(asked: Asked, held: _Held) -> Iterator[Rows]:
     parts = {PROFILES, *held.columns.values()}
     parts |= {part for part, is_asked in ((TIMES, asked.times), (VALUES, asked.values)) if is_asked}
     noted: list[tuple[int, Stretch]] = []
-    for at in range(0, len(held.tiles), AT_ONCE):
-        tiles = held.tiles[at : at + AT_ONCE]
+    for tiles in _batches(held.tiles):
         cut = {tile.since: (TIMES,) for tile in tiles if _within(tile, held.stretch) != tile.stretch}
         packed = fetch_parts(asked.name_id, tiles, parts=parts, more=cut)
         for tile in tiles:
@@ -126,6 +125,17 @@ def _read_blocks(asked: Asked, held: _Held) -> Iterator[Rows]:
     mended = read_profiles(asked, noted)
     if mended is not None:
         yield mended
+
+
+def _batches(tiles: Iterable[Tile]) -> Iterator[list[Tile]]:
+    batch: list[Tile] = []
+    for tile in tiles:
+        batch.append(tile)
+        if sum(one.events for one in batch) >= AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _within(tile: Tile, stretch: Stretch) -> Stretch:
