@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
+from cdp import tasks
 from cdp.kernel.copy import timestamp_micros
 from ingestion.blocks import due, notes, operations, write
 from ingestion.blocks.models import Block, ColumnValues, Note, PropertyColumn, Seal
@@ -175,6 +177,17 @@ class TestBuild:
         assert not Block.objects.exists()
         assert not Seal.objects.exists()
         assert read() == 1
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Celery's own, on its first task
+    def test_is_a_task_of_beat(self, settings):
+        yesterday = timezone.now() - timedelta(days=2)
+        ensure_months(yesterday.date(), yesterday.date())
+        view(make_profile(), (NOW - yesterday).total_seconds() / 60)
+
+        tasks.build_blocks()
+
+        assert packed()
+        assert settings.CELERY_BEAT_SCHEDULE["build_blocks"]["task"] == tasks.build_blocks.name
 
     def test_makes_one_block_of_small_ones(self):
         one = make_profile()
