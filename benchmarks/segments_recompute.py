@@ -158,10 +158,11 @@ class Figures:
     json: float
 
 
-def measure(made: World) -> list[tuple[Case, Figures]]:
+def measure(made: World) -> Iterator[tuple[Case, Figures]]:
     duck = _duck(made)
     pack([case.definition for case in CASES], now=made.now)
-    return [(case, _one(made, duck, case)) for case in CASES]
+    for case in CASES:
+        yield case, _one(made, duck, case)
 
 
 def pack(definitions: Iterable[Any], *, now: datetime) -> None:
@@ -291,30 +292,28 @@ def _cpu_time() -> float:
     return time.process_time() + int(backend.split()[0]) / 1e9
 
 
-def report(made: World) -> list[tuple[str, str, str, str]]:
-    lines = []
-    results = measure(made)
-    for case, found in results:
+def report(made: World) -> Iterator[tuple[str, str, str, str]]:
+    """A line for each as soon as it is known."""
+    results = []
+    for case, found in measure(made):
+        results.append(found)
         ratio = found.typed / found.arrays
         verdict = "reached" if ratio >= case.aim else "below the aim"
         told = (
             f"waited {found.wall * 1000:,.0f} ms; SQL {found.query * 1000:,.0f} ms; written"
             f" {found.written * 1000:,.0f}, by SQL {found.written_by_sql * 1000:,.0f} ms"
         )
-        lines.append(
-            (
-                f"{case.name}: {found.members:,} in",
-                f"{found.arrays * 1000:,.0f} ms",
-                f"DuckDB {found.typed * 1000:,.0f}, JSON {found.json * 1000:,.0f} ms",
-                f"{ratio:.2f} of {case.aim} {verdict}; {told}",
-            )
+        yield (
+            f"{case.name}: {found.members:,} in",
+            f"{found.arrays * 1000:,.0f} ms",
+            f"DuckDB {found.typed * 1000:,.0f}, JSON {found.json * 1000:,.0f} ms",
+            f"{ratio:.2f} of {case.aim} {verdict}; {told}",
         )
-    ours, theirs = sum(found.arrays for _, found in results), sum(found.json for _, found in results)
+    ours, theirs = sum(found.arrays for found in results), sum(found.json for found in results)
     verdict = "reached" if ours < theirs else "below the aim"
-    lines.append(("the seven in sum", f"{ours * 1000:,.0f} ms", f"DuckDB, JSON {theirs * 1000:,.0f} ms", verdict))
+    yield ("the seven in sum", f"{ours * 1000:,.0f} ms", f"DuckDB, JSON {theirs * 1000:,.0f} ms", verdict)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines.append(("memory of this process, at most", f"{most:,.0f} MB", "DuckDB's included", ""))
-    return lines
+    yield ("memory of this process, at most", f"{most:,.0f} MB", "DuckDB's included", "")
 
 
 def main() -> None:
