@@ -76,15 +76,16 @@ else:
 load_settings()
 
 
-# With several workers a long file that comes last leaves the others idle: these start first, longest first.
+# With several workers a long file that comes last leaves the others idle: these start first. Of those that run whole
+# deployments, which make everything else slow, no three at the same time.
 LONG_FILES = (
-    "rebuild/test_fresh_clone.py",
-    "integration/test_embedded_launcher.py",
     "integration/test_faults.py",
-    "browser/test_console_pages.py",
+    "rebuild/test_fresh_clone.py",
     "browser/test_segments_builder.py",
-    "integration/test_embedded_servers.py",
+    "browser/test_console_pages.py",
+    "integration/test_embedded_launcher.py",
     "browser/",
+    "integration/test_embedded_servers.py",
     "integration/test_demo_",
     "unit/test_demo_complete_journey.py",
 )
