@@ -159,7 +159,7 @@ class Load:
             self.retry_after.add(retry_after)
         return False
 
-    def wait_for_acknowledgements(self, count: int = 200, *, seconds: float = 60) -> None:
+    def wait_for_acknowledgements(self, count: int = 200, *, seconds: float = 240) -> None:
         known = len(self.promises.acknowledged)
         wait_until(lambda: len(self.promises.acknowledged) >= known + count, seconds=seconds)
 

@@ -13,7 +13,7 @@ import pytest
 from cdp.kernel.embedded.home import REPOSITORY
 from tests.deployments import Deployment, all_processes, clean_environment, temporary_home
 
-INSTALL_SECONDS = 600
+INSTALL_SECONDS = 1_200
 CHILD = "CDP_REBUILD"  # set in the clone, so that a test run there does not clone again
 
 
