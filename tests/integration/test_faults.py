@@ -74,7 +74,7 @@ def check(load: Load) -> None:
 
 def marked(running: Deployment, name: str) -> list[psutil.Process]:
     """The processes of one program, its master first, once there are any."""
-    wait_until(lambda: processes.marked(running.home).get(name), seconds=30)
+    wait_until(lambda: processes.marked(running.home).get(name), seconds=180)
     return sorted(processes.marked(running.home)[name], key=lambda process: process.create_time())
 
 
@@ -136,7 +136,7 @@ class TestAcknowledgement:
             waiting = (
                 "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY \"inbox\"%%'"
             )
-            wait_until(lambda: query(running.home, waiting), seconds=20)
+            wait_until(lambda: query(running.home, waiting), seconds=180)
             answered_early = answer.done()
             query(running.home, f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS found")
             refused = answer.result()
@@ -187,7 +187,7 @@ class TestValkey:
     def test_killed_delays_and_loses_nothing(self, running: Deployment, load: Load):
         before = valkey.process(running.home)
         kill([before])
-        wait_until(lambda: valkey.process(running.home) not in {None, before}, seconds=20)
+        wait_until(lambda: valkey.process(running.home) not in {None, before}, seconds=180)
         load.wait_for_acknowledgements()
 
         check(load)
@@ -206,8 +206,8 @@ class TestValkey:
 class TestPostgres:
     def test_killed_answers_503_until_it_is_back_and_loses_nothing(self, running: Deployment, load: Load):
         kill([postgres.postmaster(running.home)])
-        wait_until(lambda: load.statuses[503], seconds=20)
-        wait_until(lambda: postgres.is_ready(running.home), seconds=30)
+        wait_until(lambda: load.statuses[503], seconds=180)
+        wait_until(lambda: postgres.is_ready(running.home), seconds=180)
         load.wait_for_acknowledgements()
 
         check(load)
