@@ -39,6 +39,13 @@ def static_root() -> None:
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
+@pytest.fixture(autouse=True)
+def partitions_forgotten() -> Iterator[None]:
+    """Those that a test has made are rolled back with it."""
+    yield
+    partitions.forget_known_partitions()
+
+
 def wipe() -> None:
     """Empty every table, and forget what this process remembers of them.
 

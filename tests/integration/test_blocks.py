@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 
 from cdp.kernel.copy import timestamp_micros
-from ingestion import partitions
 from ingestion.blocks.models import PropertyColumn
 from ingestion.blocks.read import read_rows
 from ingestion.blocks.wanted import want
@@ -21,7 +20,6 @@ ALWAYS = {"since": None, "until": None}
 
 @pytest.fixture(autouse=True)
 def _partitions(db):
-    partitions.forget_known_partitions()
     ensure_months((NOW - timedelta(days=120)).date(), NOW.date())
     make_event_name(BOUGHT, value_property="revenue")
 
