@@ -104,14 +104,16 @@ class TestStitching:
         assert len(events_of(ids[0])) == 10
         assert rows("SELECT id FROM profile") == [(ids[0],)]
 
-    def test_a_merge_touches_every_segment_of_both(self, accept):
+    def test_a_merge_is_noted_for_both_and_what_happened_beside_it(self, accept):
         drain(accept, track("A", userId="u-1"), track("B", userId=..., anonymousId="a-1"))
         rows("DELETE FROM change RETURNING 1")
         ids = sorted([profile_of("user_id", "u-1"), profile_of("anonymous_id", "a-1")])
 
         drain(accept, track("C", userId="u-1", anonymousId="a-1"))
 
-        assert rows("SELECT unnest(profile_ids), merged FROM change ORDER BY 1") == [(id_, True) for id_ in ids]
+        person = profile_of("user_id", "u-1")
+        noted = rows("SELECT unnest(profile_ids), merged FROM change ORDER BY 2, 1")
+        assert noted == [(person, False), *((id_, True) for id_ in ids)]
 
     def test_a_merge_and_further_events_in_one_chunk(self, accept):
         drain(accept, track("A", userId="u-1"), track("B", userId=..., anonymousId="a-1"))
