@@ -479,7 +479,7 @@ class SegmentViewSet(
     def trend(self, request: Request, slug: str) -> Response:
         """Entries, exits and size of the last days, today last."""
         segment, query = queries.get_segment(slug=slug), self._query(TrendQuery, request)
-        days = queries.trend(segment_id=segment.pk, days=query["days"], now=timezone.now())
+        days = queries.trend(segment=segment, days=query["days"], now=timezone.now())
         return Response({"results": TrendDaySerializer(days, many=True).data, "next": None})
 
     @extend_schema(parameters=[ExplainQuery], responses=AnswerSerializer, filters=False)

@@ -220,11 +220,10 @@ def segments_of_profile(*, profile_id: int) -> list[SegmentOfProfile]:
 Moves = dict[date, tuple[int, int]]  # day -> entered, left
 
 
-def trend(*, segment_id: int, days: int, now: datetime) -> list[TrendDay]:
+def trend(*, segment: Segment, days: int, now: datetime) -> list[TrendDay]:
     """The last `days` days, today last; days begin in the deployment's time zone."""
-    size = Segment.objects.values_list("member_count", flat=True).get(pk=segment_id)
-    moves = _moves([segment_id], days=days, now=now)
-    return list(_trend(size, moves.get(segment_id, {}), days=days, now=now))
+    moves = _moves([segment.pk], days=days, now=now)
+    return list(_trend(segment.member_count, moves.get(segment.pk, {}), days=days, now=now))
 
 
 def _moves(segment_ids: list[int], *, days: int, now: datetime) -> dict[int, Moves]:

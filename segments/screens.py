@@ -42,7 +42,7 @@ def segment(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment.objects.select_related("created_by"), slug=slug)
     user: Any = request.user
     days = next((days for days in RANGES if str(days) == request.GET.get("days")), USUAL_RANGE)
-    trend = queries.trend(segment_id=found.pk, days=days, now=timezone.now())
+    trend = queries.trend(segment=found, days=days, now=timezone.now())
     context = {
         **_live(request, found, trend),
         "sentence": queries.segment_sentence(found),
@@ -98,7 +98,7 @@ def status(request: HttpRequest, slug: str) -> HttpResponse:
 @requires(Scope.SEGMENTS_READ)
 def feed(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Segment, slug=slug)
-    trend = queries.trend(segment_id=found.pk, days=WEEK_DAYS, now=timezone.now())
+    trend = queries.trend(segment=found, days=WEEK_DAYS, now=timezone.now())
     return render(request, "segments/live.html", _live(request, found, trend))
 
 

@@ -513,10 +513,10 @@ class TestQueries:
                 make.note_change(profile, traits=["country"])
             operations.evaluate_changes(now=NOW - timedelta(days=days), limit=100)
 
-        days = queries.trend(segment_id=segment.pk, days=4, now=NOW)
+        segment.refresh_from_db()
+        days = queries.trend(segment=segment, days=4, now=NOW)
 
         assert [(day.entered, day.left, day.size) for day in days] == [(0, 0, 0), (1, 0, 1), (0, 1, 0), (3, 0, 3)]
-        segment.refresh_from_db()
         assert segment.member_count == days[-1].size == 3
         (line,) = queries.overview(now=NOW)
         assert (line.entered, line.left, line.member_count) == (4, 1, 3)
