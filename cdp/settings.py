@@ -142,11 +142,8 @@ CELERY_BEAT_SCHEDULE = {
     # A nudge each, in case the one that the news itself sent was lost; the work is rows in PostgreSQL.
     "drain": {"task": "cdp.drain", "schedule": 1.0, "options": {"expires": 1.0}},
     "evaluate": {"task": "cdp.evaluate", "schedule": 1.0, "options": {"expires": 1.0}},
-    "wake": {
-        "task": "cdp.wake",
-        "schedule": 0.25,
-        "options": {"expires": 1.0},
-    },  # at most so late is what time changes
+    # What time changes is at most so late.
+    "wake": {"task": "cdp.wake", "schedule": 0.25, "options": {"expires": 1.0}},
     "match": {"task": "cdp.match", "schedule": 1.0, "options": {"expires": 1.0}},
     "match_runs": {"task": "cdp.match_runs", "schedule": 15.0, "options": {"expires": 15.0}},
     "match_schedule": {"task": "cdp.match_schedule", "schedule": 300.0, "options": {"expires": 300.0}},
