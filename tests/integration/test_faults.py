@@ -252,7 +252,7 @@ class TestSupervisor:
         (supervisor,) = marked(running, "supervisor")
         kill([supervisor])
         wait_until(lambda: marked(running, "supervisor") != [supervisor], seconds=180)
-        load.wait_for_acknowledgements(seconds=240)
+        load.wait_for_acknowledgements()
 
         check(load)
         assert running.said.count("Starting web, workers and beat …") == 2
