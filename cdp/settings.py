@@ -125,7 +125,10 @@ DATABASES: dict[str, Any] = {
     ),
 }
 DATABASES["default"].update({"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True})
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("application_name", "tributary")
+# A server that hangs takes connections and says nothing: whoever waits for a session is told so after five seconds.
+DATABASES["default"]["OPTIONS"] = {"application_name": "tributary", "connect_timeout": 5} | DATABASES["default"].get(
+    "OPTIONS", {}
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL") or redis_url(CDP_HOME)

@@ -62,12 +62,16 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return browser_type_launch_args | {"executable_path": CHROMIUM, "args": [*QUIET, *sandbox]}
 
 
+# What htmx says where a page is left before it has all that it asked for; a failure says htmx:sendError besides.
+LEFT = r"htmx:(sendAbort|afterRequest), \[object "
+
+
 class Complaints:
     """What browsers complained of in this test. `expect` names, as a pattern, what the test means to cause."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        self.expected: list[str] = []
+        self.expected: list[str] = [LEFT]
 
     def expect(self, pattern: str) -> None:
         self.expected.append(pattern)

@@ -74,8 +74,14 @@ def check(load: Load) -> None:
 
 def marked(running: Deployment, name: str) -> list[psutil.Process]:
     """The processes of one program, its master first, once there are any."""
-    wait_until(lambda: processes.marked(running.home).get(name), seconds=180)
-    return sorted(processes.marked(running.home)[name], key=lambda process: process.create_time())
+    found: list[psutil.Process] = []
+
+    def are_there() -> bool:
+        found[:] = processes.marked(running.home).get(name, [])
+        return bool(found)
+
+    wait_until(are_there, seconds=180)
+    return sorted(found, key=lambda process: process.create_time())
 
 
 def kill(victims: list[psutil.Process], how: signal.Signals = signal.SIGKILL) -> None:
@@ -213,6 +219,22 @@ class TestPostgres:
         check(load)
         assert load.statuses.keys() == {200, 503}
         assert load.retry_after == {"5"}
+
+    def test_that_hangs_answers_503_in_seconds_and_loses_nothing(self, running: Deployment, load: Load):
+        """Its sessions are gone and whoever asks for a new one hears nothing."""
+        postmaster = postgres.postmaster(running.home)
+        sessions = [process for process in postmaster.children() if "[local]" in " ".join(process.cmdline())]
+        load.statuses.clear()
+        postmaster.suspend()
+        try:
+            kill(sessions, signal.SIGTERM)
+            wait_until(lambda: load.statuses[503], seconds=180)
+        finally:
+            postmaster.resume()
+        load.wait_for_acknowledgements()
+
+        check(load)
+        assert load.statuses.keys() == {200, 503}
 
     def test_stopped_for_a_while_answers_503_at_once_and_everything_recovers(self, running: Deployment, load: Load):
         """Senders of ours, and Segment's SDK with its own retries; the processes of the web server stay the same."""
