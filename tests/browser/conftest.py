@@ -1,8 +1,8 @@
 """Browser tests: Chromium against a live server, a page per role, and no error in the console.
 
 `log_in("marketer")` gives a page that is logged in; every page made here fails its test when the browser reports an
-error, a refused Content-Security-Policy directive among them. `CDP_CHROMIUM` names the browser (default: Debian's),
-`CDP_SCREENSHOTS` a folder that keeps what `screenshot` takes.
+error, a refused Content-Security-Policy directive among them. `CDP_CHROMIUM` names the browser (default: Debian's
+headless shell, or Chromium), `CDP_SCREENSHOTS` a folder that keeps what `screenshot` takes.
 """
 
 import os
@@ -31,7 +31,12 @@ __all__ = ["database", "ledger_may_be_flushed", "static_root", "transactional_db
 # Playwright's synchronous interface runs an event loop in this thread, which Django takes for asynchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-CHROMIUM = os.environ.get("CDP_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+CHROMIUM = (
+    os.environ.get("CDP_CHROMIUM")
+    or shutil.which("chromium-headless-shell")
+    or shutil.which("chromium")
+    or "/usr/bin/chromium"
+)
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
