@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from identity.files.errors import FileError, unknown
-from identity.files.tables import Table
+from identity.files.texts import Table
 from identity.matching.contracts import Columns, ColumnType
 
 KEYS = re.compile(

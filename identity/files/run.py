@@ -9,7 +9,8 @@ import numpy as np
 from identity import matching
 from identity.files.columns import ColumnUse, choose_columns, parse_types
 from identity.files.errors import FileError
-from identity.files.tables import Table, check_output, read_table, write_table
+from identity.files.tables import check_output, read_table, write_table
+from identity.files.texts import Table
 from identity.matching import evaluate
 from identity.matching.contracts import MatchReport, MatchSettings
 

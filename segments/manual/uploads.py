@@ -27,7 +27,7 @@ from cdp.kernel.copy import timestamp_micros
 from cdp.kernel.tasks import send_on_commit
 from identity.contracts import Combination, Sighting
 from identity.files.errors import FileError
-from identity.files.tables import CsvTable, read_csv
+from identity.files.texts import CsvTable, read_csv
 from identity.kinds.rules import fresh
 from identity.models import Identifier
 from segments.changes import ProfileChange, note_changes
