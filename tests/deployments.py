@@ -67,7 +67,7 @@ def wait_until(true: Callable[[], object], *, seconds: float = 120) -> None:
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def all_processes(home: Path) -> list[psutil.Process]:

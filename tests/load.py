@@ -24,7 +24,7 @@ from tests.factories.ingestion import batch_body, message
 BATCH = 25
 SENDERS = 3
 PEOPLE = 40
-PAUSE = 0.04  # between two batches of a sender: a steady load that leaves room for what the fault costs
+PAUSE = 0.15  # between two batches of a sender: a steady load that leaves room for what the fault costs
 TIMEOUT = 10.0
 
 
