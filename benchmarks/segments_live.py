@@ -201,7 +201,9 @@ class Memory:
     def __init__(self, home: Path) -> None:
         supervisor = psutil.Process(int((home / "run.pid").read_text()))
         self.workers = [
-            process for process in supervisor.children(recursive=True) if "--hostname=worker@" in _command(process)
+            process
+            for process in supervisor.children(recursive=True)
+            if "--hostname=worker-evaluate@" in _command(process)
         ]
         self.most = 0
         self.over = threading.Event()

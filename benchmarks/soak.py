@@ -69,7 +69,7 @@ FAULTS: dict[str, Fault] = {
         signal.SIGKILL, [chance.choice(of(home, "worker-ingest") or [None])]
     ),
     "ingest workers restarted": lambda home, _: send(signal.SIGTERM, of(home, "worker-ingest")),
-    "evaluation killed": lambda home, _: send(signal.SIGKILL, of(home, "worker")),
+    "evaluation killed": lambda home, _: send(signal.SIGKILL, of(home, "worker-evaluate")),
     "beat killed": lambda home, _: send(signal.SIGKILL, of(home, "beat")),
     "PostgreSQL killed": lambda home, _: send(signal.SIGKILL, [postgres.postmaster(home)]),
     "one PostgreSQL session killed": lambda home, chance: send(

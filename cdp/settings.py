@@ -141,36 +141,44 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
+
+
+def every(seconds: float, task: str, queue: str = "default") -> dict[str, Any]:
+    """One that was not begun before the next is due is left out, unless they are an hour apart."""
+    expires = {"expires": max(seconds, 1.0)} if seconds < 3_600 else {}
+    return {"task": task, "schedule": seconds, "options": {"queue": queue} | expires}
+
+
 CELERY_BEAT_SCHEDULE = {
     # A nudge each, in case the one that the news itself sent was lost; the work is rows in PostgreSQL.
-    "drain": {"task": "cdp.drain", "schedule": 1.0, "options": {"expires": 1.0}},
-    "evaluate": {"task": "cdp.evaluate", "schedule": 1.0, "options": {"expires": 1.0}},
+    "drain": every(1.0, "cdp.drain", queue="ingest"),
+    "evaluate": every(1.0, "cdp.evaluate", queue="evaluate"),
     # What time changes is at most so late.
-    "wake": {"task": "cdp.wake", "schedule": 0.25, "options": {"expires": 1.0}},
-    "match": {"task": "cdp.match", "schedule": 1.0, "options": {"expires": 1.0}},
-    "match_runs": {"task": "cdp.match_runs", "schedule": 15.0, "options": {"expires": 15.0}},
-    "match_schedule": {"task": "cdp.match_schedule", "schedule": 300.0, "options": {"expires": 300.0}},
-    "sessions": {"task": "cdp.sessions", "schedule": 2.0, "options": {"expires": 2.0}},
-    "deliver": {"task": "cdp.deliver", "schedule": 1.0, "options": {"expires": 1.0}},
-    "flush_refusals": {"task": "cdp.flush_refusals", "schedule": 30.0, "options": {"expires": 30.0}},
-    "replay": {"task": "cdp.replay", "schedule": 5.0, "options": {"expires": 5.0}},
-    "recompute": {"task": "cdp.recompute_waiting", "schedule": 5.0, "options": {"expires": 5.0}},
-    "work_uploads": {"task": "cdp.work_uploads_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
-    "compute_traits": {"task": "cdp.compute_traits_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
-    "try_plans": {"task": "cdp.try_plans_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
-    "run_kinds": {"task": "cdp.run_kinds_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
-    "watch_quality": {"task": "cdp.watch_quality", "schedule": 60.0, "options": {"expires": 60.0}},
-    "deliver_alerts": {"task": "cdp.deliver_alerts", "schedule": 10.0, "options": {"expires": 10.0}},
-    "score_quality": {"task": "cdp.score_quality", "schedule": 300.0, "options": {"expires": 300.0}},
-    "decide_traits": {"task": "cdp.decide_traits_waiting", "schedule": 15.0, "options": {"expires": 15.0}},
-    "pack_traits": {"task": "cdp.pack_traits", "schedule": 10.0, "options": {"expires": 10.0}},
-    "report_duplicates": {"task": "cdp.report_duplicates", "schedule": 3600.0},
-    "scan_disputes": {"task": "cdp.scan_disputes", "schedule": 3600.0},
-    "continue_disputes": {"task": "cdp.continue_disputes", "schedule": 30.0, "options": {"expires": 30.0}},
-    "scan_quality": {"task": "cdp.scan_quality", "schedule": 900.0, "options": {"expires": 900.0}},
-    "fold_quality": {"task": "cdp.fold_quality", "schedule": 20.0, "options": {"expires": 20.0}},
-    "build_blocks": {"task": "cdp.build_blocks", "schedule": 60.0, "options": {"expires": 60.0}},
-    "maintain": {"task": "cdp.maintain", "schedule": 3600.0},
+    "wake": every(0.25, "cdp.wake", queue="evaluate"),
+    "match": every(1.0, "cdp.match", queue="match"),
+    "match_runs": every(15.0, "cdp.match_runs", queue="match"),
+    "match_schedule": every(300.0, "cdp.match_schedule", queue="match"),
+    "sessions": every(2.0, "cdp.sessions", queue="ingest"),
+    "deliver": every(1.0, "cdp.deliver", queue="deliver"),
+    "flush_refusals": every(30.0, "cdp.flush_refusals"),
+    "replay": every(5.0, "cdp.replay", queue="ingest"),
+    "recompute": every(5.0, "cdp.recompute_waiting"),
+    "work_uploads": every(15.0, "cdp.work_uploads_waiting"),
+    "compute_traits": every(15.0, "cdp.compute_traits_waiting"),
+    "try_plans": every(15.0, "cdp.try_plans_waiting"),
+    "run_kinds": every(15.0, "cdp.run_kinds_waiting"),
+    "watch_quality": every(60.0, "cdp.watch_quality"),
+    "deliver_alerts": every(10.0, "cdp.deliver_alerts"),
+    "score_quality": every(300.0, "cdp.score_quality"),
+    "decide_traits": every(15.0, "cdp.decide_traits_waiting"),
+    "pack_traits": every(10.0, "cdp.pack_traits"),
+    "report_duplicates": every(3600.0, "cdp.report_duplicates"),
+    "scan_disputes": every(3600.0, "cdp.scan_disputes"),
+    "continue_disputes": every(30.0, "cdp.continue_disputes"),
+    "scan_quality": every(900.0, "cdp.scan_quality"),
+    "fold_quality": every(20.0, "cdp.fold_quality"),
+    "build_blocks": every(60.0, "cdp.build_blocks"),
+    "maintain": every(3600.0, "cdp.maintain"),
 }
 
 # --- People -------------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ from segments.manual import uploads
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 10.0
+SHORT_SECONDS = 0.5
+"""A turn of evaluation: as long as there are changes, what time brings about must not wait for more than that."""
 BLOCK_SECONDS = 2.0
 TRIAL_IDLE = timedelta(seconds=15)
 
@@ -49,7 +51,12 @@ def drain() -> None:
 @shared_task(name="cdp.evaluate", queue="evaluate")
 def evaluate() -> None:
     awake("cdp.evaluate")
-    _until_done(lambda: _transitions(pipeline.evaluate(now=timezone.now())), "cdp.evaluate", queue="evaluate")
+    _until_done(
+        lambda: _transitions(pipeline.evaluate(now=timezone.now())),
+        "cdp.evaluate",
+        queue="evaluate",
+        seconds=SHORT_SECONDS,
+    )
 
 
 @shared_task(name="cdp.wake", queue="evaluate")
@@ -64,46 +71,46 @@ def sessions() -> None:
     _until_done(_end_sessions, "cdp.sessions", queue="ingest")
 
 
-@shared_task(name="cdp.recompute", queue="evaluate")
+@shared_task(name="cdp.recompute")
 def recompute(segment_id: int) -> None:
     """One at a time: whoever is at it takes what was asked for meanwhile too."""
     _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
     recompute_waiting()
 
 
-@shared_task(name="cdp.recompute_waiting", queue="evaluate")
+@shared_task(name="cdp.recompute_waiting")
 def recompute_waiting() -> None:
     """Versions whose own nudge was lost with a broker that was flushed or restarted, or whose worker was killed."""
     for segment_id in segments.computations.waiting(now=timezone.now()):
         _transitions(pipeline.recompute(segment_id=segment_id, now=timezone.now(), clock=timezone.now))
 
 
-@shared_task(name="cdp.work_upload", queue="evaluate")
+@shared_task(name="cdp.work_upload")
 def work_upload(upload_id: int) -> None:
     """Look up whom a long list leads to, or apply it."""
     uploads.work(upload_id=upload_id, now=timezone.now())
     nudge("cdp.evaluate", queue="evaluate")
 
 
-@shared_task(name="cdp.work_uploads_waiting", queue="evaluate")
+@shared_task(name="cdp.work_uploads_waiting")
 def work_uploads_waiting() -> None:
     """Lists whose nudge or worker was lost."""
     for upload_id in uploads.waiting(idle_since=timezone.now() - TRIAL_IDLE):
         work_upload(upload_id)
 
 
-@shared_task(name="cdp.compute_trait", queue="evaluate")
+@shared_task(name="cdp.compute_trait")
 def compute_trait(trait_id: int) -> None:
     """Compute a trait for everybody; after a turn, leave the worker to others and come again."""
     end = time.monotonic() + TURN_SECONDS
     while pipeline.compute_trait(trait_id=trait_id, now=timezone.now()):
         if time.monotonic() > end:
-            current_app.send_task("cdp.compute_trait", args=(trait_id,), queue="evaluate")
+            current_app.send_task("cdp.compute_trait", args=(trait_id,))
             return
     nudge("cdp.evaluate", queue="evaluate")
 
 
-@shared_task(name="cdp.compute_traits_waiting", queue="evaluate")
+@shared_task(name="cdp.compute_traits_waiting")
 def compute_traits_waiting() -> None:
     """Passes whose nudge or worker was lost, and bounds of scores that are a day old."""
     now = timezone.now()
@@ -332,12 +339,12 @@ def _end_sessions() -> int:
     return looked_at
 
 
-def _until_done(step: Callable[[], int | bool], name: str, *, queue: str) -> None:
+def _until_done(step: Callable[[], int | bool], name: str, *, queue: str, seconds: float = TURN_SECONDS) -> None:
     """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn.
 
     Without a database, or with a full one, a line in the log is all: the rows stay, and beat asks again.
     """
-    end = time.monotonic() + TURN_SECONDS
+    end = time.monotonic() + seconds
     try:
         while step():
             if time.monotonic() > end:

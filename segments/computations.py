@@ -44,7 +44,7 @@ def ask(*, segment: Segment, number: int, definition: Any, user: User | None, no
     waiting |= {"phase": "", "done": 0, "total": 0, "error": ""}
     waiting |= {"number": number, "definition": definition, "asked_by": user, "asked_at": now}
     computation, _ = Computation.objects.update_or_create(segment=segment, defaults=waiting)
-    send_on_commit("cdp.recompute", segment.pk, queue="evaluate")
+    send_on_commit("cdp.recompute", segment.pk)
     return computation
 
 

@@ -10,7 +10,7 @@ computations, segments by id, the rest), so they cannot deadlock.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -54,7 +54,10 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         note({profile_id for change in changes for profile_id in change.profile_ids})
         asked = touched([*changes, *_computed(changes, now)])
         segments = hold_live(asked.questions.segments.tolist())
-        return replace(_evaluate(segments, asked, now), claimed=sum(len(change.profile_ids) for change in changes))
+        span = _evaluate(segments, asked, now)
+        # Under a steady stream of changes their segments are seldom free for `wake_due`.
+        span = span.then(_wake(segments, fetch(_due(now=now, limit=limit)), now=now))
+        return replace(span, claimed=sum(len(change.profile_ids) for change in changes))
 
 
 def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[int]]:
@@ -78,13 +81,22 @@ def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         if not waiting:
             return TransitionSpan((), 0, 0, 0)
         segments = hold_live(waiting, skip_held=True)
-        due: defaultdict[int, list[int]] = defaultdict(list)
         held = sql("d.segment_id = ANY ({ids}::bigint[])", ids=[segment.id for segment in segments])
-        for segment_id, profile_id in fetch(_due(now=now, limit=limit, among=held)):
-            due[segment_id].append(profile_id)
-        questions = Questions.of(([segment_id], people) for segment_id, people in due.items())
-        asked = Asked(questions, otherwise=Cause.TIME)
-        return replace(_evaluate([each for each in segments if each.id in due], asked, now), claimed=len(questions))
+        return _wake(segments, fetch(_due(now=now, limit=limit, among=held)), now=now)
+
+
+def _wake(held: Sequence[Live], due: Iterable[tuple[int, int]], *, now: datetime) -> TransitionSpan:
+    """Ask again what is due of these segments."""
+    people: defaultdict[int, list[int]] = defaultdict(list)
+    ids = {segment.id for segment in held}
+    for segment_id, profile_id in due:
+        if segment_id in ids:
+            people[segment_id].append(profile_id)
+    if not people:
+        return TransitionSpan((), 0, 0, 0)
+    questions = Questions.of(([segment_id], due_ones) for segment_id, due_ones in people.items())
+    asked = Asked(questions, otherwise=Cause.TIME)
+    return replace(_evaluate([each for each in held if each.id in people], asked, now), claimed=len(questions))
 
 
 def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:

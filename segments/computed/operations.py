@@ -182,7 +182,7 @@ def _start(trait: ComputedTrait, now: datetime) -> None:
     ComputedPass.objects.filter(trait=trait).delete()
     ComputedValue.objects.filter(trait=trait).exclude(version=trait.live_version).delete()
     ComputedPass.objects.create(trait=trait, version=trait.version, definition=trait.definition, touched_at=now)
-    send_on_commit("cdp.compute_trait", trait.pk, queue="evaluate")
+    send_on_commit("cdp.compute_trait", trait.pk)
 
 
 def _hold(trait_id: int) -> ComputedTrait:

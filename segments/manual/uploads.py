@@ -333,7 +333,7 @@ def _hold(upload_id: int, *states: str) -> Upload:
 def _continue(upload: Upload, now: datetime) -> None:
     """At once for a short list, by a worker for a long one."""
     if upload.total > AT_ONCE:
-        send_on_commit("cdp.work_upload", upload.pk, queue="evaluate")
+        send_on_commit("cdp.work_upload", upload.pk)
     elif upload.state == State.MATCHING:
         _match(upload, now)
     else:

@@ -111,6 +111,24 @@ class TestTime:
 
         assert not Due.objects.exists()
 
+    def test_a_change_takes_along_what_is_due_of_the_segments_it_touches(self) -> None:
+        """While changes never cease, their segments are always held by somebody."""
+        early, late = make.make_profile(), make.make_profile()
+        make.make_event(early, ORDER, NOW)
+        segment = live_segment({"type": "event", "event": ORDER, "window": {"last": "1h"}})
+        over = NOW + timedelta(hours=1) + MICROSECOND
+        make.make_event(late, ORDER, over)
+        make.note_change(late, events=[ORDER])
+
+        span = operations.evaluate_changes(now=over, limit=100)
+
+        assert (span.segment_ids, span.entered, span.left, span.claimed) == ((segment.pk,), 1, 1, 1)
+        assert moves_of(segment) == [
+            (early, "entered", "definition", NOW),
+            (late, "entered", "change", over),
+            (early, "left", "time", over),
+        ]
+
     def test_waking_leaves_what_is_not_due(self) -> None:
         soon, later = make.make_profile(), make.make_profile()
         make.make_event(soon, ORDER, NOW - timedelta(days=6))

@@ -44,7 +44,7 @@ class TestPrograms:
         assert "program:simulate" in parsed(demo=True)
 
     def test_workers_stop_together(self):
-        assert parsed()["group:workers"]["programs"] == "worker-ingest,worker,worker-match,worker-deliver"
+        assert parsed()["group:workers"]["programs"] == "worker-ingest,worker-evaluate,worker,worker-deliver"
 
     def test_commands_survive_expansion(self):
         """As supervisord reads them: ENV_ names are filled in, the rest is split like a shell would."""

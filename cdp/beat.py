@@ -1,0 +1,13 @@
+"""What beat runs: the schedule and the broker, and none of the tasks. It starts at once and takes little memory.
+
+celery -A cdp.beat beat
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdp.settings")
+
+app = Celery("cdp", fixups=[], set_as_current=False)
+app.config_from_object("django.conf:settings", namespace="CELERY")
