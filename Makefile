@@ -27,7 +27,10 @@ up: runtime ## The same without demo data
 stop: ## Stop what runs from this checkout (or CDP_HOME), wherever it was started
 	@if [ -x $(PY) ]; then $(EMBEDDED) stop; fi
 
-test: dev lint ## Lint, then run every test, the browser's included
+test: dev ## Lint, then run every test, the browser's included
+	@echo "Linting, and compiling the tests beside it"
+	@$(PY) -m pytest --collect-only -q >/dev/null 2>&1 & \
+	$(MAKE) --no-print-directory lint; linted=$$?; wait; exit $$linted
 	@chromium=$$(sh .ci/browser) || chromium=; \
 	if [ -n "$$chromium" ]; then \
 		CDP_CHROMIUM="$$chromium" $(PY) -m pytest -n $(JOBS) $(SPREAD) $(PYTEST_ARGS); \

@@ -107,13 +107,13 @@ class Drained:
         return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-def drain(*, now: datetime, max_events: int = CHUNK_EVENTS) -> Drained:
+def drain(*, now: datetime, max_events: int = CHUNK_EVENTS, committed: Callable[[], None] | None = None) -> Drained:
     """Take one chunk out of the inbox, in one transaction. Nothing claimed: all zeros.
 
     A message that PostgreSQL itself refuses fails the chunk; the chunk is then taken apart until that message
-    stands alone and can be quarantined.
+    stands alone and can be quarantined. `committed` is called as soon as something was taken, before the live view.
     """
-    return _persistently(lambda: _drain_chunk(now=now, max_events=max_events), now=now)
+    return _persistently(lambda: _drain_chunk(now=now, max_events=max_events, committed=committed), now=now)
 
 
 def replay(*, now: datetime, limit: int = CHUNK_REPLAYED) -> bool:
@@ -126,7 +126,7 @@ def replay(*, now: datetime, limit: int = CHUNK_REPLAYED) -> bool:
 
 def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
     """Answer what changed: the segments it can touch, for those profiles; plan what follows from it."""
-    with transaction.atomic():
+    with collecting_later(), transaction.atomic():
         span = segments.operations.evaluate_changes(now=now, limit=limit)
         activation.operations.plan(span, now=now)
     return span
@@ -228,16 +228,21 @@ def decide_traits(*, run_id: int, now: datetime) -> bool:
     return step.more
 
 
-def _drain_chunk(*, now: datetime, max_events: int) -> Drained:
+def _drain_chunk(*, now: datetime, max_events: int, committed: Callable[[], None] | None) -> Drained:
+    def claim() -> list[InboxRow]:
+        rows = inbox.claim(max_events=max_events)
+        if rows and committed:
+            transaction.on_commit(committed)
+        return rows
+
     try:
         with transaction.atomic():
-            return _drain_rows(inbox.claim(max_events=max_events), now=now)
+            return _drain_rows(claim(), now=now)
     except POISON as error:
         log.warning("chunk_taken_apart", error=str(error))
         partitions.forget_dropped_partitions()
         with transaction.atomic():
-            rows = inbox.claim(max_events=max_events)
-            return sum((_drain_suspect(row, now=now) for row in rows), Drained())
+            return sum((_drain_suspect(row, now=now) for row in claim()), Drained())
 
 
 def _replay_batch(*, now: datetime, limit: int) -> bool:

@@ -310,11 +310,12 @@ def _wake() -> int:
 
 
 def _drain_chunk() -> int:
-    rows = pipeline.drain(now=timezone.now()).rows
-    if rows:
-        nudge("cdp.evaluate", queue="evaluate")
-        nudge("cdp.match", queue="match")
-    return rows
+    return pipeline.drain(now=timezone.now(), committed=_drained).rows
+
+
+def _drained() -> None:
+    nudge("cdp.evaluate", queue="evaluate")
+    nudge("cdp.match", queue="match")
 
 
 def _match_changes() -> bool:
