@@ -141,27 +141,38 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
+CELERY_TASK_ROUTES = {
+    "cdp.drain": {"queue": "ingest"},
+    "cdp.sessions": {"queue": "ingest"},
+    "cdp.replay": {"queue": "ingest"},
+    "cdp.evaluate": {"queue": "evaluate"},
+    "cdp.wake": {"queue": "evaluate"},
+    "cdp.match": {"queue": "match"},
+    "cdp.match_runs": {"queue": "match"},
+    "cdp.match_schedule": {"queue": "match"},
+    "cdp.deliver": {"queue": "deliver"},
+}
 
 
-def every(seconds: float, task: str, queue: str = "default") -> dict[str, Any]:
+def every(seconds: float, task: str) -> dict[str, Any]:
     """One that was not begun before the next is due is left out, unless they are an hour apart."""
-    expires = {"expires": max(seconds, 1.0)} if seconds < 3_600 else {}
-    return {"task": task, "schedule": seconds, "options": {"queue": queue} | expires}
+    options = {"expires": max(seconds, 1.0)} if seconds < 3_600 else {}
+    return {"task": task, "schedule": seconds, "options": options}
 
 
 CELERY_BEAT_SCHEDULE = {
     # A nudge each, in case the one that the news itself sent was lost; the work is rows in PostgreSQL.
-    "drain": every(1.0, "cdp.drain", queue="ingest"),
-    "evaluate": every(1.0, "cdp.evaluate", queue="evaluate"),
+    "drain": every(1.0, "cdp.drain"),
+    "evaluate": every(1.0, "cdp.evaluate"),
     # What time changes is at most so late.
-    "wake": every(0.25, "cdp.wake", queue="evaluate"),
-    "match": every(1.0, "cdp.match", queue="match"),
-    "match_runs": every(15.0, "cdp.match_runs", queue="match"),
-    "match_schedule": every(300.0, "cdp.match_schedule", queue="match"),
-    "sessions": every(2.0, "cdp.sessions", queue="ingest"),
-    "deliver": every(1.0, "cdp.deliver", queue="deliver"),
+    "wake": every(0.25, "cdp.wake"),
+    "match": every(1.0, "cdp.match"),
+    "match_runs": every(15.0, "cdp.match_runs"),
+    "match_schedule": every(300.0, "cdp.match_schedule"),
+    "sessions": every(2.0, "cdp.sessions"),
+    "deliver": every(1.0, "cdp.deliver"),
     "flush_refusals": every(30.0, "cdp.flush_refusals"),
-    "replay": every(5.0, "cdp.replay", queue="ingest"),
+    "replay": every(5.0, "cdp.replay"),
     "recompute": every(5.0, "cdp.recompute_waiting"),
     "work_uploads": every(15.0, "cdp.work_uploads_waiting"),
     "compute_traits": every(15.0, "cdp.compute_traits_waiting"),

@@ -42,13 +42,13 @@ BLOCK_SECONDS = 2.0
 TRIAL_IDLE = timedelta(seconds=15)
 
 
-@shared_task(name="cdp.drain", queue="ingest")
+@shared_task(name="cdp.drain")
 def drain() -> None:
     awake("cdp.drain")
     _until_done(_drain_chunk, "cdp.drain", queue="ingest")
 
 
-@shared_task(name="cdp.evaluate", queue="evaluate")
+@shared_task(name="cdp.evaluate")
 def evaluate() -> None:
     awake("cdp.evaluate")
     _until_done(
@@ -59,13 +59,13 @@ def evaluate() -> None:
     )
 
 
-@shared_task(name="cdp.wake", queue="evaluate")
+@shared_task(name="cdp.wake")
 def wake() -> None:
     awake("cdp.wake")
     _until_done(_wake, "cdp.wake", queue="evaluate")
 
 
-@shared_task(name="cdp.sessions", queue="ingest")
+@shared_task(name="cdp.sessions")
 def sessions() -> None:
     awake("cdp.sessions")
     _until_done(_end_sessions, "cdp.sessions", queue="ingest")
@@ -119,7 +119,7 @@ def compute_traits_waiting() -> None:
         compute_trait(trait_id)
 
 
-@shared_task(name="cdp.deliver", queue="deliver")
+@shared_task(name="cdp.deliver")
 def deliver() -> None:
     awake("cdp.deliver")
     _until_done(lambda: pipeline.deliver(now=timezone.now()), "cdp.deliver", queue="deliver")
@@ -202,28 +202,28 @@ def run_kinds_waiting() -> None:
         run_kinds(run_id)
 
 
-@shared_task(name="cdp.replay", queue="ingest")
+@shared_task(name="cdp.replay")
 def replay() -> None:
     """What was asked for of the quarantine; where a worker was killed, the next one goes on from its last batch."""
     awake("cdp.replay")
     _until_done(_replay_batch, "cdp.replay", queue="ingest")
 
 
-@shared_task(name="cdp.match", queue="match")
+@shared_task(name="cdp.match")
 def match() -> None:
     """Profiles that changed are compared with their like, and what is sure enough is merged."""
     awake("cdp.match")
     _until_done(_match_changes, "cdp.match", queue="match")
 
 
-@shared_task(name="cdp.match_runs", queue="match")
+@shared_task(name="cdp.match_runs")
 def match_runs() -> None:
     """Long jobs of matching, one after the other."""
     while matching_jobs.work(clock=timezone.now, others=evaluation.JOBS):
         nudge("cdp.evaluate", queue="evaluate")
 
 
-@shared_task(name="cdp.match_schedule", queue="match")
+@shared_task(name="cdp.match_schedule")
 def match_schedule() -> None:
     matching_jobs.ask_due(now=timezone.now())
 
