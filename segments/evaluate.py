@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
-    """Claim up to `limit` changes and ask the segments that they can touch."""
+    """Claim up to `limit` changes and ask the segments that they can touch; what is due of these is asked with it."""
     with transaction.atomic():
         spread_account_changes()
         changes = claim(limit)

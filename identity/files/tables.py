@@ -26,7 +26,7 @@ BYTES_A_BYTE = {"CSV": 25, "Parquet": 100}
 """Memory that reading and matching take at most for each byte of the file; see benchmarks/identity_million.py."""
 
 
-def read_table(path: Path, *, header: bool | None = None, any_size: bool = False) -> Table:
+def read_table(path: Path, *, header: bool | None = None, any_size: bool = False) -> "CsvTable | ParquetTable":
     """`header`: whether the first row of a CSV names the columns; recognised if None. Raises FileError."""
     try:
         with path.open("rb") as file:
@@ -45,7 +45,7 @@ def read_table(path: Path, *, header: bool | None = None, any_size: bool = False
     parquet = start == b"PAR1"
     if not any_size:
         check_memory(path, size, kind="Parquet" if parquet else "CSV", free=psutil.virtual_memory().available)
-    table = ParquetTable(path) if parquet else read_csv(path, header=header)
+    table: CsvTable | ParquetTable = ParquetTable(path) if parquet else read_csv(path, header=header)
     if not table.rows:
         raise FileError(f"{path} has columns but no rows.", code="empty_file")
     return table
@@ -82,18 +82,13 @@ class ParquetTable(Table):
     def column(self, name: str) -> list[str | None]:
         return [known(text) for text in texts_of(self._table.column(self.names.index(name)))]
 
-    def columns(self) -> Iterator[tuple[str, list[str | None]]]:
-        for name, column in zip(self.names, self._table.columns, strict=True):
-            yield name, texts_of(column)
-
     def arrow(self) -> pa.Table:
         return self._table
 
 
-def arrow_of(table: Table) -> pa.Table:
-    if isinstance(table, ParquetTable):
-        return table.arrow()
-    return pa.table({name: pa.array(texts, pa.string()) for name, texts in table.columns()})
+def arrow_of(table: CsvTable) -> pa.Table:
+    columns = zip(table.names, table.values, strict=True)
+    return pa.table({name: pa.array([text or None for text in texts], pa.string()) for name, texts in columns})
 
 
 def is_unreadable(kind: pa.DataType) -> bool:
@@ -137,16 +132,17 @@ def check_output(path: Path, *, source: Path, force: bool) -> None:
         raise FileError(f"The folder {path.parent} cannot be written to.", code="cannot_write")
 
 
-def write_table(path: Path, table: Table, *, name: str, clusters: Sequence[int]) -> None:
+def write_table(path: Path, table: CsvTable | ParquetTable, *, name: str, clusters: Sequence[int]) -> None:
     """Whole or not at all: written beside, then renamed. The ending `.parquet` or `.pq` asks for Parquet."""
     try:
         with beside(path) as file:
             if path.suffix.lower() in {".parquet", ".pq"}:
-                pyarrow.parquet.write_table(with_column(arrow_of(table), name, clusters), file)
+                columns = arrow_of(table) if isinstance(table, CsvTable) else table.arrow()
+                pyarrow.parquet.write_table(with_column(columns, name, clusters), file)
             elif isinstance(table, CsvTable):
                 write_csv(file, table, name=name, clusters=clusters)
             else:
-                pyarrow.csv.write_csv(with_column(plain(arrow_of(table)), name, clusters), file)
+                pyarrow.csv.write_csv(with_column(plain(table.arrow()), name, clusters), file)
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror}.", code="cannot_write") from error
 

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import io
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_
 Column = Sequence[str | None]
 
 
-class Table:
+class Table(ABC):
     """A file that was read. Column names are made unique; `described` says how it was understood."""
 
     names: list[str]
@@ -36,16 +37,12 @@ class Table:
     warnings: list[str]
 
     @property
-    def rows(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def rows(self) -> int: ...
 
+    @abstractmethod
     def column(self, name: str) -> list[str | None]:
         """As text; None where nothing is known."""
-        raise NotImplementedError
-
-    def columns(self) -> Iterator[tuple[str, list[str | None]]]:
-        """Each with its name and its texts as they were; None where there is none."""
-        raise NotImplementedError
 
 
 def known(text: str | None) -> str | None:
@@ -75,11 +72,6 @@ class CsvTable(Table):
     @property
     def rows(self) -> int:
         return len(self.values[0])
-
-    def columns(self) -> Iterator[tuple[str, list[str | None]]]:
-        """As written, but that nothing is None."""
-        for name, texts in zip(self.names, self.values, strict=True):
-            yield name, [text or None for text in texts]
 
     def column(self, name: str) -> list[str | None]:
         texts = self.values[self.names.index(name)]

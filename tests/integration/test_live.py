@@ -7,6 +7,7 @@ import pytest
 import redis
 from django.test import Client
 
+from cdp import pipeline
 from cdp.kernel import wake
 from cdp.kernel.access.roles import Role
 from consent.models import Purpose
@@ -76,8 +77,6 @@ class TestFeed:
         assert (entry.outcome, entry.event, entry.payload, entry.people) == ("no_consent", "A", "", [])
 
     def test_of_a_chunk_that_is_rolled_back_shows_nothing(self, accept, source: Source, monkeypatch):
-        from cdp import pipeline
-
         accept(track("A"))
         monkeypatch.setattr(pipeline.live, "show_after_commit", _then_fail(pipeline.live.show_after_commit))
 
@@ -92,6 +91,17 @@ class TestFeed:
         accept(track("A"))
 
         assert drain_all(NOW).stored == 1
+
+    def test_keeps_nobody_waiting_who_is_told_of_the_chunk(self, accept, source: Source):
+        seen: list[list[tuple[str, str]]] = []
+        accept(track("A"))
+
+        drained = pipeline.drain(now=NOW, committed=lambda: seen.append(shown(source)))
+        again = pipeline.drain(now=NOW, committed=lambda: seen.append(shown(source)))
+
+        assert (drained.stored, again.rows) == (1, 0)
+        assert seen == [[]]
+        assert len(shown(source)) == 1
 
     def test_tells_the_rate(self, accept, source: Source):
         accept(*(track("A") for _ in range(70)))
