@@ -45,7 +45,7 @@ TRIAL_IDLE = timedelta(seconds=15)
 @shared_task(name="cdp.drain")
 def drain() -> None:
     awake("cdp.drain")
-    _until_done(_drain_chunk, "cdp.drain", queue="ingest")
+    _until_done(_drain_chunk, "cdp.drain")
 
 
 @shared_task(name="cdp.evaluate")
@@ -54,7 +54,6 @@ def evaluate() -> None:
     _until_done(
         lambda: _transitions(pipeline.evaluate(now=timezone.now())),
         "cdp.evaluate",
-        queue="evaluate",
         seconds=SHORT_SECONDS,
     )
 
@@ -62,13 +61,13 @@ def evaluate() -> None:
 @shared_task(name="cdp.wake")
 def wake() -> None:
     awake("cdp.wake")
-    _until_done(_wake, "cdp.wake", queue="evaluate")
+    _until_done(_wake, "cdp.wake")
 
 
 @shared_task(name="cdp.sessions")
 def sessions() -> None:
     awake("cdp.sessions")
-    _until_done(_end_sessions, "cdp.sessions", queue="ingest")
+    _until_done(_end_sessions, "cdp.sessions")
 
 
 @shared_task(name="cdp.recompute")
@@ -89,7 +88,7 @@ def recompute_waiting() -> None:
 def work_upload(upload_id: int) -> None:
     """Look up whom a long list leads to, or apply it."""
     uploads.work(upload_id=upload_id, now=timezone.now())
-    nudge("cdp.evaluate", queue="evaluate")
+    nudge("cdp.evaluate")
 
 
 @shared_task(name="cdp.work_uploads_waiting")
@@ -107,7 +106,7 @@ def compute_trait(trait_id: int) -> None:
         if time.monotonic() > end:
             current_app.send_task("cdp.compute_trait", args=(trait_id,))
             return
-    nudge("cdp.evaluate", queue="evaluate")
+    nudge("cdp.evaluate")
 
 
 @shared_task(name="cdp.compute_traits_waiting")
@@ -122,7 +121,7 @@ def compute_traits_waiting() -> None:
 @shared_task(name="cdp.deliver")
 def deliver() -> None:
     awake("cdp.deliver")
-    _until_done(lambda: pipeline.deliver(now=timezone.now()), "cdp.deliver", queue="deliver")
+    _until_done(lambda: pipeline.deliver(now=timezone.now()), "cdp.deliver")
 
 
 @shared_task(name="cdp.try_plan")
@@ -144,11 +143,11 @@ def decide_traits(run_id: int) -> None:
     """A pass over all profiles that tries or applies a trait's policy; after a turn, it asks for another."""
     end = time.monotonic() + TURN_SECONDS
     while pipeline.decide_traits(run_id=run_id, now=timezone.now()):
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
         if time.monotonic() > end:
             current_app.send_task("cdp.decide_traits", args=(run_id,))
             return
-    nudge("cdp.evaluate", queue="evaluate")
+    nudge("cdp.evaluate")
 
 
 @shared_task(name="cdp.pack_traits")
@@ -185,7 +184,7 @@ def scan_disputes() -> None:
 @shared_task(name="cdp.continue_disputes")
 def continue_disputes() -> None:
     awake("cdp.continue_disputes")
-    _until_done(lambda: disputes.take_step(now=timezone.now()), "cdp.continue_disputes", queue="default")
+    _until_done(lambda: disputes.take_step(now=timezone.now()), "cdp.continue_disputes")
 
 
 @shared_task(name="cdp.run_kinds")
@@ -206,21 +205,21 @@ def run_kinds_waiting() -> None:
 def replay() -> None:
     """What was asked for of the quarantine; where a worker was killed, the next one goes on from its last batch."""
     awake("cdp.replay")
-    _until_done(_replay_batch, "cdp.replay", queue="ingest")
+    _until_done(_replay_batch, "cdp.replay")
 
 
 @shared_task(name="cdp.match")
 def match() -> None:
     """Profiles that changed are compared with their like, and what is sure enough is merged."""
     awake("cdp.match")
-    _until_done(_match_changes, "cdp.match", queue="match")
+    _until_done(_match_changes, "cdp.match")
 
 
 @shared_task(name="cdp.match_runs")
 def match_runs() -> None:
     """Long jobs of matching, one after the other."""
     while matching_jobs.work(clock=timezone.now, others=evaluation.JOBS):
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
 
 
 @shared_task(name="cdp.match_schedule")
@@ -257,26 +256,26 @@ def build_blocks() -> None:
     def build() -> int:
         return build_due(now=timezone.now(), seconds=BLOCK_SECONDS)
 
-    _until_done(build, "cdp.build_blocks", queue="default")
+    _until_done(build, "cdp.build_blocks")
 
 
 @shared_task(name="cdp.fold_quality")
 def fold_quality() -> None:
     """Sampled events become the profiles of their sources."""
-    _until_done(fold_samples, "cdp.fold_quality", queue="default")
+    _until_done(fold_samples, "cdp.fold_quality")
 
 
 @shared_task(name="cdp.watch_quality")
 def watch_quality() -> None:
     """Deviations become alerts, and what is owed about them is sent."""
     if watch.watch(now=timezone.now()):
-        nudge("cdp.deliver_alerts", queue="default")
+        nudge("cdp.deliver_alerts")
 
 
 @shared_task(name="cdp.deliver_alerts")
 def deliver_alerts() -> None:
     awake("cdp.deliver_alerts")
-    _until_done(lambda: alerting.deliver_alerts(now=timezone.now()), "cdp.deliver_alerts", queue="default")
+    _until_done(lambda: alerting.deliver_alerts(now=timezone.now()), "cdp.deliver_alerts")
 
 
 @shared_task(name="cdp.score_quality")
@@ -297,7 +296,7 @@ def scan_quality() -> None:
 def _transitions(span: TransitionSpan) -> int:
     """Nudge the deliveries that transitions may have planned; how much was claimed says whether to look again."""
     if span.size:
-        nudge("cdp.deliver", queue="deliver")
+        nudge("cdp.deliver")
     return span.claimed
 
 
@@ -305,7 +304,7 @@ def _wake() -> int:
     """Computed traits first, so that what they lead to is asked in the same turn."""
     asked = pipeline.keep_computed(now=timezone.now())
     if asked:
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
     return asked + _transitions(pipeline.wake(now=timezone.now()))
 
 
@@ -314,33 +313,33 @@ def _drain_chunk() -> int:
 
 
 def _drained() -> None:
-    nudge("cdp.evaluate", queue="evaluate")
-    nudge("cdp.match", queue="match")
+    nudge("cdp.evaluate")
+    nudge("cdp.match")
 
 
 def _match_changes() -> bool:
     """Merging comes first: what was merged is to be compared as one."""
     merged = pipeline.match_due(now=timezone.now())
     if merged:
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
     return merged or pipeline.match_changed(now=timezone.now())
 
 
 def _replay_batch() -> bool:
     more = pipeline.replay(now=timezone.now())
     if more:
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
     return more
 
 
 def _end_sessions() -> int:
     looked_at = pipeline.end_sessions(now=timezone.now())
     if looked_at:
-        nudge("cdp.evaluate", queue="evaluate")
+        nudge("cdp.evaluate")
     return looked_at
 
 
-def _until_done(step: Callable[[], int | bool], name: str, *, queue: str, seconds: float = TURN_SECONDS) -> None:
+def _until_done(step: Callable[[], int | bool], name: str, *, seconds: float = TURN_SECONDS) -> None:
     """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn.
 
     Without a database, or with a full one, a line in the log is all: the rows stay, and beat asks again.
@@ -349,7 +348,7 @@ def _until_done(step: Callable[[], int | bool], name: str, *, queue: str, second
     try:
         while step():
             if time.monotonic() > end:
-                nudge(name, queue=queue)
+                nudge(name)
                 return
     except (OperationalError, InterfaceError) as error:
         log.warning("database_unavailable", task=name, error=str(error))

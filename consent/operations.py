@@ -113,7 +113,7 @@ def _tell(choices: Iterable[ConsentInput]) -> None:
         return
     kinds, values = map(list, zip(*sorted(said), strict=True))
     ConsentNews.objects.create(kinds=kinds, values=values)
-    transaction.on_commit(lambda: nudge("cdp.evaluate", queue="evaluate"), robust=True)
+    transaction.on_commit(lambda: nudge("cdp.evaluate"), robust=True)
 
 
 def take_news(*, limit: int) -> set[tuple[str, str]]:

@@ -131,7 +131,7 @@ def _take_in(environ: Environ, kind: str) -> None:
         remote_addr=_remote_address(environ),
         now=timezone.now(),
     )
-    nudge("cdp.drain", queue="ingest")
+    nudge("cdp.drain")
 
 
 def _remote_address(environ: Environ) -> str:

@@ -17,7 +17,7 @@ from ingestion.dictionary.viewing import masker_for
 def duplicates(request: HttpRequest) -> HttpResponse:
     """The report; a POST counts anew."""
     if request.method == "POST":
-        nudge("cdp.report_duplicates", queue="default")
+        nudge("cdp.report_duplicates")
         messages.success(request, "Counting has begun. Look again in a moment.")
         return redirect("console:duplicates")
     report = newest_report()

@@ -220,7 +220,7 @@ def note_merged_or_parted(profile_ids: Collection[int], now: datetime) -> None:
     Whoever takes a merge back that a pair had led to has answered: not the same person.
     """
     queue.note_changed(profile_ids)
-    send_on_commit("cdp.match", queue="match")
+    send_on_commit("cdp.match")
     merges = _undone_merges(profile_ids)
     undone = Candidate.objects.filter(state__in=(State.ACCEPTED, State.MERGED), merge_id__in=list(merges))
     for row in undone.select_for_update().order_by("id"):

@@ -42,7 +42,7 @@ def ask(
     run = same or MatchRun.objects.create(
         kind=kind, model=model, arguments=dict(arguments or {}), asked_at=now, asked_by=actor
     )
-    send_on_commit("cdp.match_runs", queue="match")
+    send_on_commit("cdp.match_runs")
     return run
 
 

@@ -47,7 +47,7 @@ def disputed(request: HttpRequest) -> HttpResponse:
     """The report; a POST counts anew."""
     if request.method == "POST":
         disputes.start_scan(now=timezone.now())
-        nudge("cdp.continue_disputes", queue="default")
+        nudge("cdp.continue_disputes")
         return redirect("traits:disputes")
     return render(request, "traits/disputes.html", _disputes(request))
 

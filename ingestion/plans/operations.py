@@ -174,7 +174,7 @@ def start_trial(
         created_at=now,
         updated_at=now,
     )
-    send_on_commit("cdp.try_plan", started.pk, queue="default")
+    send_on_commit("cdp.try_plan", started.pk)
     return started
 
 

@@ -285,7 +285,7 @@ def _replaying(request: Request, source: Source, criteria: Criteria, steps: Any 
     started = operations.start_replay(
         source=source, criteria=criteria, steps=steps, by=str(request.user), now=timezone.now()
     )
-    send_on_commit("cdp.replay", queue="ingest")
+    send_on_commit("cdp.replay")
     return Response(ReplaySerializer(started).data, status=202)
 
 

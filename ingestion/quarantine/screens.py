@@ -125,7 +125,7 @@ def replay(request: HttpRequest, slug: str) -> HttpResponse:
     except QuarantineError as error:
         notices.error(request, _said(error))
         return redirect(_back(request, slug))
-    send_on_commit("cdp.replay", queue="ingest")
+    send_on_commit("cdp.replay")
     return redirect("sources:replay", slug, started.pk)
 
 
@@ -167,7 +167,7 @@ def message(request: HttpRequest, slug: str, message_id: int) -> HttpResponse:
             started = operations.start_replay(
                 source=found.source, criteria=criteria, by=str(request.user), now=timezone.now()
             )
-            send_on_commit("cdp.replay", queue="ingest")
+            send_on_commit("cdp.replay")
             return redirect("sources:replay", slug, started.pk)
     context = {
         "source": found.source,

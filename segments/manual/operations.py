@@ -152,4 +152,4 @@ def _items(people: Sequence[Named], origins: dict[Named, int], led: dict[int, in
 
 
 def _evaluate_soon() -> None:
-    send_on_commit("cdp.evaluate", queue="evaluate")
+    send_on_commit("cdp.evaluate")

@@ -149,7 +149,7 @@ def undo(*, upload_id: int, now: datetime) -> tuple[int, int]:
         back = given.give(segment=segment, origins=removed, now=now)
         upload.state, upload.undone_at = State.UNDONE, now
         upload.save(update_fields=["state", "undone_at"])
-        send_on_commit("cdp.evaluate", queue="evaluate")
+        send_on_commit("cdp.evaluate")
     return len(gone), len(back)
 
 
@@ -283,7 +283,7 @@ def _apply(upload: Upload, now: datetime) -> None:
     upload.counts |= {"added": len(added), "removed": len(removed), "created": len(created)}
     upload.state, upload.applied_at, upload.touched_at, upload.body = State.APPLIED, now, now, b""
     upload.save()
-    send_on_commit("cdp.evaluate", queue="evaluate")
+    send_on_commit("cdp.evaluate")
 
 
 def _create(unknown: Any, now: datetime) -> set[int]:

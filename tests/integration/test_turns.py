@@ -12,9 +12,9 @@ def test_evaluation_gives_way_and_asks_for_another_turn(monkeypatch: pytest.Monk
     asked: list[str] = []
     monkeypatch.setattr(tasks, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(tasks.pipeline, "evaluate", lambda **_: ALWAYS_MORE)
-    monkeypatch.setattr(tasks, "nudge", lambda name, *, queue: asked.append(f"{name} in {queue}"))
+    monkeypatch.setattr(tasks, "nudge", asked.append)
 
     tasks.evaluate()
 
-    assert asked == ["cdp.evaluate in evaluate"]
+    assert asked == ["cdp.evaluate"]
     assert claim_wake("cdp.evaluate")  # news that come now are a nudge of their own

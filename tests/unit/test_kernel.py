@@ -99,7 +99,7 @@ class TestWithoutValkey:
         assert wake.claim_wake("x") is False
 
     def test_a_nudge_is_lost_and_nothing_else(self):
-        tasks.nudge("cdp.drain", queue="ingest")
+        tasks.nudge("cdp.drain")
         wake.awake("cdp.drain")
 
 
