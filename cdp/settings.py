@@ -132,7 +132,7 @@ DATABASES["default"]["OPTIONS"] = {"application_name": "tributary", "connect_tim
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL") or redis_url(CDP_HOME)
-CELERY_BROKER_URL = env.text("REDIS_URL") or broker_url(CDP_HOME)
+CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_DB_REUSE_MAX = 1_000_000  # by default a new database session for every task; cdp.celery heals broken ones
 CELERY_TASK_DEFAULT_QUEUE = "default"

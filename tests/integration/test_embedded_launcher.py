@@ -7,14 +7,17 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 import pytest_django
+from celery import Celery
 from django.db import connection
 
 from cdp.kernel.embedded import layout, preflight, services
-from cdp.kernel.embedded.home import redis_url
+from cdp.kernel.embedded.home import broker_url, redis_url
+from cdp.kernel.embedded.programs import PROGRAMS
 from tests.deployments import Deployment, all_processes, free_port, temporary_home
 
 # Seconds on an idle machine; patient where other tests keep it busy.
 pytestmark = pytest.mark.timeout(900)
+WORKERS = [program for program in PROGRAMS if program.group == "workers"]
 
 
 class TestStopping:
@@ -98,6 +101,8 @@ class TestOwnServers:
             deployment.launch()
             deployment.wait_running()
             deployment.wait_for(deployment.answers)
+            workers = Celery(broker=broker_url(redis_url(servers))).control
+            deployment.wait_for(lambda: len(workers.ping(timeout=2)) == len(WORKERS))
             embedded = services.servers(home)
             deployment.kill()  # alone: supervisord notices and stops the rest
             deployment.wait_for(lambda: all_processes(home) == [])

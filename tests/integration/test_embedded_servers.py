@@ -105,7 +105,7 @@ class TestFirstStart:
     def test_celery_finds_its_database(self, running: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("CDP_REDIS_DB", "9")
 
-        with Connection(broker_url(running)) as connection:
+        with Connection(broker_url(redis_url(running))) as connection:
             connection.SimpleQueue("letters").put("hello")
 
         assert redis.Redis.from_url(redis_url(running)).llen("letters") == 1

@@ -1,10 +1,12 @@
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import dj_database_url
 import pytest
 import redis
 from kombu import Connection
+from kombu.transport.redis import Channel
 
 from cdp.kernel.embedded import access, home
 from cdp.kernel.embedded.access import User, may_enter, user_can_reach
@@ -74,16 +76,31 @@ class TestAddresses:
 
         assert client.connection_pool.connection_kwargs["path"] == str(home.valkey_socket(self.PLACE))
 
-    def test_celery_understands_broker_url(self):
-        connection = Connection(home.broker_url(self.PLACE))
+    @pytest.mark.parametrize(
+        "address",
+        [
+            home.redis_url(PLACE),
+            "unix:///Srv/CDP/its.sock",
+            "unix:///Srv/CDP/its.sock?db=3&password=p%25%40w",
+            "unix://me:p%25%40w@/Srv/CDP/its.sock?db=3",
+            "redis://redis.internal:6380/3",
+        ],
+    )
+    def test_celery_reaches_what_redis_py_does(self, address: str):
+        channel = Channel.__new__(Channel)  # else it would connect
+        channel.connection = SimpleNamespace(client=Connection(home.broker_url(address)), default_port=6379)
 
-        assert connection.transport_cls == "redis"
+        theirs = channel._connparams()
+
+        ours = redis.Redis.from_url(address).connection_pool.connection_kwargs
+        reached = {name: theirs.get(name) or None for name in ("path", "host", "port", "db", "username", "password")}
+        assert reached == {name: ours.get(name) or None for name in reached}
 
     def test_parallel_tests_have_databases_of_their_own(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("CDP_REDIS_DB", "7")
 
         assert home.redis_url(self.PLACE).endswith("?db=7")
-        assert home.broker_url(self.PLACE).endswith("?virtual_host=7")
+        assert home.broker_url(home.redis_url(self.PLACE)).endswith("?virtual_host=7")
 
 
 class TestAccess:

@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from cdp.kernel.embedded.access import service_user, user_can_reach
 
@@ -92,9 +93,18 @@ def redis_url(home: Path) -> str:
     return f"unix://{valkey_socket(home)}?db={redis_database()}"
 
 
-def broker_url(home: Path) -> str:
-    """For Celery (kombu), which spells unix sockets differently."""
-    return f"redis+socket://{valkey_socket(home)}?virtual_host={redis_database()}"
+def broker_url(redis: str) -> str:
+    """`redis`, an address as redis-py reads it, for Celery (kombu), which spells unix sockets differently."""
+    parts = urlsplit(redis)
+    if parts.scheme != "unix":
+        return redis
+    query = dict(parse_qsl(parts.query))
+    who = [
+        parts.username or quote(query.get("username", ""), safe=""),
+        parts.password or quote(query.get("password", ""), safe=""),
+    ]
+    access = ":".join(who) + "@" if any(who) else ""
+    return f"redis+socket://{access}{parts.path}?virtual_host={query.get('db', 0)}"
 
 
 def redis_database() -> int:
