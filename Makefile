@@ -11,6 +11,9 @@ WORLDS ?= 2000
 SPREAD := --dist=loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
+# Where the environment forbids keeping what is compiled (many images do), each of twenty processes compiles everything.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo up stop test oracle lint format bench lock clean runtime dev
