@@ -88,10 +88,12 @@ class Layout:
             yield start, slice(number * SIZE, (number + 1) * SIZE)
 
     def ids_at(self, where: Flags | slice) -> Ids:
-        places = np.arange(where.start, where.stop) if isinstance(where, slice) else np.flatnonzero(where)
         shifts = self.starts - np.arange(len(self.starts)) * SIZE
+        if isinstance(where, slice) and len(shifts) and (shifts == shifts[0]).all():
+            return np.arange(where.start + shifts[0], where.stop + shifts[0])
+        places = np.arange(where.start, where.stop) if isinstance(where, slice) else np.flatnonzero(where)
         if len(places):
-            places += shifts[0] if (shifts == shifts[0]).all() else shifts[places >> SIZE.bit_length() - 1]
+            places += shifts[places >> SIZE.bit_length() - 1]
         return places
 
     def lay_codes(self, blocks: Mapping[int, tuple[int, Buffer]]) -> Codes:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 class Column:
     """One property of some events, dictionary-coded.
 
-    `codes` are places in `values`, -1 where the event lacks the property. `values` are JSON values, of which None is
-    JSON's null and a number an `int`, or a `Decimal` where it has a fraction: as exact as PostgreSQL has it. No two
-    are written alike, but `1.0` and `1.00` may both be there.
+    `codes` are places in `values`, -1 where the event lacks the property; of whichever type is wide enough. `values`
+    are JSON values, of which None is JSON's null and a number an `int`, or a `Decimal` where it has a fraction: as
+    exact as PostgreSQL has it. No two are written alike, but `1.0` and `1.00` may both be there.
 
     All rows of one reading share `values`: later ones may append to it, so what was found for a code stays true.
     """
 
-    codes: "NDArray[np.int32]"
+    codes: "NDArray[np.integer[Any]]"
     values: Sequence[Any]
 
 

@@ -69,6 +69,22 @@ def unpack_whole(packed: Packed, dtype: type[Whole]) -> NDArray[Whole]:
     return found
 
 
+def unpack_narrow(packed: Packed) -> NDArray[np.integer[Any]]:
+    """Whole numbers in as few bytes as they may need, to be read only: mostly as they lie there."""
+    _, width, _, count, base = _HEADER.unpack_from(packed)
+    found: NDArray[np.integer[Any]] = _unpack(packed, width, count)
+    if not base:
+        return found
+    found = found.astype(_narrowest(base, base + (1 << 8 * width) - 1))
+    found += base
+    return found
+
+
+def _narrowest(least: int, largest: int) -> "type[np.signedinteger[Any]]":
+    fit = (one for one in (np.int16, np.int32) if np.iinfo(one).min <= least and largest <= np.iinfo(one).max)
+    return next(fit, np.int64)
+
+
 def unpack_floats(packed: Packed) -> NDArray[np.float64]:
     kind, width, scale, count, base = _HEADER.unpack_from(packed)
     if kind == ABSENT:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from django.conf import settings
@@ -14,14 +14,14 @@ from cdp.kernel.copy import timestamp_micros
 from ingestion.blocks.contracts import Column, Rows
 from ingestion.blocks.held import Moves, Tile, fetch_parts, places_of, read_moves, tiles_of
 from ingestion.blocks.log import Asked, first_event, read_log, read_profiles
-from ingestion.blocks.pack import unpack_floats, unpack_whole
+from ingestion.blocks.pack import unpack_floats, unpack_narrow, unpack_whole
 from ingestion.blocks.parts import PROFILES, TIMES, VALUES
 from ingestion.blocks.paths import keys_of
 from ingestion.blocks.stretches import Stretch, gaps
 from ingestion.blocks.values import Values, load_values
 
-Number = TypeVar("Number", np.int64, np.int32, np.float64)
-AT_ONCE = 1_000_000  # events of blocks that are fetched with one query
+Number = TypeVar("Number", bound=np.number[Any])
+AT_ONCE = 2_000_000  # events of blocks that are fetched with one query
 
 _BEGINNING = timestamp_micros(datetime.min.replace(tzinfo=UTC))
 _END = timestamp_micros(datetime.max.replace(tzinfo=UTC))
@@ -153,7 +153,7 @@ def _unpack(asked: Asked, held: _Held, tile: Tile, packed: Mapping[int, memoryvi
         times=_only(times, kept) if asked.times and times is not None else None,
         values=_only(unpack_floats(packed[VALUES]), kept) if asked.values else None,
         columns={
-            path: Column(_only(unpack_whole(packed[held.columns[path]], np.int32), kept), known.values)
+            path: Column(_only(unpack_narrow(packed[held.columns[path]]), kept), known.values)
             for path, known in asked.properties.items()
         },
     )

@@ -75,7 +75,7 @@ class _Events:
         profiles = _joined([one.profiles for one in rows], np.int64)
         times = _joined([one.times for one in rows if one.times is not None], np.int64)
         values = _joined([one.values for one in rows if one.values is not None], np.float64)
-        codes = {id_: _joined([one.columns[path].codes for one in rows], np.int32) for path, id_ in columns.items()}
+        codes = {id_: _joined([_codes(one, path) for one in rows], np.int32) for path, id_ in columns.items()}
         order = np.lexsort((times, profiles))
         return cls(profiles[order], times[order], values[order], {id_: column[order] for id_, column in codes.items()})
 
@@ -90,6 +90,10 @@ class _Events:
             VALUES: pack_floats(self.values),
             **{id_: pack_whole(codes.astype(np.int64)) for id_, codes in self.codes.items()},
         }
+
+
+def _codes(rows: Rows, path: str) -> NDArray[np.int32]:
+    return rows.columns[path].codes.astype(np.int32, copy=False)
 
 
 def _joined(arrays: Sequence[NDArray[Number]], dtype: type[Number]) -> NDArray[Number]:

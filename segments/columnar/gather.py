@@ -1,7 +1,8 @@
 """One condition about events, gathered over everybody from packed events."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from segments.columnar import measures
 from segments.columnar.bounds import bounds_of, exact
 from segments.columnar.clocks import DAY, LocalTime
 from segments.columnar.measures import Batch, Gathering, Verdict
-from segments.columnar.people import Flags, People
+from segments.columnar.people import Flags, People, Places
 from segments.columnar.reading import Reading
 from segments.columnar.timing import Timing
 from segments.columnar.values import Coded, judge_of
@@ -20,6 +21,8 @@ from segments.plan import Clock
 from segments.predicates import COMPARISONS
 
 Test = Callable[[Rows], Flags]
+Operand = Callable[[Rows, Places | None], NDArray[Any] | None]
+Some = TypeVar("Some", bound=np.generic)
 
 _COMPARED = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
@@ -64,13 +67,13 @@ class Condition:
                 judge = judge_of(measured.test, self.clock)
                 return measures.FirstOrLast(size, judge, last=measured.measure is Measure.LAST)
 
-    def _operand(self) -> Callable[[Rows], NDArray[Any] | None]:
+    def _operand(self) -> Operand:
         """Of one reading, whose columns share their values."""
         of = self.measured.of
         if of is None or self.reading.rounded:
-            return lambda rows: rows.values if self.reading.rounded else None
+            return lambda rows, at: _only(rows.values, at) if self.reading.rounded else None
         coded = Coded(self.gathering.derive, self.gathering.missing)
-        return lambda rows: _told(coded, rows.columns[of.text])
+        return lambda rows, at: _told(coded, rows.columns[of.text], at)
 
     def _tests(self) -> list[Test]:
         return [self._test(where) for where in self.measured.where]
@@ -86,26 +89,36 @@ class Condition:
             return lambda rows: _told(coded, column(rows))
         return lambda rows: _told(coded, rows.columns[where.property.text])
 
-    def _batch(self, rows: Rows, tests: list[Test], operand: Callable[[Rows], NDArray[Any] | None]) -> Batch:
-        places, kept = self.people.locate(rows.profiles)
-        for test in tests:
-            passed = test(rows)
-            kept = passed if kept is None else kept & passed
+    def _batch(self, rows: Rows, tests: list[Test], operand: Operand) -> Batch:
+        """Tests come first: where few events pass, the rest is done for few."""
+        at = _where([test(rows) for test in tests])
+        places, there = self.people.locate(_only(rows.profiles, at))
+        times = _only(rows.times, at) if self.timing or self.reading.by_time else None
+        values = operand(rows, at)
         if self.timing:
-            kept = self.timing.add(places, rows, kept)
-        times = rows.times if self.reading.by_time else None
-        values = operand(rows)
-        if kept is not None:
-            at = np.flatnonzero(kept)
-            places = places[at]
-            times = None if times is None else times[at]
-            values = None if values is None else values[at]
+            there = self.timing.add(places, times, there)
+        if there is not None:
+            kept = np.flatnonzero(there)
+            places, times, values = _only(places, kept), _only(times, kept), _only(values, kept)
         days = self.days.of(times) if times is not None and self.measured.measure is Measure.DAYS else None
         return Batch(places, times, days, values)
 
 
-def _told(coded: Coded, column: Column) -> NDArray[Any]:
-    return coded.of(column.codes, column.values)
+def _where(passed: list[Flags]) -> Places | None:
+    """The places of what has passed all tests; None where there are none."""
+    return np.flatnonzero(reduce(np.logical_and, passed)) if passed else None
+
+
+@overload
+def _only(column: None, at: Places | None) -> None: ...
+@overload
+def _only(column: NDArray[Some], at: Places | None) -> NDArray[Some]: ...
+def _only(column: NDArray[Some] | None, at: Places | None) -> NDArray[Some] | None:
+    return column if column is None or at is None else column.take(at)
+
+
+def _told(coded: Coded, column: Column, at: Places | None = None) -> NDArray[Any]:
+    return coded.of(_only(column.codes, at), column.values)
 
 
 def _values(rows: Rows) -> NDArray[np.float64]:

@@ -21,9 +21,10 @@ class People:
         """`ids` ascend."""
         self.ids = ids
         self.count = len(ids)
-        end = int(ids[-1]) + 1 if self.count else 0
+        first, end = (int(ids[0]), int(ids[-1]) + 1) if self.count else (0, 0)
         self._by_id = end <= _SPARSE * self.count + _SPARSE_ANYWAY
         self.size = end if self._by_id else self.count
+        self._all: slice | NDArray[np.int64] = slice(first, end) if end - first == self.count else ids
 
     def locate(self, profiles: NDArray[np.int64]) -> tuple[Places, Flags | None]:
         """Where each of them stands, and which exist: None for all. The places of others mean nothing.
@@ -42,4 +43,4 @@ class People:
 
     def everybody(self, gathered: NDArray[Kept]) -> NDArray[Kept]:
         """What was gathered by place, for each of `ids`."""
-        return gathered[self.ids] if self._by_id else gathered
+        return gathered[self._all] if self._by_id else gathered

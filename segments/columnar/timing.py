@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdp.kernel.copy import timestamp_micros
-from ingestion.blocks.contracts import Rows
 from segments.ast import Op
 from segments.ast.times import MICROSECOND
 from segments.columnar.people import Flags, Places
@@ -26,22 +25,22 @@ class Timing:
         self.oldest = np.full(size if self.extent.slides else 0, NEVER, np.int64)
         self.any = np.zeros(size if self.extent.turns else 0, bool)
 
-    def add(self, places: Places, rows: Rows, kept: Flags | None) -> Flags:
+    def add(self, places: Places, times: NDArray[np.int64] | None, kept: Flags | None) -> Flags:
         """Which of `kept` count now."""
-        if rows.times is None:
-            raise TypeError(rows)
-        counts: Flags = rows.times <= self.now
+        if times is None:
+            raise TypeError(times)
+        counts: Flags = times <= self.now
         later = ~counts if kept is None else kept & ~counts
         if later.any():
-            np.minimum.at(self.coming, places[later], rows.times[later])
+            np.minimum.at(self.coming, places[later], times[later])
         if self.extent.turns:
             self.any[places if kept is None else places[kept]] = True
             if self.extent.until:
-                counts &= rows.times < timestamp_micros(self.extent.until)
+                counts &= times < timestamp_micros(self.extent.until)
         if kept is not None:
             counts &= kept
         if self.extent.slides:
-            np.minimum.at(self.oldest, places[counts], rows.times[counts])
+            np.minimum.at(self.oldest, places[counts], times[counts])
         return counts
 
     def due(self, holds: Flags) -> Moments:

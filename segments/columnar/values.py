@@ -6,6 +6,7 @@ Equality and numbers are compared here, exactly. Text and dates are asked of Pos
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -100,18 +101,52 @@ def dumps(value: Any) -> str:
             return json.dumps(value)
 
 
+FEW = 4
+"""Values that codes are compared with one after the other: narrow codes by the dozen, in place of looking each up."""
+
+Codes = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """The codes of those few values of which `answer` is true; of all others it is not."""
+
+    codes: Sequence[int]
+    answer: bool
+
+    def of(self, codes: Codes) -> Flags:
+        found = np.zeros(len(codes), bool)
+        for code in self.codes:
+            found |= codes == code
+        return found if self.answer else ~found
+
+
 class Coded:
     """What is known of each value of a column, with that of no value behind it, where code -1 finds it."""
 
     def __init__(self, derive: Callable[[Sequence[Any]], NDArray[Any]], missing: Any) -> None:
         self.derive, self.missing = derive, missing
         self.known: NDArray[Any] | None = None
+        self.few: Few | None = None
 
-    def of(self, codes: NDArray[np.int32], values: Sequence[Any]) -> NDArray[Any]:
+    def of(self, codes: Codes, values: Sequence[Any]) -> NDArray[Any]:
         """For each code; values that were added since the last time are looked at now."""
         done = 0 if self.known is None else len(self.known) - 1
         if self.known is None or done < len(values):
             more = self.derive(values[done:])
             before = more[:0] if self.known is None else self.known[:-1]
             self.known = np.concatenate([before, more, np.array([self.missing], more.dtype)])
-        return self.known[codes]
+            self.few = _few_of(self.known)
+        return self.few.of(codes) if self.few else self.known.take(codes)
+
+
+def _few_of(known: NDArray[Any]) -> Few | None:
+    """Where few pass or few fail; None for what is no truth."""
+    if known.dtype != np.bool_:
+        return None
+    missing = len(known) - 1
+    for answer in (True, False):
+        places = np.flatnonzero(known == answer).tolist()
+        if len(places) <= FEW:
+            return Few([-1 if place == missing else place for place in places], answer)
+    return None
