@@ -79,7 +79,7 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "address",
         [
-            home.redis_url(PLACE),
+            "unix:///Srv/CDP/run/valkey.sock?db=7",
             "unix:///Srv/CDP/its.sock",
             "unix:///Srv/CDP/its.sock?db=3&password=p%25%40w",
             "unix://me:p%25%40w@/Srv/CDP/its.sock?db=3",
