@@ -249,9 +249,8 @@ class InsightActions:
             others = sets.chosen(names_in(query.get("with", "")), beside=segment)
             if "with" not in query:
                 others = sets.most_overlapping(people=people, without=segment.pk)
-            pairs = sets.pairs(people=people, others=others)
             found = sets.combine([segment, *others])
-        answer = {"pairs": pairs, "combinations": found.combinations}
+        answer = {"pairs": found.pairs, "combinations": found.combinations}
         return Response(SegmentOverlapSerializer(answer).data)
 
     @extend_schema(

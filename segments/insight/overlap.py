@@ -4,7 +4,7 @@ Lex et al., "UpSet: Visualization of Intersecting Sets", IEEE TVCG 2014: combina
 a bar each, which stays readable where circles do not. A combination counts the people who are in exactly these sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,11 @@ class Combination:
 
 @dataclass(frozen=True)
 class Overlap:
+    """`pairs` are of the first of the sets and each of the others, the largest overlap first."""
+
     sets: list[Segment]
     combinations: list[Combination]
+    pairs: list[Pair]
 
 
 def chosen(slugs: Sequence[str], *, beside: Segment | None = None) -> list[Segment]:
@@ -95,27 +98,13 @@ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {limit}
 
 
 def pairs(*, people: Sql, others: Sequence[Segment]) -> list[Pair]:
-    """Each of `others` beside these people, the largest overlap first; one pass for all of them."""
-    ids = [segment.pk for segment in others]
-    rows = fetch(sql(_PAIRS, people=people, ids=ids))
-    counted = {segment_id: (both, size, total) for segment_id, both, size, total in rows}
-    found = [Pair(one, counted[one.pk][1], counted[one.pk][0], counted[one.pk][2]) for one in others]
-    return sorted(found, key=lambda pair: (-pair.both, pair.segment.slug))
-
-
-_PAIRS = """
-WITH people AS MATERIALIZED ({people}),
-     counted AS (SELECT m.segment_id, count(b.profile_id) AS inside, count(*) AS size
-                 FROM membership AS m LEFT JOIN people AS b ON b.profile_id = m.profile_id
-                 WHERE m.segment_id = ANY ({ids}::bigint[]) GROUP BY 1)
-SELECT i.id, coalesce(c.inside, 0), coalesce(c.size, 0), (SELECT count(*) FROM people)
-FROM unnest({ids}::bigint[]) AS i(id) LEFT JOIN counted AS c ON c.segment_id = i.id
-"""
+    """Each of `others` beside these people, the largest overlap first. To be asked in one snapshot."""
+    return _pairs(_counted(people, *map(of_segment, others)), others)
 
 
 def combine(sets: Sequence[Segment]) -> Overlap:
-    """Every combination of these segments that somebody is in, the largest first."""
-    rows = fetch(sql(_COMBINE, ids=[segment.pk for segment in sets]))
+    """Every combination of these segments that somebody is in, the largest first. To be asked in one snapshot."""
+    counted = _counted(*map(of_segment, sets))
     slugs = [segment.slug for segment in sets]
     found = [
         Combination(
@@ -123,17 +112,25 @@ def combine(sets: Sequence[Segment]) -> Overlap:
             tuple(slug for place, slug in enumerate(slugs) if not mask >> place & 1),
             count,
         )
-        for mask, count in rows
+        for mask, count in sorted(counted.items(), key=lambda one: (-one[1], one[0]))
     ]
-    return Overlap(list(sets), found)
+    return Overlap(list(sets), found, _pairs(counted, sets[1:]))
 
 
-_COMBINE = """
-SELECT mask, count(*) FROM (
-    SELECT m.profile_id, bit_or(1 << (array_position({ids}::bigint[], m.segment_id) - 1)) AS mask
-    FROM membership AS m WHERE m.segment_id = ANY ({ids}::bigint[]) GROUP BY m.profile_id
-) AS each GROUP BY mask ORDER BY 2 DESC, 1
-"""
+def _counted(*sets: Sql) -> dict[int, int]:
+    from segments.insight.marks import combinations
+
+    return combinations(sets)
+
+
+def _pairs(counted: Mapping[int, int], others: Sequence[Segment]) -> list[Pair]:
+    """The people are the first set, and the others follow."""
+
+    def within(bits: int) -> int:
+        return sum(count for mask, count in counted.items() if mask & bits == bits)
+
+    found = [Pair(one, within(2 << place), within(2 << place | 1), within(1)) for place, one in enumerate(others)]
+    return sorted(found, key=lambda pair: (-pair.both, pair.segment.slug))
 
 
 def exactly(*, inside: Sequence[Segment], outside: Sequence[Segment]) -> Sql:

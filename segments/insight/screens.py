@@ -93,7 +93,7 @@ def _overlap_context(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         "chosen": [one.slug for one in others],
         "sets": found.sets,
         "rows": rows_of(found),
-        "pairs": sets.pairs(people=people, others=others),
+        "pairs": found.pairs,
     }
 
 

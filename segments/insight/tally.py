@@ -7,11 +7,9 @@ rows of profiles are (`segments.insight.holders`): what is equal, what comes fir
 import json
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 
-from cdp.kernel.copy import read_rows
 from identity.columns.wanted import packed_traits, want_trait
 from segments.ast import Path
 from segments.columnar.ask import worth_it
@@ -63,9 +61,10 @@ def _counted(people: Sql, path: str) -> Sql | None:
     import numpy as np
 
     from identity.columns.queries import read_trait
+    from segments.insight.marks import ids_of
 
     column = read_trait(path)
-    ids = _ids_of(people)
+    ids = ids_of(people)
     places = np.searchsorted(column.profiles, ids)
     places[places == len(column.profiles)] = 0
     inside = np.zeros(len(column.profiles), bool)
@@ -79,14 +78,6 @@ def _counted(people: Sql, path: str) -> Sql | None:
     except TypeError:  # a number that no float holds
         return None
     return sql(_TALLY, values=texts, own=own[held].tolist(), everywhere=everywhere[held].tolist())
-
-
-def _ids_of(people: Sql) -> Any:
-    import numpy as np
-
-    packed = sql("SELECT string_agg(int8send(b.profile_id), '') FROM ({people}) AS b", people=people)
-    ((ids,),) = read_rows(packed.text, packed.params)
-    return np.frombuffer(ids or b"", ">i8").astype(np.int64)
 
 
 _TALLY = """
