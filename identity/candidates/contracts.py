@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from cdp.kernel.prepared import Call
 from identity.matching.contracts import ColumnType, Record
 
 
@@ -33,7 +34,8 @@ class Person:
 class Refreshed:
     """Profiles by their leading ids: `records` of those that exist, `gone` those that do not any more.
 
-    `changed` are those whose records are not what they were, `new` those that had none.
+    `changed` are those whose records are not what they were, `new` those that had none. `writes` are to be sent by the
+    caller, with what it asks next.
     """
 
     records: dict[int, Record] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Refreshed:
     changed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     new: set[int] = field(default_factory=set)
+    writes: list[Call] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, transaction
 
+from cdp.kernel import prepared
 from identity import matching
 from identity.candidates import households, queue, warnings
 from identity.candidates.constraints import all_never_pairs
@@ -26,7 +27,7 @@ from identity.candidates.models import MatchRun
 from identity.candidates.reconcile import Verdicts, close_older, reconcile
 from identity.candidates.records import IDENTIFYING, record_of
 from identity.candidates.runs import Progress
-from identity.candidates.store import load_people, load_records, refresh_records, sync_keys
+from identity.candidates.store import key_writes, load_people, load_records, refresh_records
 from identity.candidates.turn import keys_of
 from identity.matching.contracts import Record
 
@@ -85,7 +86,7 @@ def read_everybody(live: Live, progress: Progress, *, now: datetime) -> Populati
             refreshed = refresh_records(ids, fields=live.fields)
             identifying = {id_: value_keys(record, live.fields) for id_, record in refreshed.records.items()}
             keys = keys_of(refreshed.records, identifying, live)
-            sync_keys(keys, gone=refreshed.gone)
+            prepared.run([*refreshed.writes, *key_writes(keys, gone=refreshed.gone)])
         for id_ in sorted(refreshed.records):
             population.add(id_, refreshed.records[id_])
         progress.advance(len(ids))

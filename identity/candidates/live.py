@@ -4,7 +4,6 @@ import functools
 from dataclasses import dataclass
 
 import msgspec
-from django.db import connection
 
 from identity import matching
 from identity.candidates.contracts import Field
@@ -29,15 +28,15 @@ def load_settings() -> MatchingSettings:
     return found
 
 
-def load_live() -> Live:
-    """The live version; without one, the weights that are shipped, over the fields as they are."""
-    with connection.cursor() as cursor:
-        cursor.execute(_STAMP)
-        settings_stamp, model_id = cursor.fetchone()
+def load_live(settings_stamp: str | None = None, model_id: int | None = None) -> Live:
+    """The live version; without one, the weights that are shipped, over the fields as they are.
+
+    The stamp says which row of the settings is in force: PostgreSQL writes another whenever they change.
+    """
     if settings_stamp is not None and model_id is not None:
         return _live_at(settings_stamp, model_id)
     settings = load_settings()
-    row = MatchModel.objects.filter(state=MatchModel.State.LIVE).first()
+    row = MatchModel.objects.defer("parameters").filter(state=MatchModel.State.LIVE).first()
     return live_by(settings, row)
 
 
@@ -51,13 +50,6 @@ def live_by(settings: MatchingSettings, row: MatchModel | None) -> Live:
     fields = msgspec.convert(row.summary["fields"], list[Field])
     model, scorer = _of_version(row.pk)
     return Live(settings, row.pk, fields, model, scorer)
-
-
-# Which row of the settings is in force: PostgreSQL writes another whenever they change.
-_STAMP = """
-SELECT (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
-  (SELECT id FROM match_model WHERE state = 'live')
-"""
 
 
 @functools.lru_cache(maxsize=4)

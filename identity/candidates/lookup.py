@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
+from cdp.kernel.prepared import Call, Prepared, array, columns, rows_after, run
 from identity.candidates.contracts import Fields
 from identity.candidates.records import IDENTIFYING
 from identity.matching.contracts import ColumnType, Record
@@ -50,9 +51,12 @@ def value_keys(record: Record, fields: Fields) -> list[ValueKey]:
     ]
 
 
-def find_neighbours(keys: Mapping[int, Collection[int]]) -> Neighbours:
-    """Those who share enough with each asker, most shared keys first, at most `MAX_COMPARED` of them."""
-    blocks = _blocks({key for held in keys.values() for key in held})
+def find_neighbours(keys: Mapping[int, Collection[int]], *, after: Collection[Call] = ()) -> Neighbours:
+    """Those who share enough with each asker, most shared keys first, at most `MAX_COMPARED` of them.
+
+    `after` is what is to be written before that is asked.
+    """
+    blocks = _blocks({key for held in keys.values() for key in held}, after=after)
     large = {key for key, members in blocks.items() if len(members) > BLOCK_CAP}
     found = Neighbours(shared={key: len(members) for key, members in blocks.items() if len(members) > SHARED_BY})
     second = _in_two_large({asker: large.intersection(held) for asker, held in keys.items()})
@@ -78,18 +82,13 @@ def count_holders(keys: Iterable[int]) -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-def _blocks(keys: Collection[int]) -> dict[int, list[int]]:
+def _blocks(keys: Collection[int], *, after: Collection[Call]) -> dict[int, list[int]]:
     """Who has each key, cut off where it is known to be too large. Texts come back: cheaper than rows of numbers."""
     if not keys:
+        run(after)
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT u.key, array_to_string(ARRAY("
-            "   SELECT k.profile_id FROM match_key k WHERE k.key = u.key ORDER BY k.profile_id LIMIT %s), ' ')"
-            " FROM unnest(%s::bigint[]) AS u(key)",
-            [BLOCK_CAP + 1, sorted(keys)],
-        )
-        return {key: [int(id_) for id_ in members.split()] for key, members in cursor.fetchall() if members}
+    found = rows_after(after, _BLOCKS.of(array(sorted(keys)), BLOCK_CAP + 1))
+    return {key: [int(id_) for id_ in members.split()] for key, members in found if members}
 
 
 def _in_two_large(large: Mapping[int, Collection[int]]) -> dict[int, list[tuple[int, int]]]:
@@ -97,21 +96,30 @@ def _in_two_large(large: Mapping[int, Collection[int]]) -> dict[int, list[tuple[
     asked = [(asker, key) for asker, keys in large.items() if len(keys) > 1 for key in sorted(keys)]
     if not asked:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT u.asker, string_agg(u.profile_id || ' ' || u.shared, ' ' ORDER BY u.shared DESC, u.profile_id)"
-            " FROM (SELECT a.asker, m.profile_id, count(*) AS shared,"
-            "     row_number() OVER (PARTITION BY a.asker ORDER BY count(*) DESC, m.profile_id) AS place"
-            "   FROM unnest(%s::bigint[], %s::bigint[]) AS a(asker, key) CROSS JOIN LATERAL"
-            "   (SELECT k.profile_id FROM match_key k WHERE k.key = a.key ORDER BY k.profile_id LIMIT %s) AS m"
-            "   GROUP BY 1, 2 HAVING count(*) > 1) AS u WHERE u.place <= %s GROUP BY 1",
-            [[asker for asker, _ in asked], [key for _, key in asked], PREFIX, MAX_COMPARED],
-        )
-        found = {}
-        for asker, text in cursor.fetchall():
-            numbers = [int(number) for number in text.split()]
-            found[asker] = list(zip(numbers[::2], numbers[1::2], strict=True))
-        return found
+    found = {}
+    for asker, text in _IN_TWO_LARGE.rows(*columns(asked), PREFIX, MAX_COMPARED):
+        numbers = [int(number) for number in text.split()]
+        found[asker] = list(zip(numbers[::2], numbers[1::2], strict=True))
+    return found
+
+
+_BLOCKS = Prepared(
+    "match_blocks",
+    ["bigint[]", "int"],
+    "SELECT u.key, array_to_string(ARRAY("
+    "   SELECT k.profile_id FROM match_key k WHERE k.key = u.key ORDER BY k.profile_id LIMIT $2), ' ')"
+    " FROM unnest($1) AS u(key)",
+)
+_IN_TWO_LARGE = Prepared(
+    "match_in_two_large",
+    ["bigint[]", "bigint[]", "int", "int"],
+    "SELECT u.asker, string_agg(u.profile_id || ' ' || u.shared, ' ' ORDER BY u.shared DESC, u.profile_id)"
+    " FROM (SELECT a.asker, m.profile_id, count(*) AS shared,"
+    "     row_number() OVER (PARTITION BY a.asker ORDER BY count(*) DESC, m.profile_id) AS place"
+    "   FROM unnest($1, $2) AS a(asker, key) CROSS JOIN LATERAL"
+    "   (SELECT k.profile_id FROM match_key k WHERE k.key = a.key ORDER BY k.profile_id LIMIT $3) AS m"
+    "   GROUP BY 1, 2 HAVING count(*) > 1) AS u WHERE u.place <= $4 GROUP BY 1",
+)
 
 
 def _plain(value: str, type_: ColumnType) -> str:

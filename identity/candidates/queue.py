@@ -6,10 +6,12 @@ hands at once would be missed until the next full pass.
 
 import struct
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
+from cdp.kernel.prepared import PLAN_ONCE, Prepared, rows_after
 
 PROFILES_A_ROW = 200
 LOCK = 0x6D61_7463  # "matc"; any number that no other advisory lock of ours uses
@@ -32,35 +34,48 @@ def note_changed(profile_ids: Collection[int]) -> None:
         copy_rows(table="match_change", columns=("profile_ids",), rows=rows)
 
 
-def is_alone() -> bool:
-    """Whether this transaction is the one that may match; true for one at a time, until its transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
-        return bool(cursor.fetchone()[0])
-
-
 def wait_to_be_alone() -> None:
     """Have the same, after whoever has it now."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-_CLAIM = """
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Profiles that one matcher has to itself, and what is in force: `live.load_live` knows what the stamp means."""
+
+    profiles: frozenset[int] = frozenset()
+    settings_stamp: str | None = None
+    model_id: int | None = None
+
+
+def claim(*, limit: int) -> Claim:
+    """Take the oldest rows that together name about `limit` profiles, and be the one who matches until the transaction
+    ends; nothing while another is.
+    """
+    found = rows_after([PLAN_ONCE], _CLAIM.of(limit, LOCK))
+    if not found:
+        return Claim()
+    return Claim(frozenset(id_ for profile_ids, _, _ in found for id_ in profile_ids), *found[0][1:])
+
+
+# The lock comes after the statement's snapshot. What another matcher has taken and committed in between is deleted
+# when its row is to be locked, and is passed over.
+_CLAIM = Prepared(
+    "match_claim",
+    ["int", "bigint"],
+    """
 WITH first AS MATERIALIZED (
-  SELECT id, cardinality(profile_ids) AS size FROM match_change ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  SELECT id, cardinality(profile_ids) AS size FROM match_change WHERE (SELECT pg_try_advisory_xact_lock($2))
+  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), counted AS (
   SELECT id, sum(size) OVER (ORDER BY id) AS upto, row_number() OVER (ORDER BY id) AS place FROM first
 )
-DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= %(limit)s)
-RETURNING c.profile_ids
-"""
-
-
-def claim(*, limit: int) -> set[int]:
-    """Take the oldest rows that together name about `limit` profiles."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"limit": limit})
-        return {id_ for (profile_ids,) in cursor.fetchall() for id_ in profile_ids}
+DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= $1)
+RETURNING c.profile_ids, (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
+  (SELECT id FROM match_model WHERE state = 'live')
+""",
+)
 
 
 def length() -> int:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,14 @@ import msgspec
 import numpy as np
 from django.db import connection
 
-from identity.candidates.constraints import never_pairs, refusals
+from cdp.kernel.prepared import Call, Prepared, array, columns, run
+from identity.candidates.constraints import refusals
 from identity.candidates.contracts import Pair, Person
 from identity.candidates.live import Live
 from identity.candidates.models import Candidate
 from identity.candidates.store import by_kind
 from identity.matching.contracts import Record
+from identity.merging.constraints import NEVER
 
 Reason = Candidate.Reason
 MOST_EVENTS = 1_000
@@ -50,10 +52,9 @@ def reconcile(
     A pair that was decided stays decided, and one that somebody said is never one person is not made. One that breaks
     a limit, such as two user ids, waits for a person too, but is never merged by itself.
     """
-    never = never_pairs({id_ for pair in pairs for id_ in (pair.one, pair.other)})
-    wanted = {(pair.one, pair.other): pair for pair in pairs if (pair.one, pair.other) not in never}
-    met = _meet({id_ for pair in wanted for id_ in pair})
-    known = {id_: Person({}, one.identifiers) for id_, one in met.items()} | dict(people)
+    about = _ask_about({id_ for pair in pairs for id_ in (pair.one, pair.other)}, touched)
+    wanted = {(pair.one, pair.other): pair for pair in pairs if (pair.one, pair.other) not in about.never}
+    known = {id_: Person({}, one.identifiers) for id_, one in about.met.items()} | dict(people)
     forbidden = refusals(wanted, known)
     strong = {
         key: pair
@@ -68,17 +69,17 @@ def reconcile(
             *key,
             pair.score,
             pair.probability,
-            worth(pair.probability, _effect(key, met)),
+            worth(pair.probability, _effect(key, about.met)),
             said,
             Reason.BRIDGE if key in bridges else Reason.SCORE,
             forbidden.get(key, ""),
         )
         for (key, pair), said in zip(kept, evidence, strict=True)
     ]
-    closed = _close_others(touched, wanted.keys())
-    _upsert(rows, model_id=live.model_id, now=now)
-    due = _mark_due(strong.keys() - bridges, best_only=verdicts is None) if live.settings.automatic else 0
-    return Reconciled(len(rows), due, closed)
+    stale = sorted(id_ for id_, pair in about.open.items() if pair not in wanted)
+    due = _due(strong.keys() - bridges, best_only=verdicts is None) if live.settings.automatic else []
+    written = run([*_closing(stale), *_upserting(rows, model_id=live.model_id, now=now), *due])
+    return Reconciled(len(rows), written if due else 0, len(stale))
 
 
 def worth(probability: float, events: int) -> float:
@@ -112,13 +113,6 @@ def _explain(pairs: Sequence[Pair], records: Mapping[int, Record], live: Live) -
     return [msgspec.json.encode(one).decode() for one in told]
 
 
-_MEET = """
-SELECT p.id, (SELECT count(*) FROM (SELECT FROM event e WHERE e.profile_id = p.id LIMIT %s) AS first),
-  (SELECT json_agg(json_build_array(i.kind, i.value)) FROM profile_identifier i WHERE i.profile_id = p.id)::text
-FROM profile p WHERE p.id = ANY(%s::bigint[])
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class _Met:
     """Of a profile in a pair: how many events it has, up to a thousand, and its identifiers."""
@@ -127,13 +121,45 @@ class _Met:
     identifiers: dict[str, list[str]]
 
 
-def _meet(ids: Collection[int]) -> dict[int, _Met]:
-    """Those of the profiles that exist."""
-    if not ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(_MEET, [MOST_EVENTS, sorted(ids)])
-        return {id_: _Met(events, by_kind(identifiers)) for id_, events, identifiers in cursor.fetchall()}
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What is to be known before pairs are written: whom of them there is, which must never be one, and which pairs
+    of the touched wait, by id.
+    """
+
+    met: dict[int, _Met] = field(default_factory=dict)
+    never: set[tuple[int, int]] = field(default_factory=set)
+    open: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+def _ask_about(ids: Collection[int], touched: Collection[int]) -> _About:
+    about = _About()
+    if not ids and not touched:
+        return about
+    for what, one, other, id_, identifiers in _ABOUT.rows(array(sorted(ids)), MOST_EVENTS, array(touched)):
+        if what == _MET:
+            about.met[one] = _Met(other, by_kind(identifiers))
+        elif what == _APART:
+            about.never.add((min(one, other), max(one, other)))
+        else:
+            about.open[id_] = (one, other)
+    return about
+
+
+_MET, _APART, _OPEN = 1, 2, 3
+_ABOUT = Prepared(
+    "match_about",
+    ["bigint[]", "int", "bigint[]"],
+    f"""
+SELECT {_MET}, p.id, (SELECT count(*) FROM (SELECT FROM event e WHERE e.profile_id = p.id LIMIT $2) AS first),
+  NULL::bigint,
+  (SELECT json_agg(json_build_array(i.kind, i.value)) FROM profile_identifier i WHERE i.profile_id = p.id)::text
+FROM profile p WHERE p.id = ANY($1)
+UNION ALL SELECT {_APART}, n.one, n.other, NULL, NULL FROM ({NEVER}) AS n
+UNION ALL SELECT {_OPEN}, one_id, other_id, id, NULL FROM match_candidate
+  WHERE (one_id = ANY($3) OR other_id = ANY($3)) AND state IN ('waiting', 'refused')
+""",
+)
 
 
 def _effect(pair: tuple[int, int], met: Mapping[int, _Met]) -> int:
@@ -141,49 +167,40 @@ def _effect(pair: tuple[int, int], met: Mapping[int, _Met]) -> int:
     return min(met[id_].events if id_ in met else 0 for id_ in pair)
 
 
-_CLOSE = """
-UPDATE match_candidate c SET state = 'gone', merge_due = false, held_by_id = NULL, held_until = NULL
-WHERE c.state IN ('waiting', 'refused') AND c.id = ANY(%s::bigint[])
-"""
+def _closing(stale: Sequence[int]) -> list[Call]:
+    return [_CLOSE.of(array(stale))] if stale else []
 
 
-def _close_others(touched: Collection[int], wanted: Collection[tuple[int, int]]) -> int:
-    ids = list(touched)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, one_id, other_id FROM match_candidate"
-            " WHERE (one_id = ANY(%(ids)s::bigint[]) OR other_id = ANY(%(ids)s::bigint[]))"
-            "   AND state IN ('waiting', 'refused')",
-            {"ids": ids},
-        )
-        stale = sorted(id_ for id_, one, other in cursor.fetchall() if (one, other) not in wanted)
-        if stale:
-            cursor.execute(_CLOSE, [stale])
-    return len(stale)
+_CLOSE = Prepared(
+    "match_close",
+    ["bigint[]"],
+    "UPDATE match_candidate c SET state = 'gone', merge_due = false, held_by_id = NULL, held_until = NULL"
+    " WHERE c.state IN ('waiting', 'refused') AND c.id = ANY($1)",
+)
 
 
 # `skipped_at` stays: a person who skipped a pair is not asked again because a score moved a little.
-_UPSERT = """
+_UPSERT = Prepared(
+    "match_upsert",
+    ["bigint[]", "bigint[]", *["float8[]"] * 3, *["text[]"] * 3, "bigint", "timestamptz"],
+    """
 INSERT INTO match_candidate AS c (one_id, other_id, score, probability, value, evidence, state, reason, refusal,
   model_id, found_at, updated_at, merge_due)
-SELECT u.one_id, u.other_id, u.score, u.probability, u.value, u.evidence, 'waiting', u.reason, u.refusal,
-  m.model_id, m.now, m.now, false
-FROM unnest(%s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s::float8[], %s::jsonb[], %s::text[], %s::text[])
-  AS u(one_id, other_id, score, probability, value, evidence, reason, refusal),
-  (SELECT %s::bigint AS model_id, %s::timestamptz AS now) AS m
+SELECT u.one_id, u.other_id, u.score, u.probability, u.value, u.evidence::jsonb, 'waiting', u.reason, u.refusal,
+  $9, $10, $10, false
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+  AS u(one_id, other_id, score, probability, value, evidence, reason, refusal)
 ORDER BY 1, 2
 ON CONFLICT (one_id, other_id) DO UPDATE SET score = EXCLUDED.score, probability = EXCLUDED.probability,
   value = EXCLUDED.value, evidence = EXCLUDED.evidence, state = 'waiting', reason = EXCLUDED.reason,
   refusal = EXCLUDED.refusal, model_id = EXCLUDED.model_id, updated_at = EXCLUDED.updated_at, merge_due = false
 WHERE c.state IN ('waiting', 'refused', 'gone')
-"""
+""",
+)
 
 
-def _upsert(rows: list[tuple[Any, ...]], *, model_id: int | None, now: datetime) -> None:
-    if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        with connection.cursor() as cursor:
-            cursor.execute(_UPSERT, [*columns, model_id, now])
+def _upserting(rows: Sequence[tuple[Any, ...]], *, model_id: int | None, now: datetime) -> list[Call]:
+    return [_UPSERT.of(*map(list, zip(*rows, strict=True)), model_id, now)] if rows else []
 
 
 _CLOSE_OLDER = """
@@ -199,24 +216,24 @@ def close_older(since: datetime) -> int:
         return int(cursor.rowcount)
 
 
-_DUE = """
+def _due(pairs: Collection[tuple[int, int]], *, best_only: bool) -> list[Call]:
+    return [(_BEST if best_only else _DUE).of(*columns(sorted(pairs)))] if pairs else []
+
+
+_MARK = """
 UPDATE match_candidate c SET merge_due = true
-WHERE c.state = 'waiting'
-  AND (c.one_id, c.other_id) IN (SELECT * FROM unnest(%(one)s::bigint[], %(other)s::bigint[]))
+WHERE c.state = 'waiting' AND (c.one_id, c.other_id) IN (SELECT * FROM unnest($1, $2))
 """
+_DUE = Prepared("match_due", ["bigint[]", "bigint[]"], _MARK)
 # Mutually best: neither side has a better pair that still waits. Equal ones go by id.
-_BEST = """
+_BEST = Prepared(
+    "match_due_best",
+    ["bigint[]", "bigint[]"],
+    _MARK
+    + """
   AND NOT EXISTS (SELECT FROM match_candidate b
     WHERE b.one_id IN (c.one_id, c.other_id) AND b.state = 'waiting' AND (b.score, -b.id) > (c.score, -c.id))
   AND NOT EXISTS (SELECT FROM match_candidate b
     WHERE b.other_id IN (c.one_id, c.other_id) AND b.state = 'waiting' AND (b.score, -b.id) > (c.score, -c.id))
-"""
-
-
-def _mark_due(pairs: Collection[tuple[int, int]], *, best_only: bool) -> int:
-    if not pairs:
-        return 0
-    ones, others = zip(*sorted(pairs), strict=True)
-    with connection.cursor() as cursor:
-        cursor.execute(_DUE + (_BEST if best_only else ""), {"one": list(ones), "other": list(others)})
-        return int(cursor.rowcount)
+""",
+)

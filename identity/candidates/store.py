@@ -5,12 +5,11 @@ compared by all that it was ever known by, and a merge that is taken back takes 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import msgspec
-from django.db import connection
 
+from cdp.kernel.prepared import Call, Prepared, array, columns
 from identity.candidates.contracts import Fields, Person, Refreshed
 from identity.candidates.records import record_of, unite
 from identity.matching.contracts import Record
@@ -20,16 +19,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def refresh_records(ids: Collection[int], *, fields: Fields) -> Refreshed:
-    """Bring the records of changed profiles up to date; ids of absorbed profiles stand for who absorbed them."""
-    # 1. Who the changed are now. 2. What was kept of them, and of whom they consist. 3. What is to be kept.
-    # 4. The difference is written.
-    leads = _leads(ids)
-    kept = _kept({*ids, *leads.values()})
-    leads |= _leads({origin for _, origin in kept} - leads.keys())
-    people = load_people(set(leads.values()))
+    """What the records of changed profiles have to become; ids of absorbed profiles stand for who absorbed them."""
+    # 1. Who the changed are now, what was kept of them, and of whom they consist. 2. What is to be kept.
+    kept, leads, people = _look_up(ids)
     wanted = {(leads[origin], origin): text for (_, origin), text in kept.items() if leads[origin] in people}
     wanted |= {(id_, id_): dump_record(record_of(person, fields)) for id_, person in people.items()}
-    _write_records(kept, wanted)
     records = _united(wanted)
     touched = {*ids, *leads.values(), *(profile for profile, _ in kept)}
     different = {profile for (profile, _), _ in kept.items() ^ wanted.items()}
@@ -39,6 +33,7 @@ def refresh_records(ids: Collection[int], *, fields: Fields) -> Refreshed:
         changed=different & people.keys(),
         gone=touched - people.keys(),
         new=people.keys() - {id_ for profile, origin in kept for id_ in (profile, leads[origin])},
+        writes=_record_writes(kept, wanted),
     )
 
 
@@ -46,27 +41,15 @@ def load_records(ids: Collection[int]) -> dict[int, Record]:
     """The records of profiles, as the matcher last saw them; those it has not seen are missing."""
     if not ids:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT profile_id, origin_id, record FROM match_record WHERE profile_id = ANY(%s::bigint[])",
-            [list(ids)],
-        )
-        return _united({(profile, origin): text for profile, origin, text in cursor.fetchall()})
+    return _united({(profile, origin): text for profile, origin, text in _RECORDS.rows(array(ids))})
 
 
 def load_people(ids: Collection[int]) -> dict[int, Person]:
     """Traits and identifiers of the profiles that exist."""
     if not ids:
         return {}
-    asked = sorted(ids)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT p.id, p.traits::text, (SELECT json_agg(json_build_array(i.kind, i.value)"
-            "   ORDER BY i.first_seen_at DESC, i.value) FROM profile_identifier i WHERE i.profile_id = p.id)::text"
-            " FROM profile p WHERE p.id = ANY(%s::bigint[])",
-            [asked],
-        )
-        return {id_: Person(msgspec.json.decode(traits), by_kind(held)) for id_, traits, held in cursor.fetchall()}
+    found = _PEOPLE.rows(array(sorted(ids)))
+    return {id_: _person(traits, identifiers) for id_, traits, identifiers in found}
 
 
 def by_kind(identifiers: str | None) -> dict[str, list[str]]:
@@ -77,69 +60,54 @@ def by_kind(identifiers: str | None) -> dict[str, list[str]]:
     return found
 
 
-def sync_keys(wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = (), new: Collection[int] = ()) -> None:
-    """Make these the keys of these profiles; those that are gone have none, of those that are new none is stored."""
-    stored: set[tuple[int, int]] = set()
-    with connection.cursor() as cursor:
-        if ids := sorted({*wanted, *gone}.difference(new)):
-            cursor.execute("SELECT profile_id, key FROM match_key WHERE profile_id = ANY(%s::bigint[])", [ids])
-            stored.update(cursor.fetchall())
-        asked = {(profile, key) for profile, keys in wanted.items() for key in keys}
-        if outdated := sorted(stored - asked):
-            cursor.execute(
-                "DELETE FROM match_key k USING unnest(%s::bigint[], %s::bigint[]) AS u(profile_id, key)"
-                " WHERE k.profile_id = u.profile_id AND k.key = u.key",
-                _columns(outdated),
-            )
-        if missing := sorted(asked - stored):
-            cursor.execute(
-                "INSERT INTO match_key (profile_id, key)"
-                " SELECT * FROM unnest(%s::bigint[], %s::bigint[]) ON CONFLICT DO NOTHING",
-                _columns(missing),
-            )
+def key_writes(
+    wanted: Mapping[int, Collection[int]], *, gone: Collection[int] = (), new: Collection[int] = ()
+) -> list[Call]:
+    """What makes these the keys of these profiles; those that are gone have none, those that are new had none."""
+    ids = sorted({*wanted, *gone}.difference(new))
+    stored = set(_KEYS.rows(array(ids))) if ids else set()
+    asked = {(profile, key) for profile, keys in wanted.items() for key in keys}
+    writes = [_FORGET_KEYS.of(array(sorted(new)))] if new else []
+    if outdated := sorted(stored - asked):
+        writes.append(_REMOVE_KEYS.of(*columns(outdated)))
+    if missing := sorted(asked - stored):
+        writes.append(_ADD_KEYS.of(*columns(missing)))
+    return writes
 
 
 def dump_record(record: Record) -> str:
     return _encode(record).decode()
 
 
-def _leads(ids: Collection[int]) -> dict[int, int]:
-    """Per id, the one that leads for it now: itself, unless it was absorbed."""
-    if not ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT profile_id, canonical_id FROM profile_alias WHERE profile_id = ANY(%s::bigint[])", [list(ids)]
-        )
-        return {id_: id_ for id_ in ids} | dict(cursor.fetchall())
+def _look_up(ids: Collection[int]) -> tuple[dict[tuple[int, int], str], dict[int, int], dict[int, Person]]:
+    """Records that are kept of these profiles and of those who lead for them, by profile and origin; who leads, for
+    the ids and for those origins; and all who lead, if they exist.
+    """
+    kept: dict[tuple[int, int], str] = {}
+    leads: dict[int, int] = {}
+    people: dict[int, Person] = {}
+    for what, id_, other, lead, text, identifiers in _LOOK_UP.rows(array(ids)) if ids else ():
+        if what == _LEADS:
+            leads[id_] = lead
+        elif what == _KEPT:
+            kept[id_, other] = text
+            leads[other] = lead
+        else:
+            people[id_] = _person(text, identifiers)
+    return kept, leads, people
 
 
-def _kept(ids: Collection[int]) -> dict[tuple[int, int], str]:
-    """Rows of these profiles, and of these as origins."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT profile_id, origin_id, record FROM match_record"
-            " WHERE profile_id = ANY(%(ids)s::bigint[]) OR origin_id = ANY(%(ids)s::bigint[])",
-            {"ids": list(ids)},
-        )
-        return {(profile, origin): text for profile, origin, text in cursor.fetchall()}
+def _person(traits: str, identifiers: str | None) -> Person:
+    return Person(msgspec.json.decode(traits), by_kind(identifiers))
 
 
-def _write_records(kept: Mapping[tuple[int, int], str], wanted: Mapping[tuple[int, int], str]) -> None:
-    with connection.cursor() as cursor:
-        if outdated := sorted(kept.keys() - wanted.keys()):
-            cursor.execute(
-                "DELETE FROM match_record r USING unnest(%s::bigint[], %s::bigint[]) AS u(profile_id, origin_id)"
-                " WHERE r.profile_id = u.profile_id AND r.origin_id = u.origin_id",
-                _columns(outdated),
-            )
-        if new := sorted((*key, text) for key, text in wanted.items() if kept.get(key) != text):
-            cursor.execute(
-                "INSERT INTO match_record (profile_id, origin_id, record)"
-                " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[])"
-                " ON CONFLICT (profile_id, origin_id) DO UPDATE SET record = EXCLUDED.record",
-                _columns(new),
-            )
+def _record_writes(kept: Mapping[tuple[int, int], str], wanted: Mapping[tuple[int, int], str]) -> list[Call]:
+    writes = []
+    if outdated := sorted(kept.keys() - wanted.keys()):
+        writes.append(_REMOVE_RECORDS.of(*columns(outdated)))
+    if new := sorted(key for key, text in wanted.items() if kept.get(key) != text):
+        writes.append(_WRITE_RECORDS.of(*columns(new), [wanted[key] for key in new]))
+    return writes
 
 
 def _united(rows: Mapping[tuple[int, int], str]) -> dict[int, Record]:
@@ -153,5 +121,64 @@ def _united(rows: Mapping[tuple[int, int], str]) -> dict[int, Record]:
     }
 
 
-def _columns(rows: Sequence[Iterable[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+_LEADS, _KEPT, _PERSON = 1, 2, 3
+_IDENTIFIERS = """
+(SELECT json_agg(json_build_array(i.kind, i.value) ORDER BY i.first_seen_at DESC, i.value)
+  FROM profile_identifier i WHERE i.profile_id = p.id)::text
+"""
+_LOOK_UP = Prepared(
+    "match_look_up",
+    ["bigint[]"],
+    f"""
+WITH asked AS MATERIALIZED (
+  SELECT u.id, coalesce(a.canonical_id, u.id) AS leads
+  FROM unnest($1) AS u(id) LEFT JOIN profile_alias a ON a.profile_id = u.id
+), named AS MATERIALIZED (
+  SELECT id FROM asked UNION SELECT leads FROM asked
+), kept AS MATERIALIZED (
+  SELECT r.profile_id, r.origin_id, r.record, coalesce(a.canonical_id, r.origin_id) AS leads FROM (
+    SELECT r.* FROM named n JOIN match_record r ON r.profile_id = n.id
+    UNION SELECT r.* FROM named n JOIN match_record r ON r.origin_id = n.id
+  ) AS r LEFT JOIN profile_alias a ON a.profile_id = r.origin_id
+)
+SELECT {_LEADS}, id, NULL::bigint, leads, NULL, NULL FROM asked
+UNION ALL SELECT {_KEPT}, profile_id, origin_id, leads, record, NULL FROM kept
+UNION ALL SELECT {_PERSON}, p.id, NULL, NULL, p.traits::text, {_IDENTIFIERS}
+  FROM (SELECT leads FROM asked UNION SELECT leads FROM kept) AS u JOIN profile p ON p.id = u.leads
+""",
+)
+_RECORDS = Prepared(
+    "match_records",
+    ["bigint[]"],
+    "SELECT profile_id, origin_id, record FROM match_record WHERE profile_id = ANY($1)",
+)
+_PEOPLE = Prepared(
+    "match_people",
+    ["bigint[]"],
+    f"SELECT p.id, p.traits::text, {_IDENTIFIERS} FROM profile p WHERE p.id = ANY($1)",
+)
+_REMOVE_RECORDS = Prepared(
+    "match_remove_records",
+    ["bigint[]", "bigint[]"],
+    "DELETE FROM match_record r USING unnest($1, $2) AS u(profile_id, origin_id)"
+    " WHERE r.profile_id = u.profile_id AND r.origin_id = u.origin_id",
+)
+_WRITE_RECORDS = Prepared(
+    "match_write_records",
+    ["bigint[]", "bigint[]", "text[]"],
+    "INSERT INTO match_record (profile_id, origin_id, record) SELECT * FROM unnest($1, $2, $3)"
+    " ON CONFLICT (profile_id, origin_id) DO UPDATE SET record = EXCLUDED.record",
+)
+_KEYS = Prepared("match_keys", ["bigint[]"], "SELECT profile_id, key FROM match_key WHERE profile_id = ANY($1)")
+_FORGET_KEYS = Prepared("match_forget_keys", ["bigint[]"], "DELETE FROM match_key WHERE profile_id = ANY($1)")
+_REMOVE_KEYS = Prepared(
+    "match_remove_keys",
+    ["bigint[]", "bigint[]"],
+    "DELETE FROM match_key k USING unnest($1, $2) AS u(profile_id, key)"
+    " WHERE k.profile_id = u.profile_id AND k.key = u.key",
+)
+_ADD_KEYS = Prepared(
+    "match_add_keys",
+    ["bigint[]", "bigint[]"],
+    "INSERT INTO match_key (profile_id, key) SELECT * FROM unnest($1, $2)",
+)

@@ -18,7 +18,7 @@ from identity.candidates.contracts import Matched, Pair
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import ValueKey, find_neighbours, value_keys
 from identity.candidates.reconcile import reconcile
-from identity.candidates.store import load_records, refresh_records, sync_keys
+from identity.candidates.store import key_writes, load_records, refresh_records
 from identity.matching.contracts import Record
 
 CHUNK = 200
@@ -27,10 +27,10 @@ CHUNK = 200
 def match_changes(*, now: datetime, limit: int = CHUNK) -> Matched:
     """Match the profiles that changed; nothing claimed: all zeros, also where another matcher is at it."""
     with transaction.atomic():
-        if not queue.is_alone():
+        claimed = queue.claim(limit=limit)
+        if not claimed.profiles:
             return Matched()
-        ids = queue.claim(limit=limit)
-        return match_profiles(ids, live=load_live(), now=now) if ids else Matched()
+        return match_profiles(claimed.profiles, live=load_live(claimed.settings_stamp, claimed.model_id), now=now)
 
 
 def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matched:
@@ -39,8 +39,8 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matche
     changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
     identifying = {id_: value_keys(record, live.fields) for id_, record in changed.items()}
     keys = keys_of(changed, identifying, live)
-    sync_keys(keys, gone=refreshed.gone, new=refreshed.new)
-    neighbours = find_neighbours(keys)
+    writes = [*refreshed.writes, *key_writes(keys, gone=refreshed.gone, new=refreshed.new)]
+    neighbours = find_neighbours(keys, after=writes)
     shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)
     records = load_records({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())

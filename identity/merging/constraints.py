@@ -3,26 +3,27 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db import connection
-
 from cdp.kernel.access.models import User
+from cdp.kernel.prepared import Prepared, array
 from identity.models import Constraint
 
 
 def never_among(profile_ids: Collection[int]) -> list[tuple[int, int]]:
     """Pairs of these (leading) profiles of which a person has said that they are two."""
-    asked = sorted(profile_ids)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT profile_id, canonical_id FROM profile_alias WHERE canonical_id = ANY(%s::bigint[])", [asked]
-        )
-        leads = {id_: id_ for id_ in asked} | dict(cursor.fetchall())
-        cursor.execute(
-            "SELECT one_origin, other_origin FROM identity_constraint WHERE kind = 'never'"
-            " AND one_origin = ANY(%(ids)s::bigint[]) AND other_origin = ANY(%(ids)s::bigint[])",
-            {"ids": sorted(leads)},
-        )
-        return sorted({(leads[one], leads[other]) for one, other in cursor.fetchall()})
+    return sorted(set(_NEVER.rows(array(profile_ids))))
+
+
+NEVER = """
+WITH origin AS MATERIALIZED (
+  SELECT id, id AS leads FROM unnest($1) AS u(id)
+  UNION ALL SELECT profile_id, canonical_id FROM profile_alias WHERE canonical_id = ANY($1)
+)
+SELECT one.leads AS one, other.leads AS other FROM origin one
+  JOIN identity_constraint c ON c.one_origin = one.id AND c.kind = 'never'
+  JOIN origin other ON other.id = c.other_origin
+"""
+"""The same of the profiles `$1`, for a statement that asks more."""
+_NEVER = Prepared("never_among", ["bigint[]"], NEVER)
 
 
 def between(some: Collection[int], others: Collection[int]) -> list[Constraint]:

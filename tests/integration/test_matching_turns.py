@@ -1,9 +1,11 @@
 """Matching as profiles come: who is compared, who waits for a person, who is merged, and what is kept from merging."""
 
+import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from identity.candidates import operations, queue
 from identity.candidates.errors import DecidedError, NotDecidedError
@@ -114,6 +116,59 @@ class TestMatchChanges:
         warning = MatchWarning.objects.get(code="shared_value")
         assert (warning.field, warning.profiles) == ("national_id", 40)
         assert "6789" not in warning.value
+
+
+class TestOneByOne:
+    def test_ends_where_all_at_once_end(self, accept):
+        accept(*(person(f"a-{number}", traits) for number, traits in enumerate(variations())))
+        drain_all(NOW)
+        ids = sorted(Profile.objects.values_list("pk", flat=True))
+        match()
+        at_once = kept()
+
+        for table in (Candidate, MatchKey, MatchRecord):
+            table.objects.all().delete()
+        for id_ in ids:
+            with transaction.atomic():
+                queue.note_changed({id_})
+            assert match_changes(now=NOW, limit=1).claimed == 1
+
+        assert len(at_once[0]) > 10
+        assert kept() == at_once
+
+
+def variations() -> list[dict[str, Any]]:
+    """Ninety profiles of a dozen people: who has moved, is misspelt, gave no birthday, or lives with another."""
+    draw = random.Random(11)
+    surnames = ["Fitzgerald", "Okafor", "Lindqvist", "Moreau"]
+    people = [
+        ANNA
+        | {
+            "firstName": draw.choice(["Annabel", "Diego", "Ingrid", "Robert", "Chloe"]),
+            "lastName": draw.choice(surnames),
+            "birthday": f"19{draw.randrange(60, 99)}-0{draw.randrange(1, 9)}-1{draw.randrange(9)}",
+            "phone": f"+4420794{draw.randrange(10_000, 99_999)}",
+        }
+        for _ in range(12)
+    ]
+    changes: list[dict[str, Any]] = [
+        {},
+        {"address": OTHER["address"]},
+        {"lastName": "Fitzgerlad"},
+        {"birthday": None},
+        {"phone": "+442079460111"},
+        {"email": "somebody@example.org"},
+    ]
+    return [draw.choice(people) | draw.choice(changes) for _ in range(90)]
+
+
+def kept() -> tuple[list[Any], list[Any], list[Any]]:
+    pairs = Candidate.objects.order_by("one_id", "other_id")
+    return (
+        list(pairs.values_list("one_id", "other_id", "score", "probability", "evidence", "state", "refusal")),
+        sorted(MatchKey.objects.values_list("profile_id", "key")),
+        sorted(MatchRecord.objects.values_list("profile_id", "origin_id", "record")),
+    )
 
 
 class TestAutomaticMerging:
