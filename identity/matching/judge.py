@@ -78,6 +78,10 @@ class Judge:
 
     def explain(self, pairs: Pairs) -> tuple[Evidence, Compared, Pairs]:
         """Evidence, the levels it comes from, and which rows of the table it compares (pairs × comparisons × 2)."""
+        if self.table.single:
+            compared = self.comparer.compare(pairs)
+            rows = np.repeat(pairs[:, None, :], len(self.weights.comparisons), axis=1)
+            return weigh(compared, self.weights), compared, rows
         return self._best_of_values(pairs)
 
     def score(self, pairs: Pairs) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .compare import Comparison, Role, plan_comparisons
 from .contracts import ColumnType, Types
-from .table import Floats, Ints
+from .table import Flags, Floats, Ints
 
 GRAIN = 1024.0
 """Weights are whole multiples of 1/GRAIN: their sums are exact, in whatever order they are taken."""
@@ -106,7 +106,7 @@ class Weights:
         return (np.round(self.learned * GRAIN) / GRAIN).astype(np.float32)
 
     @cached_property
-    def known(self) -> Floats:
+    def known(self) -> Flags:
         """By level: whether anything of it is known."""
         return np.concatenate([comparison.presence > 0 for comparison in self.comparisons] or [np.zeros(0, bool)])
 

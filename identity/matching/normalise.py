@@ -18,6 +18,7 @@ LONGEST = 120
 _NO_LETTER = re.compile(r"[^a-z]+")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _NO_DIGIT = re.compile(r"\D+")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 GROUPS = re.compile(r"\d+|[a-z]{3,}")
 EMPTY = frozenset(
     [
@@ -251,6 +252,8 @@ def initial(value: str) -> str | None:
 
 def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) -> str | None:
     """`YYYYMMDD`. `day_first`: read 05/08/2003 as 5 August. `year_first`: read 19800503 as 3 May 1980."""
+    if _ISO_DATE.fullmatch(value):
+        return value.replace("-", "")
     text = squeeze(value)
     groups: list[str] = GROUPS.findall(text[:10] if text[10:11] == "t" else text)
     if len(groups) == 1 and len(groups[0]) != 8:

@@ -20,7 +20,7 @@ class KeyMaker:
     def __init__(self, reader: Reader, passes: Iterable[tuple[str, ...]]) -> None:
         self._reader, self._layout = reader, reader.layout
         self._texts: dict[tuple[int, Change | None], int] = {}
-        self._plan: list[tuple[int, int, tuple[int, ...]]] = []
+        self._plan: list[tuple[int, tuple[int, ...]]] = []
         parts: dict[str, tuple[int, ...]] = {}
         self._hashes: list[Hash] = []
         for names in passes:
@@ -29,20 +29,25 @@ class KeyMaker:
                     parts[name] = tuple(self._add(one) for one in self._make(name))
             if all(parts[name] for name in names):
                 first, *rest = (parts[name] for name in names)
-                self._plan += [(int(seed_of(names)), at, tuple(more[0] for more in rest)) for at in first]
+                self._plan += [(int(seed_of(names)), (at, *(more[0] for more in rest))) for at in first]
 
     def keys(self, rows: Sequence[Row]) -> list[int]:
         """Signed keys of all rows, those of the first pass first, each once."""
         hashed = self._hash(rows)
         hashes = [[of(texts) for of in self._hashes] for texts in hashed]
         found: dict[int, None] = {}
-        for seed, leading, rest in self._plan:
+        for seed, plan in self._plan:
             for known in hashes:
-                key = known[leading]
-                if key and all(known[at] for at in rest):
-                    key = mix_whole(seed, key)
-                    for at in rest:
-                        key = mix_whole(key, known[at])
+                key = seed
+                for at in plan:
+                    part = known[at]
+                    if not part:
+                        break
+                    # `mix_whole`, whose call would cost as much as it does
+                    key = ((key ^ (key >> 29)) * 0xBF58476D1CE4E5B9 + part) & WORD
+                    key = ((key ^ (key >> 32)) * 0x94D049BB133111EB) & WORD
+                    key ^= key >> 31
+                else:
                     key |= 1
                     found[key - 2**64 if key >= 2**63 else key] = None
         return list(found)

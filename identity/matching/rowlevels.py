@@ -1,7 +1,7 @@
-"""Levels of few pairs, found one pair at a time: the same as `compare.Comparer` finds with arrays."""
+"""Levels of few pairs, found value by value: the same as `compare.Comparer` finds with arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from rapidfuzz.distance import OSA, JaroWinkler
@@ -33,8 +33,9 @@ from .normalise import root
 from .rows import Reader, Row
 from .table import sound_of
 
-Level = Callable[[Row, Row], int]
-"""Ungraded, of two rows: 0 missing, 1 the same, 2 and up."""
+Rows = Sequence[Row]
+Levels = Callable[[Rows, Rows, Sequence[int]], list[int]]
+"""Ungraded, of pairs of rows, and how their names are swapped: 0 missing, 1 the same, 2 and up."""
 Differing = Callable[[str, str], int]
 
 _similarity, _edits = JaroWinkler.similarity, OSA.distance
@@ -61,9 +62,11 @@ class RowComparer:
         rarest: Mapping[str, float],
     ) -> None:
         self._reader = reader
+        columns = [column for comparison in comparisons for column in comparison.columns]
+        self._swapping = self._names if any(map(reader.may_swap, columns)) else None
         self._plans = [
             _Plan(
-                [(self._level(part, comparison, leading=at == 0), len(part.words)) for at, part in
+                [(self._levels(part, comparison, leading=at == 0), len(part.words)) for at, part in
                  enumerate(comparison.parts)],
                 comparison,
                 self._counted(comparison),
@@ -73,9 +76,10 @@ class RowComparer:
             for comparison in comparisons
         ]  # fmt: skip
 
-    def compare(self, one: Row, other: Row) -> list[tuple[int, float]]:
-        """By comparison: the level, and the frequency of what is shared, 0 where nothing is."""
-        return [plan.compare(one, other) for plan in self._plans]
+    def compare(self, ones: Rows, others: Rows) -> list[tuple[list[int], list[float]]]:
+        """By comparison, of every pair: the level, and the frequency of what is shared, 0 where nothing is."""
+        swaps = _swaps(ones, others, self._swapping) if self._swapping else [0] * len(ones)
+        return [plan.compare(ones, others, swaps) for plan in self._plans]
 
     def _counted(self, comparison: Comparison) -> tuple[int, ...]:
         """The slots whose value's frequency matters."""
@@ -89,19 +93,19 @@ class RowComparer:
             return (street, reader.number(reader.layout.number[0])) if NUMBER in comparison.parts else (street,)
         return (reader.clean(column),) if part.graded else ()
 
-    def _level(self, part: Part, comparison: Comparison, *, leading: bool) -> Level:
+    def _levels(self, part: Part, comparison: Comparison, *, leading: bool) -> Levels:
         reader = self._reader
         column = comparison.columns[0] if leading else column_of(part, comparison, reader.layout.types)
         if part.name == "given":
-            return _given(reader.given(column), self._names if reader.may_swap(column) else None)
+            return _given(reader.given(column), may_swap=reader.may_swap(column))
         if part.name == "surname":
-            return _surname(reader.surname(column), self._names if reader.may_swap(column) else None)
+            return _surname(reader.surname(column), may_swap=reader.may_swap(column))
         if part.name == "email":
             return _email(reader.clean(column), self._names)
         slot = {"street": reader.street, "number": reader.number}.get(part.name, reader.clean)(column)
         return _valued(slot, _DIFFERING.get(part.name, lambda _one, _other: 2))
 
-    @property
+    @cached_property
     def _names(self) -> tuple[int, int] | None:
         reader, layout = self._reader, self._reader.layout
         if not layout.given or not layout.surname:
@@ -114,7 +118,7 @@ class _Plan:
 
     def __init__(
         self,
-        parts: Sequence[tuple[Level, int]],
+        parts: Sequence[tuple[Levels, int]],
         comparison: Comparison,
         counted: tuple[int, ...],
         frequencies: Mapping[str, float],
@@ -125,17 +129,21 @@ class _Plan:
         self._agrees: list[bool] = comparison.agrees.tolist()
         self._counted, self._frequencies, self._rarest = counted, frequencies, rarest
 
-    def compare(self, one: Row, other: Row) -> tuple[int, float]:
-        level, share = self._leading(one, other), 0.0
+    def compare(self, ones: Rows, others: Rows, swaps: Sequence[int]) -> tuple[list[int], list[float]]:
+        levels, shares = self._leading(ones, others, swaps), [0.0] * len(ones)
         if self._graded:
-            if level == 1:
-                share = self._share(one)
-                level = 1 + (share > RARE) + (share > USUAL)
-            elif level:
-                level += 2
+            for at, level in enumerate(levels):
+                if level == 1:
+                    shares[at] = share = self._share(ones[at])
+                    levels[at] = 1 + (share > RARE) + (share > USUAL)
+                elif level:
+                    levels[at] = level + 2
         for part, width in self._others:
-            level = level * width + part(one, other)
-        return level, share if self._agrees[level] else 0.0
+            levels = [level * width + found for level, found in zip(levels, part(ones, others, swaps), strict=True)]
+        if self._others:
+            agrees = self._agrees
+            shares = [share if agrees[level] else 0.0 for level, share in zip(levels, shares, strict=True)]
+        return levels, shares
 
     def _share(self, row: Row) -> float:
         values = [row[at] for at in self._counted]
@@ -152,49 +160,57 @@ class FewComparer(Comparer):
         self._rows, self._by = rows, by
 
     def compare(self, pairs: Pairs) -> Compared:
-        rows, compare = self._rows, self._by.compare
-        found = [compare(rows[one], rows[other]) for one, other in pairs.tolist()]
-        cells = np.asarray(found, dtype=np.float64).reshape(len(pairs), len(self.comparisons), 2)
-        return Compared(cells[:, :, 0].astype(np.int16), cells[:, :, 1].astype(np.float32))
+        rows = self._rows
+        ones, others = pairs.T.tolist() if len(pairs) else ([], [])
+        found = self._by.compare([rows[at] for at in ones], [rows[at] for at in others])
+        shape = (len(self.comparisons), len(pairs))
+        levels = np.asarray([levels for levels, _ in found], dtype=np.int16).reshape(shape)
+        shares = np.asarray([shares for _, shares in found], dtype=np.float32).reshape(shape)
+        return Compared(levels.T, shares.T)
 
 
-def _valued(at: int, differing: Differing) -> Level:
-    def level(one: Row, other: Row) -> int:
-        left, right = one[at], other[at]
-        if left is None or right is None:
-            return 0
-        return 1 if left == right else differing(left, right)
+def _valued(at: int, differing: Differing) -> Levels:
+    def levels(ones: Rows, others: Rows, _: Sequence[int]) -> list[int]:
+        lefts, rights = [row[at] for row in ones], [row[at] for row in others]
+        return [
+            0 if left is None or right is None else 1 if left == right else differing(left, right)
+            for left, right in zip(lefts, rights, strict=True)
+        ]
 
-    return level
+    return levels
 
 
-def _given(at: int, names: tuple[int, int] | None) -> Level:
+def _given(at: int, *, may_swap: bool) -> Levels:
     plain = _valued(at, _given_names)
-    if names is None:
-        return plain
 
-    def level(one: Row, other: Row) -> int:
-        return (0, 2, 3)[_swapped(one, other, names)] or plain(one, other)
+    def levels(ones: Rows, others: Rows, swaps: Sequence[int]) -> list[int]:
+        found = plain(ones, others, swaps)
+        return [(level, 2, 3)[swap] for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
 
-    return level
+    return levels if may_swap else plain
 
 
-def _surname(at: int, names: tuple[int, int] | None) -> Level:
+def _surname(at: int, *, may_swap: bool) -> Levels:
     plain = _valued(at, _surnames)
-    if names is None:
-        return plain
 
-    def level(one: Row, other: Row) -> int:
-        return 0 if _swapped(one, other, names) else plain(one, other)
+    def levels(ones: Rows, others: Rows, swaps: Sequence[int]) -> list[int]:
+        found = plain(ones, others, swaps)
+        return [0 if swap else level for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
 
-    return level
+    return levels if may_swap else plain
 
 
-def _swapped(one: Row, other: Row, names: tuple[int, int]) -> int:
-    """1: each one's given name is the other's surname; 2: one way, and the other way one is missing."""
+def _swaps(ones: Rows, others: Rows, names: tuple[int, int]) -> list[int]:
     first, last = names
-    given, surname, their_given, their_surname = one[first], one[last], other[first], other[last]
-    forth, back = _crossed(given, their_surname), _crossed(their_given, surname)
+    return [
+        _swapped(one[first], one[last], other[first], other[last]) for one, other in zip(ones, others, strict=True)
+    ]
+
+
+def _swapped(given: str | None, surname: str | None, their_given: str | None, their_surname: str | None) -> int:
+    """1: each one's given name is the other's surname; 2: one way, and the other way one is missing."""
+    forth = given and their_surname and given[0] == their_surname[0] and _crossed(given, their_surname)
+    back = their_given and surname and their_given[0] == surname[0] and _crossed(their_given, surname)
     if not (forth or back) or (given is not None and given == their_given):
         return 0
     if surname is not None and surname == their_surname:
@@ -205,8 +221,8 @@ def _swapped(one: Row, other: Row, names: tuple[int, int]) -> int:
     return 2 if None in rest else 0
 
 
-def _crossed(given: str | None, surname: str | None) -> bool:
-    if not given or not surname or given[0] != surname[0] or len(given) < 2 or len(surname) < 2:
+def _crossed(given: str, surname: str) -> bool:
+    if len(given) < 2 or len(surname) < 2:
         return False
     return _similarity(given, surname, score_cutoff=CLOSE) >= _CLOSE
 
@@ -262,7 +278,7 @@ def _ages(one: str, other: str) -> int:
     return 2 if abs(int(one) - int(other)) <= 1 else 3
 
 
-def _email(at: int, names: tuple[int, int] | None) -> Level:
+def _email(at: int, names: tuple[int, int] | None) -> Levels:
     def level(one: Row, other: Row) -> int:
         left, right = one[at], other[at]
         if left is None or right is None:
@@ -277,7 +293,7 @@ def _email(at: int, names: tuple[int, int] | None) -> Level:
             return found
         return 5 if _repeats_name(one, left, names) and _repeats_name(other, right, names) else found
 
-    return level
+    return lambda ones, others, _: list(map(level, ones, others))
 
 
 def _emails(one: str, other: str) -> tuple[int, bool]:

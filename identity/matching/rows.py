@@ -43,23 +43,39 @@ class Reader:
             for name, kind in self.layout.types.items()
         }
         self._slots: dict[Slot, int] = {}
+        self._plan: list[str | Slot] = []
 
     def read(self, record: Record) -> list[Row]:
         """One row per value of the column that has most; columns with fewer repeat their leading one."""
+        clean: dict[str, str | None] = {}
+        for name, change in self._clean.items():
+            cell = record.get(name)
+            if cell is None:
+                clean[name] = None
+            elif type(cell) is list and len(cell) == 1 and type(cell[0]) is str:
+                clean[name] = change(cell[0])
+            else:
+                return self._read_many(record)
+        return [self._row(clean)]
+
+    def _read_many(self, record: Record) -> list[Row]:
         cells = [
             (name, change, values_of(cell))
             for name, change in self._clean.items()
             if (cell := record.get(name)) is not None
         ]
         height = max((len(values) for _, _, values in cells), default=1)
-        return [self._row(cells, rank) for rank in range(max(1, height))]
+        rows = []
+        for rank in range(max(1, height)):
+            clean: dict[str, str | None] = dict.fromkeys(self._clean)
+            for name, change, values in cells:
+                if values:
+                    clean[name] = change(values[rank] if rank < len(values) else values[0])
+            rows.append(self._row(clean))
+        return rows
 
-    def _row(self, cells: Sequence[tuple[str, Change, list[str]]], rank: int) -> Row:
-        clean: dict[str, str | None] = dict.fromkeys(self._clean)
-        for name, change, values in cells:
-            if values:
-                clean[name] = change(values[rank] if rank < len(values) else values[0])
-        return tuple([slot.of(clean) for slot in self._slots])
+    def _row(self, clean: Mapping[str, str | None]) -> Row:
+        return tuple([clean[slot] if isinstance(slot, str) else slot.of(clean) for slot in self._plan])
 
     def clean(self, column: str) -> int:
         return self._at(Slot(column))
@@ -92,7 +108,10 @@ class Reader:
         return self.layout.types[column] is kind
 
     def _at(self, slot: Slot) -> int:
-        return self._slots.setdefault(slot, len(self._slots))
+        if slot not in self._slots:
+            self._slots[slot] = len(self._slots)
+            self._plan.append(slot if slot.change or slot.otherwise else slot.column)
+        return self._slots[slot]
 
 
 def _normaliser(kind: ColumnType, date_format: tuple[bool, bool]) -> Change:

@@ -9,6 +9,9 @@ from .compare import Compared
 from .model import CLASSES, GRAIN, Weights
 from .table import Flags, Floats
 
+FEW = 5_000
+"""Pairs that are weighed in one go."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -26,9 +29,10 @@ class Evidence:
 
 def weigh(compared: Compared, weights: Weights) -> Evidence:
     levels = compared.levels + weights.offsets
-    against = np.empty((*levels.shape, len(CLASSES) - 1), dtype=np.float32)
-    for at in range(levels.shape[1]):
-        against[:, at] = weigh_field(levels[:, at], compared.shared[:, at], weights, at)
+    against: npt.NDArray[np.float32] = weights.gains[levels]
+    agreed = np.nonzero(compared.shared)
+    if len(agreed[0]):
+        against[agreed] -= chance(compared.shared[agreed], levels[agreed], weights, weights.coincidence[agreed[1]])
     return Evidence(against, weights.known[levels], weights.learned_gains[levels])
 
 
@@ -45,7 +49,9 @@ def add_up(evidence: Evidence) -> Sums:
 
 
 def weigh_at_once(compared: Compared, weights: Weights) -> Sums:
-    """What `add_up(weigh(…))` says, comparison by comparison: all weights of many pairs would fill the memory."""
+    """What `add_up(weigh(…))` says; of many pairs field by field, since all weights would fill the memory."""
+    if len(compared.levels) <= FEW:
+        return add_up(weigh(compared, weights))
     against = np.zeros((len(compared.levels), len(CLASSES) - 1), dtype=np.float32)
     learned = np.zeros(len(against))
     for at, offset in enumerate(weights.offsets.tolist()):
@@ -63,10 +69,17 @@ def weigh_field(
     against: npt.NDArray[np.float32] = weights.gains[level]
     agreed = np.flatnonzero(shared)
     if len(agreed):
-        rarity = np.log2(shared[agreed]) - weights.typical[level[agreed]]
-        chance = (np.round(rarity * GRAIN) / GRAIN)[:, None] * weights.coincidence[at]
-        against[agreed] -= chance.astype(np.float32)
+        against[agreed] -= chance(shared[agreed], level[agreed], weights, weights.coincidence[at])
     return against
+
+
+def chance(
+    shared: npt.NDArray[np.float32], level: npt.NDArray[np.int64], weights: Weights, coincidence: Floats
+) -> npt.NDArray[np.float32]:
+    """What agreement weighs less, or more, than it does on average, by how frequent the value is."""
+    rarity = np.log2(shared) - weights.typical[level]
+    weight: npt.NDArray[np.float32] = ((np.round(rarity * GRAIN) / GRAIN)[:, None] * coincidence).astype(np.float32)
+    return weight
 
 
 def combine(sums: Floats, weights: Weights) -> Floats:

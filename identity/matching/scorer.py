@@ -6,13 +6,14 @@ from functools import cached_property
 import numpy as np
 
 from .block import PASSES, Keys, make_keys, mix
-from .compare import Comparison
+from .compare import Comparison, Packed
 from .contracts import OTHERS, Explanation, FieldEvidence, Record
+from .few import FewJudge
 from .judge import Judge, frequencies_of_model
 from .model import Model, unpack
 from .rowkeys import KeyMaker
 from .rowlevels import FewComparer, RowComparer
-from .rows import Reader
+from .rows import Reader, Row
 from .score import Evidence, score
 from .table import Floats, Ints, Table, build_records
 
@@ -67,6 +68,10 @@ class Scorer:
         by = RowComparer(reader, self.weights.comparisons, model.frequencies, model.rarest)
         return reader, KeyMaker(reader, self._passes), by
 
+    @cached_property
+    def _few(self) -> FewJudge:
+        return FewJudge(self.weights, self._one_by_one[2])
+
     def _spread(self, keys: list[int]) -> list[int]:
         crowded = [key for key in keys if key in self._crowded][:MOST_CROWDED]
         if not crowded:
@@ -92,7 +97,10 @@ class Scorer:
 
     def score_among(self, records: Sequence[Record], pairs: Ints) -> Floats:
         """Log2 odds of pairs (n × 2 indices) of these records: each record is cleaned once, however many it meets."""
-        return self._judge(records, len(pairs)).score(pairs) if len(pairs) else np.zeros(0)
+        if not len(pairs):
+            return np.zeros(0)
+        rows = self._single_rows(records, len(pairs))
+        return self._judge(records, len(pairs)).score(pairs) if rows is None else self._few.judge(rows, pairs).scores
 
     def explain(self, one: Record, other: Record) -> Explanation:
         """The waterfall of a pair: prior and weights add up to the score."""
@@ -102,31 +110,74 @@ class Scorer:
         """The waterfalls of pairs (n × 2 indices) of these records."""
         if not len(pairs):
             return []
-        judge = self._judge(records, len(pairs))
-        evidence, compared, rows = judge.explain(pairs)
-        totals = score(evidence, self.weights)
-        chances = self.model.probability(totals)
+        rows = self._single_rows(records, len(pairs))
+        if rows is None:
+            judge = self._judge(records, len(pairs))
+            evidence, compared, chosen = judge.explain(pairs)
+            ranks = (chosen - np.searchsorted(judge.table.owner, pairs)[:, None, :]).tolist()
+            totals = score(evidence, self.weights)
+            return self._tell(records, pairs, evidence=evidence, levels=compared.levels, totals=totals, ranks=ranks)
+        judged = self._few.judge(rows, pairs)
+        evidence = Evidence(judged.against.transpose(1, 0, 2), self.weights.known[judged.levels.T], judged.learned.T)
+        levels = judged.levels.T - self.weights.offsets
+        return self._tell(records, pairs, evidence=evidence, levels=levels, totals=judged.scores, ranks=None)
+
+    def _tell(
+        self,
+        records: Sequence[Record],
+        pairs: Ints,
+        *,
+        evidence: Evidence,
+        levels: Ints | Packed,
+        totals: Floats,
+        ranks: list[list[tuple[int, int]]] | None,
+    ) -> list[Explanation]:
+        """`ranks`: by pair and comparison, which of either record's values were compared; the leading ones if None."""
         kept = 1 - self.weights.learned_share
         prior = kept * float(self.weights.shares[0] - self.weights.shares[1]) + self.weights.learned_shift
-        weights = kept * evidence.weights[:, :, 0].astype(np.float64) + evidence.learned
-        ranks = (rows - np.searchsorted(judge.table.owner, pairs)[:, None, :]).tolist()
+        weights = (kept * evidence.weights[:, :, 0].astype(np.float64) + evidence.learned).tolist()
+        chances, levels_of = self.model.probability(totals).tolist(), levels.tolist()
+        leading = (0, 0)
         found = []
         for place, (one, other) in enumerate(pairs.tolist()):
             sides = (records[one], records[other])
             fields = [
                 FieldEvidence(
                     comparison.name,
-                    comparison.words(int(compared.levels[place, at])),
-                    float(weights[place, at]),
-                    *map(_text, sides, (comparison, comparison), ranks[place][at]),
+                    self._words(at, levels_of[place][at]),
+                    weights[place][at],
+                    *map(_text, sides, (comparison, comparison), ranks[place][at] if ranks else leading),
                 )
                 for at, comparison in enumerate(self.weights.comparisons)
             ]
             total = float(totals[place])
             rest = total - prior - sum(field.weight for field in fields)
             fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
-            found.append(Explanation(prior, tuple(fields), total, float(chances[place])))
+            found.append(Explanation(prior, tuple(fields), total, chances[place]))
         return found
+
+    def _words(self, comparison: int, level: int) -> str:
+        known = self._told.get((comparison, level))
+        if known is None:
+            known = self._told[comparison, level] = self.weights.comparisons[comparison].words(level)
+        return known
+
+    @cached_property
+    def _told(self) -> dict[tuple[int, int], str]:
+        return {}
+
+    def _single_rows(self, records: Sequence[Record], pairs: int) -> list[Row] | None:
+        """The records of few pairs, one by one, if each has one value of everything; else None."""
+        if pairs > FEW_PAIRS:
+            return None
+        read = self._one_by_one[0].read
+        rows = []
+        for record in records:
+            found = read(record)
+            if len(found) > 1:
+                return None
+            rows.append(found[0])
+        return rows
 
     def _table(self, records: Sequence[Record]) -> Table:
         return build_records(records, self.model.types, self.model.formats)
@@ -161,7 +212,9 @@ def _text(record: Record, comparison: Comparison, rank: int) -> str:
     """The values as they were given, of the row of the record that was compared."""
     texts = []
     for column in comparison.columns:
-        values = list(dict.fromkeys(record.get(column) or ()))
+        values = record.get(column) or ()
+        if len(values) > 1:
+            values = list(dict.fromkeys(values))
         if values:
             texts.append(values[rank] if rank < len(values) else values[0])
     return ", ".join(texts)
