@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
-from cdp.kernel.prepared import PLAN_ONCE, Prepared, rows_after
+from cdp.kernel.prepared import COMMIT_SOON, PLAN_ONCE, Prepared, rows_after
 
 PROFILES_A_ROW = 200
 LOCK = 0x6D61_7463  # "matc"; any number that no other advisory lock of ours uses
@@ -51,9 +51,9 @@ class Claim:
 
 def claim(*, limit: int) -> Claim:
     """Take the oldest rows that together name about `limit` profiles, and be the one who matches until the transaction
-    ends; nothing while another is.
+    ends; nothing while another is. What a crash takes back of it is in the queue again.
     """
-    found = rows_after([PLAN_ONCE], _CLAIM.of(limit, LOCK))
+    found = rows_after([PLAN_ONCE, COMMIT_SOON], _CLAIM.of(limit, LOCK))
     if not found:
         return Claim()
     return Claim(frozenset(id_ for profile_ids, _, _ in found for id_ in profile_ids), *found[0][1:])
