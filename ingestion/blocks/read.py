@@ -40,51 +40,73 @@ def read_rows(
     values: bool = False,
     properties: Collection[str] = (),
 ) -> Iterator[Rows]:
-    """Every event of this name with `since <= ts < until`, exactly as the log holds it in the caller's snapshot.
-
-    To be read to the end inside of one REPEATABLE READ transaction. `properties` are paths as in a segment's
-    definition, but none through a list: ask for the list, and look into the values. What no block holds is read from
-    the log, which for properties takes long: see `is_packed`.
+    """Every event of this name with `since <= ts < until`: see `find`, and `Held.rows`.
 
     Raises:
         ValueError: where a path leads through a list.
     """
-    held = _find(name, since, until, properties)
-    if held is None:
-        return
-    loaded = load_values(held.columns.values()) if properties else {}
-    known = {path: loaded[held.columns[path]] if path in held.columns else Values() for path in properties}
-    asked = Asked(held.name_id, times, values, known)
-    yield from _read_blocks(asked, held)
-    for gap in gaps((tile.stretch for tile in held.tiles), held.stretch):
-        yield from read_log(asked, gap)
+    held = find(name=name, since=since, until=until, properties=properties)
+    return held.rows(times=times, values=values) if held else iter(())
 
 
 def is_packed(*, name: str, since: datetime | None, until: datetime | None, properties: Collection[str] = ()) -> bool:
-    """Whether blocks hold all of it but the recent past, so that reading it is quick.
-
-    False too where nothing was ever packed. A property that is not packed is, soon after `want` has named it.
-    """
-    held = _find(name, since, until, properties)
-    if held is None or not held.tiles:
-        return False
-    left = list(gaps((tile.stretch for tile in held.tiles), held.stretch))
-    _, last = held.tiles[-1].stretch
-    return all(begins >= last or first_event(held.name_id, (begins, ends)) is None for begins, ends in left)
+    """See `Held.is_packed`. False where no event has borne the name."""
+    held = find(name=name, since=since, until=until, properties=properties)
+    return held is not None and held.is_packed()
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """What there is of what was asked for: blocks that have it all, and the columns of its properties, by path."""
+class Held:
+    """Where the events that were asked for are, as the caller's REPEATABLE READ transaction sees them.
+
+    `tiles` are the blocks that have all of it, `columns` the columns of the properties, by path.
+    """
 
     name_id: int
     stretch: Stretch
+    properties: Collection[str]
     columns: Mapping[str, int]
     tiles: list[Tile]
 
+    def is_packed(self) -> bool:
+        """Whether blocks hold all of it but the recent past, so that reading it is quick.
 
-def _find(name: str, since: datetime | None, until: datetime | None, properties: Collection[str]) -> _Held | None:
-    """None where no event has borne the name."""
+        False too where nothing was ever packed. A property that is not packed is, soon after `want` has named it.
+        """
+        if not self.tiles:
+            return False
+        _, last = self.tiles[-1].stretch
+        return all(
+            begins >= last or first_event(self.name_id, (begins, ends)) is None for begins, ends in self._gaps()
+        )
+
+    def rows(self, *, times: bool = False, values: bool = False) -> Iterator[Rows]:
+        """Exactly what the log holds; to be read to the end inside of the transaction.
+
+        What no block holds is read from the log, which for properties takes long.
+        """
+        loaded = load_values(self.columns.values()) if self.properties else {}
+        known = {path: loaded[self.columns[path]] if path in self.columns else Values() for path in self.properties}
+        asked = Asked(self.name_id, times, values, known)
+        yield from _read_blocks(asked, self)
+        for gap in self._gaps():
+            yield from read_log(asked, gap)
+
+    def _gaps(self) -> Iterator[Stretch]:
+        return gaps((tile.stretch for tile in self.tiles), self.stretch)
+
+
+def find(
+    *, name: str, since: datetime | None, until: datetime | None, properties: Collection[str] = ()
+) -> Held | None:
+    """The events of this name with `since <= ts < until`; None where no event has borne the name.
+
+    `properties` are paths as in a segment's definition, but none through a list: ask for the list, and look into the
+    values.
+
+    Raises:
+        ValueError: where a path leads through a list.
+    """
     for path in properties:
         keys_of(path)
     with connection.cursor() as cursor:
@@ -99,14 +121,14 @@ def _find(name: str, since: datetime | None, until: datetime | None, properties:
     )
     columns = {path: column_id for _, path, column_id in found if path is not None}
     if not settings.EVENT_BLOCKS or len(columns) < len(set(properties)):
-        return _Held(name_id, stretch, columns, [])
+        return Held(name_id, stretch, properties, columns, [])
     tiles = [
         tile for tile in tiles_of(name_id, stretch) if tile.is_mendable and tile.parts.issuperset(columns.values())
     ]
-    return _Held(name_id, stretch, columns, tiles)
+    return Held(name_id, stretch, properties, columns, tiles)
 
 
-def _read_blocks(asked: Asked, held: _Held) -> Iterator[Rows]:
+def _read_blocks(asked: Asked, held: Held) -> Iterator[Rows]:
     """Of each block what lies in the stretch, without those who are noted; at last, from the log, what these did."""
     if not held.tiles:
         return
@@ -143,7 +165,7 @@ def _within(tile: Tile, stretch: Stretch) -> Stretch:
     return max(begins, stretch[0]), min(ends, stretch[1])
 
 
-def _unpack(asked: Asked, held: _Held, tile: Tile, packed: Mapping[int, memoryview], moves: Moves) -> Rows:
+def _unpack(asked: Asked, held: Held, tile: Tile, packed: Mapping[int, memoryview], moves: Moves) -> Rows:
     ids = unpack_whole(packed[PROFILES], np.int64)
     times = unpack_whole(packed[TIMES], np.int64) if TIMES in packed else None
     kept = _kept(tile, held.stretch, ids, times, moves)

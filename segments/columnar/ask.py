@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from django.conf import settings
 
@@ -13,14 +13,15 @@ from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
 from segments.columnar.errors import DeclinedError
 from segments.engine import after_snapshot, fetch, load_dictionary, plan_at, too_slow
-from segments.plan import RELATIVE, Measured, Plan, conditions
+from segments.plan import RELATIVE, conditions
 from segments.sql import Sql
-from segments.streams import Dictionary
 
 if TYPE_CHECKING:
-    from segments.columnar.population import Crowd
+    from segments.columnar.population import Crowd, Population
     from segments.columnar.reading import Reading
     from segments.columnar.states import States
+
+Asking = TypeVar("Asking", bound="Population")
 
 _SNAPSHOT = Sql("SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')")
 _PROFILES = Sql("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'profile'::regclass")
@@ -41,7 +42,7 @@ def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | Non
 
     question = _Question(roots[0] if len(roots) == 1 else Any(tuple(roots)), now=now)
     try:
-        return Population(*question.told, pause=_deadline(seconds)).ask(roots) if question.covered else None
+        return question.of(Population, pause=_deadline(seconds)).ask(roots) if question.covered else None
     except DeclinedError:
         return None
 
@@ -56,7 +57,7 @@ def ask_states(root: Node, *, now: datetime, pause: Callable[[], None]) -> "Stat
     if not question.covered or question.reads_rows_again():
         return None
     try:
-        return Timed(*question.told, pause=pause).states()
+        return question.of(Timed, pause=pause).states()
     except DeclinedError:
         return None
 
@@ -91,28 +92,24 @@ class _Question:
         found = [one for one in dict.fromkeys(conditions(root)) if answers(one, timed=timed)]
         self.traits = [one for one in found if isinstance(one, Trait)]
         packed = packed_traits({one.trait.text for one in self.traits})
-        readings = {one: self._reading(one, timed=timed) for one in found if isinstance(one, Event)}
+        self.readings = self._readings([one for one in found if isinstance(one, Event)], timed=timed)
         self.covered = frozenset[Condition](
             {one for one in self.traits if one.trait.text in packed}
-            | {event for event, reading in readings.items() if reading.is_packed()}
+            | {event for event, reading in self.readings.items() if reading.is_packed()}
         )
-        self._want(readings.values())
+        self._want(self.readings.values())
 
-    @property
-    def told(self) -> tuple[Plan, Dictionary, frozenset[Condition]]:
-        return self.plan, self.dictionary, self.covered
+    def of(self, population: "type[Asking]", *, pause: Callable[[], None]) -> "Asking":
+        return population(self.plan, self.dictionary, self.covered, pause=pause, readings=self.readings)
 
     def reads_rows_again(self) -> bool:
         """One query tests many traits in a row; condition by condition, each would read all rows once more."""
         return len([one for one in self.traits if one not in self.covered]) > 1
 
-    def _reading(self, event: Event, *, timed: bool) -> "Reading":
-        from segments.columnar.reading import Reading
+    def _readings(self, events: Sequence[Event], *, timed: bool) -> "dict[Event, Reading]":
+        from segments.columnar.reading import reading_of
 
-        measured = self.plan.behaviours[self.plan.place(event)]
-        if not isinstance(measured, Measured):
-            raise TypeError(measured)
-        return Reading(measured, self.dictionary, self.plan.clock, timed=timed)
+        return {event: reading_of(event, self.plan, self.dictionary, timed=timed) for event in events}
 
     def _want(self, readings: "Collection[Reading]") -> None:
         """So that there is a column the next time, however this ends."""

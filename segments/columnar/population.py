@@ -5,10 +5,11 @@
 3. Who is doubtful in some condition is asked of SQL about the whole definitions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,11 @@ from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags, People
-from segments.columnar.reading import Reading
+from segments.columnar.reading import Reading, reading_of
 from segments.columnar.values import Coded, judge_of
 from segments.compile import compile_sets, compile_states_of
 from segments.engine import fetch
-from segments.plan import Measured, Plan, UnexpandedError, conditions, holds_when_empty, make_plan
+from segments.plan import Plan, UnexpandedError, conditions, holds_when_empty, make_plan
 from segments.streams import Dictionary
 
 MOST_DOUBTFUL = 5_000
@@ -57,9 +58,23 @@ class Crowd:
 class Population:
     """One question about everybody, in one snapshot."""
 
-    def __init__(self, plan: Plan, dictionary: Dictionary, covered: frozenset[AnyCondition], *, pause: Pause) -> None:
-        """`covered` are the conditions that are answered from arrays; `pause` is called now and then."""
+    timed: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        plan: Plan,
+        dictionary: Dictionary,
+        covered: frozenset[AnyCondition],
+        *,
+        pause: Pause,
+        readings: Mapping[Event, Reading] = MappingProxyType({}),
+    ) -> None:
+        """`covered` are the conditions that are answered from arrays; `pause` is called now and then.
+
+        `readings` are those that the caller has made already.
+        """
         self.plan, self.dictionary, self.covered, self.pause = plan, dictionary, covered, pause
+        self.readings = readings
         paths = {one.trait.text for one in covered if isinstance(one, Trait)}
         self.columns = read_traits(paths) if paths else {}
         ids = [column.profiles for column in self.columns.values()]
@@ -87,18 +102,17 @@ class Population:
         sets: dict[Node, Flags] = {}
         for event in found:
             self.pause()
-            measured = self.plan.behaviours[self.plan.place(event)]
-            if not isinstance(measured, Measured):
-                raise TypeError(measured)
             with suppress(DeclinedError):
-                verdict = self._gathered(measured)
+                verdict = self._gathered(self.readings.get(event) or self._reading(event))
                 if verdict.doubtful is not None:
                     self.doubtful |= self.people.everybody(verdict.doubtful)
                 sets[event] = self.people.everybody(verdict.holds)
         return sets
 
-    def _gathered(self, measured: Measured) -> Verdict:
-        reading = Reading(measured, self.dictionary, self.plan.clock)
+    def _reading(self, event: Event) -> Reading:
+        return reading_of(event, self.plan, self.dictionary, timed=self.timed)
+
+    def _gathered(self, reading: Reading) -> Verdict:
         return Condition(reading, self.people).gather(pause=self.pause)
 
     def _traits(self, found: Sequence[Trait]) -> dict[Node, Flags]:

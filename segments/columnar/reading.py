@@ -4,23 +4,32 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ingestion.blocks.contracts import Rows
-from ingestion.blocks.read import is_packed, read_rows
-from segments.ast import Measure, Path, Where
+from ingestion.blocks.read import Held, find
+from segments.ast import Event, Measure, Path, Where
 from segments.ast.times import MICROSECOND
-from segments.plan import Clock, Measured
+from segments.plan import Clock, Measured, Plan
 from segments.predicates import COMPARISONS
 from segments.streams import VALUE_MEASURES, Dictionary, Selected
 
 _BY_TIME = frozenset({Measure.DAYS, Measure.FIRST, Measure.LAST})
 
 
+def reading_of(event: Event, plan: Plan, dictionary: Dictionary, *, timed: bool = False) -> "Reading":
+    """Of a condition that `segments.columnar.ask` says arrays answer."""
+    measured = plan.behaviours[plan.place(event)]
+    if not isinstance(measured, Measured):
+        raise TypeError(measured)
+    return Reading(measured, dictionary, plan.clock, timed=timed)
+
+
 class Reading:
-    """With `timed`, also those that will come into its window."""
+    """With `timed`, also those that will come into its window. Of one transaction, which looks for them once."""
 
     def __init__(self, measured: Measured, dictionary: Dictionary, clock: Clock, *, timed: bool = False) -> None:
         self.measured, self.clock, self.timed = measured, clock, timed
         self.names = [name for name in measured.names if name in dictionary]
         self._selected = Selected(measured.names, (), dictionary, clock)
+        self._found: dict[str, Held | None] = {}
 
     @property
     def rounded(self) -> bool:
@@ -56,20 +65,22 @@ class Reading:
 
     def is_packed(self) -> bool:
         """Whether reading is quicker than SQL."""
-        since, until = self.window
-        return self._is_empty or all(
-            is_packed(name=name, since=since, until=until, properties=self.properties) for name in self.names
-        )
+        found = (self._held(name) for name in self.names)
+        return self._is_empty or all(held is not None and held.is_packed() for held in found)
 
     def rows(self, name: str) -> Iterator[Rows]:
-        if self._is_empty:
+        held = None if self._is_empty else self._held(name)
+        if held is None:
             return iter(())
-        since, until = self.window
         values = self.rounded or any(self.by_value(where) for where in self.measured.where)
         times = self.timed or self.by_time or any(path.of_time for path in self._paths)
-        return read_rows(
-            name=name, since=since, until=until, times=times, values=values, properties=set(self.properties)
-        )
+        return held.rows(times=times, values=values)
+
+    def _held(self, name: str) -> Held | None:
+        if name not in self._found:
+            since, until = self.window
+            self._found[name] = find(name=name, since=since, until=until, properties=set(self.properties))
+        return self._found[name]
 
     @property
     def _is_empty(self) -> bool:

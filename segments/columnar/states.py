@@ -22,7 +22,7 @@ from segments.columnar.timing import NEVER, Moments, Timing
 from segments.columnar.values import MOST_ASKED, Coded, dumps
 from segments.compile import HORIZON, compile_state
 from segments.engine import fetch
-from segments.plan import RELATIVE, Measured, holds_when_empty, make_plan
+from segments.plan import RELATIVE, holds_when_empty, make_plan
 from segments.predicates import value_edge
 from segments.sql import Sql, sql
 
@@ -61,6 +61,8 @@ _ROW, _ROW_WITH_DUE = np.dtype(_FIELDS), np.dtype([*_FIELDS, ("due", ">i8")])
 class Timed(Population):
     """Also gathers when each condition can next change, and with it the definition."""
 
+    timed = True
+
     def states(self) -> States:
         self.due = np.full(self.people.count, NEVER, np.int64)
         (holds,) = self.ask([self.plan.root]).inside
@@ -69,10 +71,8 @@ class Timed(Population):
         told = holds | (due != NEVER)
         return States(self.people.ids[told], holds[told], due[told])
 
-    def _gathered(self, measured: Measured) -> Verdict:
-        clock = self.plan.clock
-        timing = Timing(measured, self.people.size, clock)
-        reading = Reading(measured, self.dictionary, clock, timed=True)
+    def _gathered(self, reading: Reading) -> Verdict:
+        timing = Timing(reading.measured, self.people.size, self.plan.clock)
         verdict = Condition(reading, self.people, timing=timing).gather(pause=self.pause)
         self._earlier(self.people.everybody(timing.due(verdict.holds)))
         return verdict
