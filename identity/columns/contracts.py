@@ -13,10 +13,10 @@ class TraitColumn:
     """A trait of every profile, dictionary-coded.
 
     `profiles` are the ids of all profiles, ascending. `codes` has a place in `values` for each of them, or -1 where
-    the profile lacks the trait. A value may stand in `values` more than once, and some there belong to nobody. Numbers
-    are exact: what no float holds is a Decimal.
+    the profile lacks the trait; its type is wide enough for one more. A value may stand in `values` more than once,
+    and some there belong to nobody. Numbers are exact: what no float holds is a Decimal.
     """
 
     profiles: NDArray[np.int64]
-    codes: NDArray[np.int32]
+    codes: NDArray[np.signedinteger[Any]]
     values: Sequence[Any]

@@ -115,7 +115,7 @@ def _empty_trait(trait: TraitColumn, ids: Ids) -> bool:
         return True
     words = unpack_codes(*stored.patch)
     layout = _layout(trait, stored, ids)
-    codes = layout.lay_codes(stored.blocks)
+    codes = layout.lay_codes(stored.blocks, np.int32)
     here = layout.has(ids) & (words != KEEP)
     codes[layout.place(ids[here])] = words[here]
     dictionary = Dictionary(stored.values)

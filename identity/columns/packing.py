@@ -8,6 +8,7 @@ somebody has it; a trait's patch has a code for each of them, or `KEEP` where th
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ KEEP = -2
 
 Ids = NDArray[np.int64]
 Codes = NDArray[np.int32]
+Code = TypeVar("Code", bound=np.signedinteger[Any])
 Flags = NDArray[np.bool_]
 Buffer = bytes | memoryview
 
@@ -40,6 +42,11 @@ def pack_codes(codes: Codes) -> tuple[int, bytes]:
 
 def unpack_codes(width: int, data: Buffer) -> NDArray[np.signedinteger[np.typing.NBitBase]]:
     return np.frombuffer(data, dtype=f"<i{width}")
+
+
+def wide_enough(values: int) -> "type[np.signedinteger[Any]]":
+    """For the codes of so many values, and for how many values there are."""
+    return next(dtype for dtype in (np.int8, np.int16, np.int32, np.int64) if values <= np.iinfo(dtype).max)
 
 
 def pack_flags(flags: Flags) -> bytes:
@@ -96,8 +103,8 @@ class Layout:
             places += shifts[places >> SIZE.bit_length() - 1]
         return places
 
-    def lay_codes(self, blocks: Mapping[int, tuple[int, Buffer]]) -> Codes:
-        codes = np.full(self.places, ABSENT, np.int32)
+    def lay_codes(self, blocks: Mapping[int, tuple[int, Buffer]], dtype: type[Code]) -> NDArray[Code]:
+        codes = np.full(self.places, ABSENT, dtype)
         for start, part in self.parts():
             if start in blocks:
                 block = unpack_codes(*blocks[start])

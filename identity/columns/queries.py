@@ -18,7 +18,6 @@ from identity.columns.packing import (
     ABSENT,
     KEEP,
     PATCH,
-    Codes,
     Flags,
     Ids,
     Layout,
@@ -27,6 +26,7 @@ from identity.columns.packing import (
     unpack_ids,
     unpack_words,
     where_true,
+    wide_enough,
 )
 from identity.columns.paths import load_lines, load_values, steps_of
 from identity.columns.wanted import PROFILES, built_columns
@@ -57,7 +57,7 @@ def read_traits(paths: Collection[str]) -> Mapping[str, TraitColumn]:
     return {path: TraitColumn(profiles, *columns[path]) for path in paths}
 
 
-Values = tuple[Codes, Sequence[Any]]
+Values = tuple[NDArray[np.signedinteger[Any]], Sequence[Any]]
 
 
 def _read(paths: Collection[str]) -> tuple[Ids, dict[str, Values]]:
@@ -91,12 +91,12 @@ class _Profiles:
 
     def lay(self, stored: store.Stored, texts: list[str | None]) -> Values:
         """Blocks, then the patch, then `texts`, the values of those that notes name."""
-        codes = self.layout.lay_codes(stored.blocks)
+        values = load_lines(stored.values)
+        codes = self.layout.lay_codes(stored.blocks, wide_enough(len(values) + len(texts)))
         if stored.patch is not None:
             words = unpack_codes(*stored.patch)
             told = words != KEEP
             codes[self.patched[told]] = words[told]
-        values = load_lines(stored.values)
         own: dict[str, int] = {}
         codes[self.noted] = [
             ABSENT if text is None else own.setdefault(text, len(values) + len(own)) for text in texts
