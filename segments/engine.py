@@ -33,6 +33,8 @@ def load_dictionary(*nodes: Node) -> Dictionary:
         for stream in streams_of(condition)
         for name in stream.events
     }
+    if not names:
+        return {}
     known = "SELECT name, id, value_property FROM event_name WHERE name = ANY ({names}::text[])"
     rows = fetch(sql(known, names=list(names)))
     return {name: EventNameEntry(id_, value_property) for name, id_, value_property in rows}

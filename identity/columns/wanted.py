@@ -32,7 +32,7 @@ def want_trait(path: str) -> None:
 
 def packed_traits(paths: Collection[str]) -> frozenset[str]:
     """Those that are read in milliseconds; the others are read from every profile's row, which SQL does as well."""
-    columns = built_columns(paths)
+    columns = built_columns(paths) if paths else {}
     return frozenset(columns.keys() - {PROFILES}) if PROFILES in columns else frozenset()
 
 

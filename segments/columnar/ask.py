@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 Asking = TypeVar("Asking", bound="Population")
 
-_SNAPSHOT = Sql("SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')")
-_PROFILES = Sql("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'profile'::regclass")
+_WORTH_IT = Sql(
+    "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable'), greatest(reltuples, 0)"
+    " FROM pg_class WHERE oid = 'profile'::regclass"
+)
 
 
 def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | None":
@@ -63,8 +65,7 @@ def ask_states(root: Node, *, now: datetime, pause: Callable[[], None]) -> "Stat
 
 
 def worth_it() -> bool:
-    ((snapshot,),) = fetch(_SNAPSHOT)
-    ((profiles,),) = fetch(_PROFILES)
+    ((snapshot, profiles),) = fetch(_WORTH_IT)
     return bool(snapshot) and profiles >= settings.SEGMENTS_COLUMNAR_FROM
 
 
