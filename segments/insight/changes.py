@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from segments.engine import fetch
 from segments.insight.people import of_segment
 from segments.models import Segment
-from segments.sql import Sql, sql
+from segments.sql import Sql
 
 
 @dataclass(frozen=True)
@@ -18,19 +17,16 @@ class Moves:
 
 
 def moves_of(*, people: Sql, segment: Segment, sample: int) -> Moves:
-    """`people` are those whom the new definition means."""
-    ((entering, leaving, staying, entering_ids, leaving_ids),) = fetch(
-        sql(_MOVES, people=people, members=of_segment(segment), sample=sample)
-    )
-    return Moves(entering, leaving, staying, tuple(entering_ids), tuple(leaving_ids))
+    """`people` are those whom the new definition means. To be asked in one snapshot."""
+    import numpy as np
+
+    from segments.insight.marks import marked
+
+    marks = marked([people, of_segment(segment)])
+    entering, leaving = np.flatnonzero(marks == _AFTER), np.flatnonzero(marks == _BEFORE)
+    staying = int(np.count_nonzero(marks == (_AFTER | _BEFORE)))
+    some_entering, some_leaving = (tuple(ids[:sample].tolist()) for ids in (entering, leaving))
+    return Moves(len(entering), len(leaving), staying, some_entering, some_leaving)
 
 
-_MOVES = """
-WITH beside AS MATERIALIZED (
-    SELECT n.profile_id AS after, m.profile_id AS before
-    FROM ({people}) AS n FULL JOIN ({members}) AS m ON m.profile_id = n.profile_id)
-SELECT (SELECT count(*) FROM beside WHERE before IS NULL), (SELECT count(*) FROM beside WHERE after IS NULL),
-       (SELECT count(*) FROM beside WHERE before = after),
-       ARRAY(SELECT after FROM beside WHERE before IS NULL LIMIT {sample}),
-       ARRAY(SELECT before FROM beside WHERE after IS NULL LIMIT {sample})
-"""
+_AFTER, _BEFORE = 1, 2

@@ -22,10 +22,10 @@ def ids_of(people: Sql) -> NDArray[np.int64]:
     return np.frombuffer(ids or b"", ">i8").astype(np.int64)
 
 
-def combinations(sets: Sequence[Sql]) -> dict[int, int]:
-    """How many people are in exactly which of up to eight sets, with a bit for each, the first set's being 1.
+def marked(sets: Sequence[Sql]) -> NDArray[np.uint8]:
+    """By id, a bit for each of up to eight sets that this person is in, the first set's being 1.
 
-    A set yields each `(profile_id)` once. Ids are given one after the other, so there are not many more than people.
+    A set yields `(profile_id)`. Ids are given one after the other, so there are not many more of them than people.
     """
     marks = np.zeros(0, np.uint8)
     for place, people in enumerate(sets):
@@ -34,7 +34,13 @@ def combinations(sets: Sequence[Sql]) -> dict[int, int]:
         if end > len(marks):
             marks = np.concatenate([marks, np.zeros(end - len(marks), np.uint8)])
         marks[ids] |= np.uint8(1 << place)
+    return marks
+
+
+def combinations(sets: Sequence[Sql]) -> dict[int, int]:
+    """How many people are in exactly which of the sets, by their bits."""
     counts = np.zeros(1 << len(sets), np.int64)
+    marks = marked(sets)
     for start in range(0, len(marks), _AT_ONCE):
         counts += np.bincount(marks[start : start + _AT_ONCE], minlength=len(counts))
     return {mask: count for mask, count in enumerate(counts.tolist()) if mask and count}
