@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
-from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.http import HttpResponseClientRefresh, HttpResponseStopPolling
 
 from cdp.kernel.access.roles import Scope
 from cdp.kernel.screens import after_param, requires
@@ -89,15 +89,24 @@ def _chart(trend: Sequence[TrendDay], *series: dict[str, Any]) -> dict[str, Any]
 @requires(Scope.SEGMENTS_READ)
 def status(request: HttpRequest, slug: str) -> HttpResponse:
     """Asked every second while the segment computes; once that is done the whole page is fetched again."""
-    found = get_object_or_404(Segment.objects.select_related("computation"), slug=slug)
+    found = Segment.objects.select_related("computation").filter(slug=slug).first()
+    if found is None:
+        return _gone()
     if found.next is None or found.next.error:
         return HttpResponseClientRefresh()
     return render(request, "segments/status.html", {"segment": found})
 
 
+def _gone() -> HttpResponse:
+    """To a page that is open still, and asks again and again: it may stop."""
+    return HttpResponseStopPolling('<p class="card-body text-secondary">This segment has been deleted.</p>')
+
+
 @requires(Scope.SEGMENTS_READ)
 def feed(request: HttpRequest, slug: str) -> HttpResponse:
-    found = get_object_or_404(Segment, slug=slug)
+    found = Segment.objects.filter(slug=slug).first()
+    if found is None:
+        return _gone()
     trend = queries.trend(segment=found, days=WEEK_DAYS, now=timezone.now())
     return render(request, "segments/live.html", _live(request, found, trend))
 

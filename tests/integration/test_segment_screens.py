@@ -387,6 +387,13 @@ class TestSegmentPage:
     def test_is_not_found_where_there_is_none(self, analyst):
         assert analyst.get("/segments/nothing/").status_code == 404
 
+    @pytest.mark.parametrize("part", ["feed", "status"])
+    def test_that_is_open_still_when_it_is_deleted_stops_asking(self, analyst, part):
+        answer = analyst.get(f"/segments/nothing/{part}/")
+
+        assert answer.status_code == 286  # by which htmx knows
+        assert "has been deleted" in answer.content.decode()
+
 
 class TestDelete:
     def test_asks_and_deletes(self, marketer):
