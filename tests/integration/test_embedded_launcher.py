@@ -101,7 +101,7 @@ class TestOwnServers:
             deployment.launch()
             deployment.wait_running()
             deployment.wait_for(deployment.answers)
-            workers = Celery(broker=broker_url(redis_url(servers))).control
+            workers = Celery(broker=broker_url(redis_url(servers)), set_as_current=False).control
             deployment.wait_for(lambda: len(workers.ping(timeout=2)) == len(WORKERS))
             embedded = services.servers(home)
             deployment.kill()  # alone: supervisord notices and stops the rest
