@@ -153,8 +153,11 @@ def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
 
 
 def match_changed(*, now: datetime) -> bool:
-    """Compare profiles that changed with those that look alike; false where none waits, or another worker is at it."""
-    return identity.candidates.turn.match_changes(now=now).claimed > 0
+    """Compare profiles that changed with those that look alike; whether more is left to do, unless another worker is
+    at it.
+    """
+    done = identity.candidates.turn.match_changes(now=now)
+    return done.claimed > 0 and (done.more or done.due > 0 or not identity.candidates.queue.is_empty())
 
 
 def match_due(*, now: datetime) -> bool:

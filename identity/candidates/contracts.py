@@ -64,3 +64,5 @@ class Matched:
     compared: int = 0
     waiting: int = 0
     due: int = 0
+    more: bool = False
+    """Whether others may wait in the queue."""

@@ -24,7 +24,7 @@ from identity.candidates.fields import types_of
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import SHARED_BY, ValueKey, value_keys
 from identity.candidates.models import MatchRun
-from identity.candidates.reconcile import Verdicts, close_older, reconcile
+from identity.candidates.reconcile import Verdicts, close_older, explain_by, reconcile
 from identity.candidates.records import IDENTIFYING, record_of
 from identity.candidates.runs import Progress
 from identity.candidates.store import key_writes, load_people, load_records, refresh_records
@@ -213,7 +213,7 @@ def _write_pairs(
             written = reconcile(
                 pairs,
                 touched=(),
-                records=records,
+                explain=explain_by(live.scorer, records),
                 people={},
                 live=live,
                 verdicts=Verdicts(together=together),

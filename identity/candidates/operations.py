@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 
+from cdp.kernel.prepared import Prepared
 from cdp.kernel.tasks import send_on_commit
 from identity.candidates import queue, runs
 from identity.candidates.constraints import never_pairs
@@ -184,9 +185,17 @@ def accept_in_batch(*, candidate_id: int, run: MatchRun, now: datetime) -> bool:
     return True
 
 
-@transaction.atomic
 def merge_due(*, now: datetime) -> bool:
     """Merge the next pair that is marked for it, in a transaction of its own; false where none is."""
+    return bool(_ANY_DUE.rows()) and _merge_next(now=now)
+
+
+_ANY_DUE = Prepared("match_any_due", [], "SELECT id FROM match_candidate WHERE merge_due LIMIT 1")
+"""Asked with every turn of the queue, and hardly ever so."""
+
+
+@transaction.atomic
+def _merge_next(*, now: datetime) -> bool:
     row = (
         Candidate.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(merge_due=True)

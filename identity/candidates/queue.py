@@ -47,6 +47,8 @@ class Claim:
     profiles: frozenset[int] = frozenset()
     settings_stamp: str | None = None
     model_id: int | None = None
+    more: bool = False
+    """Whether others may wait behind them."""
 
 
 def claim(*, limit: int) -> Claim:
@@ -56,7 +58,9 @@ def claim(*, limit: int) -> Claim:
     found = rows_after([PLAN_ONCE, COMMIT_SOON], _CLAIM.of(limit, LOCK))
     if not found:
         return Claim()
-    return Claim(frozenset(id_ for profile_ids, _, _ in found for id_ in profile_ids), *found[0][1:])
+    _, settings_stamp, model_id, waiting = found[0]
+    profiles = frozenset(id_ for profile_ids, *_ in found for id_ in profile_ids)
+    return Claim(profiles, settings_stamp, model_id, more=waiting > len(found) or waiting == limit)
 
 
 # The lock comes after the statement's snapshot. What another matcher has taken and committed in between is deleted
@@ -73,9 +77,17 @@ WITH first AS MATERIALIZED (
 )
 DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= $1)
 RETURNING c.profile_ids, (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
-  (SELECT id FROM match_model WHERE state = 'live')
+  (SELECT id FROM match_model WHERE state = 'live'), (SELECT count(*) FROM first)
 """,
 )
+
+
+def is_empty() -> bool:
+    """Whether nothing waits: for who ends a turn to see what another came with, who was not let in meanwhile."""
+    return not _ANY.rows()
+
+
+_ANY = Prepared("match_any", [], "SELECT id FROM match_change ORDER BY id LIMIT 1")
 
 
 def length() -> int:

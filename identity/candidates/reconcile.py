@@ -1,7 +1,7 @@
 """Candidates follow what was scored: missing ones are added, changed ones refreshed, stale ones closed."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,16 +11,20 @@ import numpy as np
 from django.db import connection
 
 from cdp.kernel.prepared import Call, Prepared, array, columns, run
+from identity import matching
 from identity.candidates.constraints import refusals
 from identity.candidates.contracts import Pair, Person
 from identity.candidates.live import Live
 from identity.candidates.models import Candidate
 from identity.candidates.store import by_kind
-from identity.matching.contracts import Record
+from identity.matching.contracts import Explanation, Record
 from identity.merging.constraints import NEVER
 
 Reason = Candidate.Reason
 MOST_EVENTS = 1_000
+
+Explain = Callable[[Sequence[Pair]], list[Explanation]]
+"""The waterfalls of some pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def reconcile(
     pairs: Collection[Pair],
     *,
     touched: Collection[int],
-    records: Mapping[int, Record],
+    explain: Explain,
     people: Mapping[int, Person],
     live: Live,
     now: datetime,
@@ -63,7 +67,7 @@ def reconcile(
     }
     bridges = _bridges(strong.values(), wanted) if verdicts is None else strong.keys() - set(verdicts.together)
     kept = [(key, pair) for key, pair in sorted(wanted.items()) if pair.one in known and pair.other in known]
-    evidence = _explain([pair for _, pair in kept], records, live)
+    evidence = [msgspec.json.encode(one).decode() for one in explain([pair for _, pair in kept])]
     rows = [
         (
             *key,
@@ -80,6 +84,17 @@ def reconcile(
     due = _due(strong.keys() - bridges, best_only=verdicts is None) if live.settings.automatic else []
     written = run([*_closing(stale), *_upserting(rows, model_id=live.model_id, now=now), *due])
     return Reconciled(len(rows), written if due else 0, len(stale))
+
+
+def explain_by(scorer: "matching.Scorer", records: Mapping[int, Record]) -> Explain:
+    """Explains pairs of these records."""
+
+    def explain(pairs: Sequence[Pair]) -> list[Explanation]:
+        ids = sorted({id_ for pair in pairs for id_ in (pair.one, pair.other)})
+        places = np.searchsorted(ids, np.asarray([(pair.one, pair.other) for pair in pairs]).reshape(-1, 2))
+        return scorer.explain_among([records[id_] for id_ in ids], places)
+
+    return explain
 
 
 def worth(probability: float, events: int) -> float:
@@ -103,14 +118,6 @@ def _bridges(strong: Iterable[Pair], scored: Collection[tuple[int, int]]) -> set
                 found.add((pair.one, pair.other))
             earlier.append(end)
     return found
-
-
-def _explain(pairs: Sequence[Pair], records: Mapping[int, Record], live: Live) -> list[str]:
-    """The waterfalls, as JSON."""
-    ids = sorted({id_ for pair in pairs for id_ in (pair.one, pair.other)})
-    places = np.searchsorted(ids, np.asarray([(pair.one, pair.other) for pair in pairs]).reshape(-1, 2))
-    told = live.scorer.explain_among([records[id_] for id_ in ids], places)
-    return [msgspec.json.encode(one).decode() for one in told]
 
 
 @dataclass(frozen=True, slots=True)

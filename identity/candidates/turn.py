@@ -8,16 +8,18 @@ All but the merging is one transaction: of a killed worker's turn, nothing has h
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 from django.db import transaction
 
+from cdp.kernel.garbage import collecting_later
 from identity.candidates import queue, warnings
 from identity.candidates.contracts import Matched, Pair
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import ValueKey, find_neighbours, value_keys
-from identity.candidates.reconcile import reconcile
+from identity.candidates.reconcile import Explain, reconcile
 from identity.candidates.store import key_writes, load_records, refresh_records
 from identity.matching.contracts import Record
 
@@ -26,11 +28,12 @@ CHUNK = 200
 
 def match_changes(*, now: datetime, limit: int = CHUNK) -> Matched:
     """Match the profiles that changed; nothing claimed: all zeros, also where another matcher is at it."""
-    with transaction.atomic():
+    with collecting_later(), transaction.atomic():
         claimed = queue.claim(limit=limit)
         if not claimed.profiles:
             return Matched()
-        return match_profiles(claimed.profiles, live=load_live(claimed.settings_stamp, claimed.model_id), now=now)
+        live = load_live(claimed.settings_stamp, claimed.model_id)
+        return replace(match_profiles(claimed.profiles, live=live, now=now), more=claimed.more)
 
 
 def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matched:
@@ -45,11 +48,11 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matche
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)
     records = load_records({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())
     records |= {id_: without(record, shared[id_]) for id_, record in changed.items()}
-    pairs, compared = _score(neighbours.of, records, live)
+    pairs, compared, explain = _score(neighbours.of, records, live)
     found = reconcile(
         pairs,
         touched=changed.keys() | refreshed.gone,
-        records=records,
+        explain=explain,
         people=refreshed.people,
         live=live,
         now=now,
@@ -81,8 +84,8 @@ def without(record: Record, shared: Collection[ValueKey]) -> Record:
 
 def _score(
     neighbours: Mapping[int, Collection[int]], records: Mapping[int, Record], live: Live
-) -> tuple[list[Pair], int]:
-    """The pairs above the review threshold, each once; and how many were compared."""
+) -> tuple[list[Pair], int, Explain]:
+    """The pairs above the review threshold, each once; how many were compared; and who explains them."""
     asked = sorted(
         {
             (min(asker, other), max(asker, other))
@@ -91,10 +94,11 @@ def _score(
             if other in records
         }
     )
-    ids = sorted({id_ for pair in asked for id_ in pair})
-    places = np.searchsorted(ids, np.asarray(asked, dtype=np.int64).reshape(-1, 2))
-    scores = live.scorer.score_among([records[id_] for id_ in ids], places)
+    place_of = {id_: place for place, id_ in enumerate({id_ for pair in asked for id_ in pair})}
+    pairs = np.array([(place_of[one], place_of[other]) for one, other in asked], dtype=np.int64).reshape(-1, 2)
+    judgement = live.scorer.judge_among([records[id_] for id_ in place_of], pairs)
+    scores = judgement.scores
     chances = live.model.probability(scores)
-    likely = np.flatnonzero(chances >= live.settings.review_above).tolist()
-    found = [Pair(*asked[place], float(scores[place]), float(chances[place])) for place in likely]
-    return found, len(asked)
+    likely = {asked[at]: at for at in np.flatnonzero(chances >= live.settings.review_above).tolist()}
+    found = [Pair(*pair, float(scores[at]), float(chances[at])) for pair, at in likely.items()]
+    return found, len(asked), lambda chosen: judgement.explain([likely[pair.one, pair.other] for pair in chosen])

@@ -26,6 +26,11 @@ class Judged:
     scores: Floats
     """By pair."""
 
+    def of(self, places: Sequence[int]) -> "Judged":
+        """Of some of the pairs."""
+        chosen = list(places)
+        return Judged(self.levels[:, chosen], self.against[:, chosen], self.learned[:, chosen], self.scores[chosen])
+
 
 class FewJudge:
     def __init__(self, weights: Weights, by: RowComparer) -> None:
@@ -36,7 +41,7 @@ class FewJudge:
         return self.weights.offsets[:, None]
 
     def judge(self, rows: Sequence[Row], pairs: Ints) -> Judged:
-        """Pairs (n × 2) of rows, each of which is all that a record says."""
+        """Pairs (n × 2, at least one) of rows, each of which is all that a record says."""
         weights = self.weights
         ones, others = pairs.T.tolist()
         found = self._by.compare([rows[at] for at in ones], [rows[at] for at in others])

@@ -16,6 +16,10 @@ Change = Callable[[str], str | None]
 
 KEPT = 10_000
 """Values of a column whose cleaned form is remembered: names, towns and streets come again and again."""
+SELDOM_REPEATED = frozenset(
+    {ColumnType.BIRTH_DATE, ColumnType.EMAIL, ColumnType.PHONE, ColumnType.NATIONAL_ID, ColumnType.FULL_NAME}
+)
+"""Of these, to look for a remembered one costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,7 @@ class Reader:
     def __init__(self, types: Types, formats: Mapping[str, tuple[bool, bool]]) -> None:
         self.layout = Layout({name: kind for name, kind in types.items() if kind is not ColumnType.IGNORE})
         self._clean = {
-            name: lru_cache(KEPT)(_normaliser(kind, formats.get(name, (False, True))))
-            for name, kind in self.layout.types.items()
+            name: _normaliser(kind, formats.get(name, (False, True))) for name, kind in self.layout.types.items()
         }
         self._slots: dict[Slot, int] = {}
         self._plan: list[str | Slot] = []
@@ -117,4 +120,5 @@ class Reader:
 def _normaliser(kind: ColumnType, date_format: tuple[bool, bool]) -> Change:
     if kind is ColumnType.BIRTH_DATE:
         return partial(normalise.birth_date, day_first=date_format[0], year_first=date_format[1])
-    return normalise.NORMALISERS[kind]
+    normaliser = normalise.NORMALISERS[kind]
+    return normaliser if kind in SELDOM_REPEATED else lru_cache(KEPT)(normaliser)

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .block import PASSES, Keys, make_keys, mix
-from .compare import Comparison, Packed
+from .compare import Comparison
 from .contracts import OTHERS, Explanation, FieldEvidence, Record
-from .few import FewJudge
+from .few import FewJudge, Judged
 from .judge import Judge, frequencies_of_model
 from .model import Model, unpack
 from .rowkeys import KeyMaker
@@ -21,7 +22,7 @@ MOST_CROWDED = 6
 """Crowded keys of a record that are combined with each other."""
 
 FEW_RECORDS = 64
-FEW_PAIRS = 300
+FEW_PAIRS = 6_000
 """Up to which records are read one by one."""
 
 
@@ -97,10 +98,16 @@ class Scorer:
 
     def score_among(self, records: Sequence[Record], pairs: Ints) -> Floats:
         """Log2 odds of pairs (n × 2 indices) of these records: each record is cleaned once, however many it meets."""
+        return self.judge_among(records, pairs).scores
+
+    def judge_among(self, records: Sequence[Record], pairs: Ints) -> "Judgement":
+        """The same, with what is needed to explain some of them."""
         if not len(pairs):
-            return np.zeros(0)
-        rows = self._single_rows(records, len(pairs))
-        return self._judge(records, len(pairs)).score(pairs) if rows is None else self._few.judge(rows, pairs).scores
+            return Judgement(self, records, pairs)
+        read = self._read(records) if len(pairs) <= FEW_PAIRS else None
+        if read is None or any(len(rows) > 1 for rows in read):
+            return Judgement(self, records, pairs, judge=self._judge(records, len(pairs), read=read))
+        return Judgement(self, records, pairs, judged=self._few.judge([row for (row,) in read], pairs))
 
     def explain(self, one: Record, other: Record) -> Explanation:
         """The waterfall of a pair: prior and weights add up to the score."""
@@ -108,55 +115,9 @@ class Scorer:
 
     def explain_among(self, records: Sequence[Record], pairs: Ints) -> list[Explanation]:
         """The waterfalls of pairs (n × 2 indices) of these records."""
-        if not len(pairs):
-            return []
-        rows = self._single_rows(records, len(pairs))
-        if rows is None:
-            judge = self._judge(records, len(pairs))
-            evidence, compared, chosen = judge.explain(pairs)
-            ranks = (chosen - np.searchsorted(judge.table.owner, pairs)[:, None, :]).tolist()
-            totals = score(evidence, self.weights)
-            return self._tell(records, pairs, evidence=evidence, levels=compared.levels, totals=totals, ranks=ranks)
-        judged = self._few.judge(rows, pairs)
-        evidence = Evidence(judged.against.transpose(1, 0, 2), self.weights.known[judged.levels.T], judged.learned.T)
-        levels = judged.levels.T - self.weights.offsets
-        return self._tell(records, pairs, evidence=evidence, levels=levels, totals=judged.scores, ranks=None)
+        return self.judge_among(records, pairs).explain(range(len(pairs)))
 
-    def _tell(
-        self,
-        records: Sequence[Record],
-        pairs: Ints,
-        *,
-        evidence: Evidence,
-        levels: Ints | Packed,
-        totals: Floats,
-        ranks: list[list[tuple[int, int]]] | None,
-    ) -> list[Explanation]:
-        """`ranks`: by pair and comparison, which of either record's values were compared; the leading ones if None."""
-        kept = 1 - self.weights.learned_share
-        prior = kept * float(self.weights.shares[0] - self.weights.shares[1]) + self.weights.learned_shift
-        weights = (kept * evidence.weights[:, :, 0].astype(np.float64) + evidence.learned).tolist()
-        chances, levels_of = self.model.probability(totals).tolist(), levels.tolist()
-        leading = (0, 0)
-        found = []
-        for place, (one, other) in enumerate(pairs.tolist()):
-            sides = (records[one], records[other])
-            fields = [
-                FieldEvidence(
-                    comparison.name,
-                    self._words(at, levels_of[place][at]),
-                    weights[place][at],
-                    *map(_text, sides, (comparison, comparison), ranks[place][at] if ranks else leading),
-                )
-                for at, comparison in enumerate(self.weights.comparisons)
-            ]
-            total = float(totals[place])
-            rest = total - prior - sum(field.weight for field in fields)
-            fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
-            found.append(Explanation(prior, tuple(fields), total, chances[place]))
-        return found
-
-    def _words(self, comparison: int, level: int) -> str:
+    def words(self, comparison: int, level: int) -> str:
         known = self._told.get((comparison, level))
         if known is None:
             known = self._told[comparison, level] = self.weights.comparisons[comparison].words(level)
@@ -166,35 +127,88 @@ class Scorer:
     def _told(self) -> dict[tuple[int, int], str]:
         return {}
 
-    def _single_rows(self, records: Sequence[Record], pairs: int) -> list[Row] | None:
-        """The records of few pairs, one by one, if each has one value of everything; else None."""
-        if pairs > FEW_PAIRS:
-            return None
+    def _read(self, records: Sequence[Record]) -> list[list[Row]]:
         read = self._one_by_one[0].read
-        rows = []
-        for record in records:
-            found = read(record)
-            if len(found) > 1:
-                return None
-            rows.append(found[0])
-        return rows
+        return [read(record) for record in records]
 
     def _table(self, records: Sequence[Record]) -> Table:
         return build_records(records, self.model.types, self.model.formats)
 
-    def _judge(self, records: Sequence[Record], pairs: int) -> Judge:
+    def _judge(self, records: Sequence[Record], pairs: int, *, read: list[list[Row]] | None = None) -> Judge:
         """A judge of these records, made for so many pairs: of few, one by one is faster than with arrays."""
         if pairs <= FEW_PAIRS:
-            return self._judge_few(records)
+            return self._judge_few(read or self._read(records))
         table = self._table(records)
         return Judge(table, self.weights, frequencies_of_model(self.weights.comparisons, table, self.model))
 
-    def _judge_few(self, records: Sequence[Record]) -> Judge:
+    def _judge_few(self, read: Sequence[list[Row]]) -> Judge:
         reader, _, by = self._one_by_one
-        read = [reader.read(record) for record in records]
         owner = np.repeat(np.arange(len(read)), [len(rows) for rows in read])
         comparer = FewComparer([row for rows in read for row in rows], self.weights.comparisons, by)
         return Judge(Table(reader.layout, {}, owner, len(read)), self.weights, {}, comparer=comparer)
+
+
+class Judgement:
+    """Scores of pairs of records, and why, for those of which somebody asks."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        records: Sequence[Record],
+        pairs: Ints,
+        *,
+        judge: Judge | None = None,
+        judged: Judged | None = None,
+    ) -> None:
+        """`judge` has yet to judge them, unless they were `judged`."""
+        self._scorer, self._records, self._pairs = scorer, records, pairs
+        self._judge, self._judged = judge, judged
+
+    @cached_property
+    def scores(self) -> Floats:
+        if self._judged is not None:
+            return self._judged.scores
+        return self._judge.score(self._pairs) if self._judge is not None else np.zeros(0)
+
+    def explain(self, places: Sequence[int]) -> list[Explanation]:
+        """The waterfalls of the pairs at these places."""
+        if not places:
+            return []
+        pairs, weights, model = self._pairs[places], self._scorer.weights, self._scorer.model
+        ranks: list[Any] | None = None
+        if self._judged is not None:
+            of = self._judged.of(places)
+            levels, gains, learned, totals = (
+                of.levels.T - weights.offsets,
+                of.against[:, :, 0].T,
+                of.learned.T,
+                of.scores,
+            )
+        elif self._judge is not None:
+            evidence, compared, rows = self._judge.explain(pairs)
+            levels, gains, learned = compared.levels, evidence.weights[:, :, 0], evidence.learned
+            totals = score(evidence, weights)
+            ranks = (rows - np.searchsorted(self._judge.table.owner, pairs)[:, None, :]).tolist()
+        kept = 1 - weights.learned_share
+        prior = kept * float(weights.shares[0] - weights.shares[1]) + weights.learned_shift
+        each = (kept * gains.astype(np.float64) + learned).tolist()
+        chances, levels_of, scores = model.probability(totals).tolist(), levels.tolist(), totals.tolist()
+        found = []
+        for place, (one, other) in enumerate(pairs.tolist()):
+            sides = (self._records[one], self._records[other])
+            fields = [
+                FieldEvidence(
+                    comparison.name,
+                    self._scorer.words(at, levels_of[place][at]),
+                    each[place][at],
+                    *map(_text, sides, (comparison, comparison), ranks[place][at] if ranks else (0, 0)),
+                )
+                for at, comparison in enumerate(weights.comparisons)
+            ]
+            rest = scores[place] - prior - sum(field.weight for field in fields)
+            fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
+            found.append(Explanation(prior, tuple(fields), scores[place], chances[place]))
+        return found
 
 
 def _add(found: list[dict[int, None]], keys: Keys, table: Table) -> None:

@@ -289,11 +289,18 @@ def build_table(columns: Columns, types: Types, formats: Mapping[str, tuple[bool
 
 def build_records(records: Sequence[Record], types: Types, formats: Mapping[str, tuple[bool, bool]]) -> Table:
     columns: dict[str, Any] = {
-        name: [record.get(name) or None for record in records] for name, kind in types.items() if kind != "ignore"
+        name: [_alone(record.get(name)) for record in records] for name, kind in types.items() if kind != "ignore"
     }
     if not columns:
         return Table(Layout({}), {}, np.arange(len(records)), len(records))
     return build_table(columns, types, formats)
+
+
+def _alone(cell: Sequence[str] | None) -> Any:
+    """A value that is the only one of its cell, as itself: cells of several have to be unfolded."""
+    if not cell:
+        return None
+    return cell[0] if len(cell) == 1 and isinstance(cell, list | tuple) and isinstance(cell[0], str) else cell
 
 
 def _as_objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

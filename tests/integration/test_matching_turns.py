@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from cdp import pipeline
 from identity.candidates import operations, queue
 from identity.candidates.errors import DecidedError, NotDecidedError
 from identity.candidates.live import load_settings
@@ -273,6 +274,15 @@ class TestDecisions:
 
         assert (refused.value.code, refused.value.path) == ("thresholds_out_of_order", "/review_above")
         assert load_settings().review_above == 0.5
+
+
+def test_a_turn_says_whether_others_wait_behind_it(database):
+    for first in (1, 151, 301):
+        with transaction.atomic():
+            queue.note_changed(range(first, first + 150))
+
+    assert [pipeline.match_changed(now=NOW) for _ in range(4)] == [True, True, False, False]
+    assert queue.is_empty()
 
 
 def test_the_queue_is_taken_by_one_matcher_at_a_time(database):
