@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from django.conf import settings
 
@@ -13,8 +13,9 @@ from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
 from segments.columnar.errors import DeclinedError
 from segments.engine import after_snapshot, fetch, load_dictionary, plan_at, too_slow
-from segments.plan import RELATIVE, conditions
+from segments.plan import RELATIVE, Plan, conditions
 from segments.sql import Sql
+from segments.streams import Dictionary
 
 if TYPE_CHECKING:
     from segments.columnar.population import Crowd, Population
@@ -42,9 +43,9 @@ def ask(roots: Sequence[Node], *, now: datetime, seconds: float) -> "Crowd | Non
         return None
     from segments.columnar.population import Population
 
-    question = _Question(roots[0] if len(roots) == 1 else Any(tuple(roots)), now=now)
+    question = Question.about(roots[0] if len(roots) == 1 else Any(tuple(roots)), now=now)
     try:
-        return question.of(Population, pause=_deadline(seconds)).ask(roots) if question.covered else None
+        return question.of(Population, pause=deadline(seconds)).ask(roots) if question.covered else None
     except DeclinedError:
         return None
 
@@ -55,7 +56,7 @@ def ask_states(root: Node, *, now: datetime, pause: Callable[[], None]) -> "Stat
         return None
     from segments.columnar.states import Timed
 
-    question = _Question(root, now=now, timed=True)
+    question = Question.about(root, now=now, timed=True)
     if not question.covered or question.reads_rows_again():
         return None
     try:
@@ -85,20 +86,26 @@ def answers(condition: Condition, *, timed: bool = False) -> bool:
             return False
 
 
-class _Question:
+class Question:
     """A definition with the conditions that arrays answer now. What they lack they will have the next time."""
 
-    def __init__(self, root: Node, *, now: datetime, timed: bool = False) -> None:
-        self.plan, self.dictionary = plan_at(root, now=now), load_dictionary(root)
-        found = [one for one in dict.fromkeys(conditions(root)) if answers(one, timed=timed)]
+    def __init__(self, plan: Plan, dictionary: Dictionary, *, timed: bool = False, dated: bool = False) -> None:
+        """`timed` and `dated` are as for a `Reading`."""
+        self.plan, self.dictionary = plan, dictionary
+        found = [one for one in dict.fromkeys(conditions(plan.root)) if answers(one, timed=timed)]
         self.traits = [one for one in found if isinstance(one, Trait)]
         packed = packed_traits({one.trait.text for one in self.traits})
-        self.readings = self._readings([one for one in found if isinstance(one, Event)], timed=timed)
+        events = [one for one in found if isinstance(one, Event)]
+        self.readings = self._readings(events, timed=timed, dated=dated)
         self.covered = frozenset[Condition](
             {one for one in self.traits if one.trait.text in packed}
             | {event for event, reading in self.readings.items() if reading.is_packed()}
         )
         self._want(self.readings.values())
+
+    @classmethod
+    def about(cls, root: Node, *, now: datetime, timed: bool = False) -> Self:
+        return cls(plan_at(root, now=now), load_dictionary(root), timed=timed)
 
     def of(self, population: "type[Asking]", *, pause: Callable[[], None]) -> "Asking":
         return population(self.plan, self.dictionary, self.covered, pause=pause, readings=self.readings)
@@ -107,10 +114,10 @@ class _Question:
         """One query tests many traits in a row; condition by condition, each would read all rows once more."""
         return len([one for one in self.traits if one not in self.covered]) > 1
 
-    def _readings(self, events: Sequence[Event], *, timed: bool) -> "dict[Event, Reading]":
+    def _readings(self, events: Sequence[Event], *, timed: bool, dated: bool) -> "dict[Event, Reading]":
         from segments.columnar.reading import reading_of
 
-        return {event: reading_of(event, self.plan, self.dictionary, timed=timed) for event in events}
+        return {event: reading_of(event, self.plan, self.dictionary, timed=timed, dated=dated) for event in events}
 
     def _want(self, readings: "Collection[Reading]") -> None:
         """So that there is a column the next time, however this ends."""
@@ -120,7 +127,7 @@ class _Question:
             after_snapshot(partial(want, name, path))
 
 
-def _deadline(seconds: float) -> Callable[[], None]:
+def deadline(seconds: float) -> Callable[[], None]:
     end = time.monotonic() + seconds
 
     def pause() -> None:

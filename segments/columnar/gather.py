@@ -1,6 +1,6 @@
 """One condition about events, gathered over everybody from packed events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any, TypeVar, overload
 
@@ -39,14 +39,19 @@ class Condition:
 
     def gather(self, *, pause: Callable[[], None]) -> Verdict:
         """`pause` is called between batches, and may end it."""
+        for batch in self.batches(pause=pause):
+            self.gathering.add(batch)
+        return self.gathering.verdict()
+
+    def batches(self, *, pause: Callable[[], None]) -> Iterator[Batch]:
+        """The events that pass its tests."""
         for name in self.reading.names:
             tests, operand = self._tests(), self._operand()
             for rows in self.reading.rows(name):
                 pause()
                 batch = self._batch(rows, tests, operand)
                 if len(batch.places):
-                    self.gathering.add(batch)
-        return self.gathering.verdict()
+                    yield batch
 
     def _gathering(self) -> Gathering:
         measured, size = self.measured, self.people.size

@@ -210,7 +210,7 @@ def number_of(value: Any) -> Decimal | None:
     return number if abs(number) <= LARGEST else None
 
 
-class _Numbers(Gathering):
+class Numbers(Gathering):
     """Sums of `operand`, with how many numbers there were, and how large all of them are together."""
 
     missing = np.nan
@@ -246,8 +246,12 @@ class _Numbers(Gathering):
     def _size(self) -> NDArray[np.float64]:
         return self.sums if self.sizes is None else self.sizes
 
+    def _terms(self) -> NDArray[np.int32]:
+        """How many numbers were added up, each of which may have been rounded."""
+        return self.counts
 
-class FloatSum(_Numbers):
+
+class FloatSum(Numbers):
     """Of `event.value`, as `sum(float8)::numeric` or `avg(float8)::numeric` have it.
 
     Two orders of adding differ by less than 2 (n - 1) u S, u being 2^-53 and S the sum of the sizes (Higham, Accuracy
@@ -278,22 +282,22 @@ class FloatSum(_Numbers):
     def _largest_error(self) -> float:
         """Of anybody: there are few people within it, whose own is looked at."""
         size = float(self._size().max(initial=0))
-        return 3 * _ROUNDING * size * (float(self.counts.max(initial=0)) + 2)
+        return 3 * _ROUNDING * size * (float(self._terms().max(initial=0)) + 2)
 
     def _error(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Less than nothing for those whose sum is what it is."""
-        size, counts = self._size()[places], self.counts[places]
-        error = 2.1 * _ROUNDING * size * (counts - 1)
+        size, counts, terms = self._size()[places], self.counts[places], self._terms()[places]
+        error = 2.1 * _ROUNDING * size * (terms - 1)
         if self.average:
             error = error / np.maximum(counts, 1) + 4 * _ROUNDING * size
-        certain = counts < 3
+        certain = (terms < 3) | (counts == 0)
         if self.whole:
             certain |= size < _WHOLE
         error[certain] = -1
         return error
 
 
-class ExactSum(_Numbers):
+class ExactSum(Numbers):
     """Of a property, as `sum(numeric)` or `avg(numeric)` have it: in ten-thousandths, which are whole numbers mostly.
 
     Whole numbers add up exactly in any order, up to 2^53. Who has another number, or more than that, is doubtful near
@@ -321,7 +325,7 @@ class ExactSum(_Numbers):
     def verdict(self) -> Verdict:
         size = self._size()
         inexact = self.inexact | (size >= _WHOLE)
-        error = (self.counts + 2.0) * 2.1 * _ROUNDING * size + 1
+        error = (self._terms() + 2.0) * 2.1 * _ROUNDING * size + 1
         reached: dict[Cut, Flags] = {}
         doubtful = np.zeros(len(self.sums), bool)
         for cut in self.bounds.cuts:

@@ -14,19 +14,32 @@ from segments.streams import VALUE_MEASURES, Dictionary, Selected
 _BY_TIME = frozenset({Measure.DAYS, Measure.FIRST, Measure.LAST})
 
 
-def reading_of(event: Event, plan: Plan, dictionary: Dictionary, *, timed: bool = False) -> "Reading":
+def reading_of(
+    event: Event, plan: Plan, dictionary: Dictionary, *, timed: bool = False, dated: bool = False
+) -> "Reading":
     """Of a condition that `segments.columnar.ask` says arrays answer."""
     measured = plan.behaviours[plan.place(event)]
     if not isinstance(measured, Measured):
         raise TypeError(measured)
-    return Reading(measured, dictionary, plan.clock, timed=timed)
+    return Reading(measured, dictionary, plan.clock, timed=timed, dated=dated)
 
 
 class Reading:
-    """With `timed`, also those that will come into its window. Of one transaction, which looks for them once."""
+    """With `timed`, also those that will come into its window; with `dated`, with the time of each.
 
-    def __init__(self, measured: Measured, dictionary: Dictionary, clock: Clock, *, timed: bool = False) -> None:
-        self.measured, self.clock, self.timed = measured, clock, timed
+    Of one transaction, which looks for them once.
+    """
+
+    def __init__(
+        self,
+        measured: Measured,
+        dictionary: Dictionary,
+        clock: Clock,
+        *,
+        timed: bool = False,
+        dated: bool = False,
+    ) -> None:
+        self.measured, self.clock, self.timed, self.dated = measured, clock, timed, dated
         self.names = [name for name in measured.names if name in dictionary]
         self._selected = Selected(measured.names, (), dictionary, clock)
         self._found: dict[str, Held | None] = {}
@@ -43,8 +56,8 @@ class Reading:
 
     @property
     def by_time(self) -> bool:
-        """Whether the measure looks at when something happened."""
-        return self.measured.measure in _BY_TIME
+        """Whether somebody looks at when something happened."""
+        return self.dated or self.measured.measure in _BY_TIME
 
     @property
     def window(self) -> tuple[datetime | None, datetime | None]:

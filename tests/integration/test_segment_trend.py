@@ -10,14 +10,21 @@ from unittest.mock import Mock
 import pytest
 from django.test import Client
 
-from segments.ast import parse
+from identity.columns.build import Limits, take_step
+from identity.columns.wanted import want_trait
+from ingestion.blocks.operations import build_all
+from segments.ast import Node, parse
+from segments.columnar.ask import answers
 from segments.engine import load_dictionary
 from segments.errors import QueryTooSlowError
 from segments.insight.people import asked
 from segments.insight.trend import run
+from segments.insight.trend.arrays import Past
+from segments.insight.trend.ask import lasting, steps
 from segments.insight.trend.errors import TooInvolvedError
 from segments.insight.trend.frame import Frame, daily_instants
 from segments.insight.trend.run import Method, estimated, exact, past_of
+from segments.plan import conditions
 from segments.references import expand
 from tests.factories import segments as make
 from tests.factories.access import make_user
@@ -108,6 +115,70 @@ class TestEachShape:
         instants = daily_instants(now=START, days=DAYS, zone="UTC")
         assert found == [sum(oracle.holds(definition, person, at) for person in people) for at in instants]
         assert len(set(found)) > 1
+
+
+def past_by_arrays(node: Node, frame: Frame) -> list[int]:
+    question = lasting(node, frame), load_dictionary(node), frozenset(conditions(node))
+    with asked():
+        return Past(*question, pause=lambda: None).counts(frame)
+
+
+class TestArrays:
+    @pytest.mark.parametrize("seed", SEEDS[:4])
+    def test_count_on_every_day_what_the_oracle_counts(self, seed: int, settings: Any) -> None:
+        world = World(seed)
+        settings.TIME_ZONE = world.zone
+        replica = Replica(world)
+        instants = daily_instants(now=START, days=DAYS, zone=world.zone)
+        parts = [part for part in (world.event() if n % 6 else world.trait() for n in range(60)) if for_arrays(part)]
+        groups = [{"type": "any", "of": parts[:2]}, {"type": "all", "of": [parts[2], {"type": "not", "of": parts[3]}]}]
+        for definition in parts[:10] + groups:
+            found = past_by_arrays(expand(parse(definition)), Frame(instants, world.zone))
+
+            expected = [len(replica.expected(definition, at)) for at in instants]
+            assert found == expected, f"{json.dumps(definition)} in {world.zone}"
+
+    @pytest.mark.parametrize("promoted", ["revenue", "fee"], ids=["a float", "a decimal"])
+    def test_ask_sql_of_those_whose_sum_rounding_may_decide(self, promoted: str) -> None:
+        """Thirty tenths are three, added up in whatever order; and what left the window has left no crumb."""
+        make.make_event_name("Order Completed", value_property=promoted)
+        ids = make.make_profiles([{}] * 5)
+        make.make_events(
+            (id_, "Order Completed", START - timedelta(hours=9 * place + 5), {"revenue": amount, "fee": 1}, None, {})
+            for id_, amounts in zip(ids, ([0.1] * 30, [0.1] * 29, [0.7, 0.1, 2.2], [1e14, 0.1], []), strict=True)
+            for place, amount in enumerate(amounts)
+        )
+        condition = {"type": "event", "event": "Order Completed", "measure": "sum", "of": "revenue"}
+        frame = Frame(daily_instants(now=START, days=DAYS, zone="UTC"), "UTC")
+        for test in ({"op": "gte", "value": 3}, {"op": "lt", "value": 0.2}, {"op": "eq", "value": 0}):
+            definition = condition | test | {"window": {"last": "11d"}}
+
+            found = past_by_arrays(expand(parse(definition)), frame)
+
+            assert found == points_of(definition)
+            assert len(set(found)) > 1
+
+    def test_are_what_a_large_deployment_asks(self, database: None, settings: Any, monkeypatch: Any) -> None:
+        settings.SEGMENTS_COLUMNAR_FROM = 0
+        monkeypatch.setattr(run, "compile_trend", lambda *_, **__: pytest.fail("SQL was asked"))
+        make.ensure_months(EARLIEST.date(), LATEST.date())
+        ids = make.make_profiles([{"country": "DE"}, {"country": "FR"}])
+        make.make_events((id_, "A", START - timedelta(days=3 + place), {}, None, {}) for place, id_ in enumerate(ids))
+        german = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
+        definition = {"type": "any", "of": [german, {"type": "event", "event": "A", "window": {"last": "2d"}}]}
+        want_trait("country")
+        while take_step(now=START, limits=Limits(smallest=0)):
+            pass
+        build_all(now=START + timedelta(days=2))
+
+        found = past_of(definition=definition, now=START, days=6)
+
+        assert found.method is Method.EXACT
+        assert [point.count for point in found.points] == [1, 1, 2, 2, 1, 1, 1]
+
+
+def for_arrays(definition: dict[str, Any]) -> bool:
+    return all(steps(one) and answers(one) for one in conditions(expand(parse(definition))))
 
 
 class TestWaysOut:

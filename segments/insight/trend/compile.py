@@ -1,5 +1,8 @@
 """From a definition to one statement that yields sets of instants with the number of people who have just these."""
 
+from collections.abc import Callable
+from collections.abc import Sequence as Some
+
 from segments.ast import Account, All, Any, Consent, Event, Node, Not, Sequence, Trait
 from segments.compile import compile_members
 from segments.engine import plan_at
@@ -14,33 +17,52 @@ from segments.streams import Dictionary
 
 TRAITS = Sql("p.traits")
 
+Of = Callable[[Sql], Sql]
+"""Of a column of profile ids, whether it is one of those who are asked about."""
 
-def compile_trend(node: Node, frame: Frame, dictionary: Dictionary, *, one_in: int = 1) -> Sql:
-    """`(bits, people)` of an expanded definition, of everybody or of one in so many profiles.
+
+def sample(*, one_in: int) -> Of:
+    """The same people every time, whoever asks."""
+    return lambda column: sql(f"mod(hashint8({{column}}), {one_in}) = 0", column=column)
+
+
+def those(ids: Some[int]) -> Of:
+    return lambda column: sql("{column} = ANY ({ids}::bigint[])", column=column, ids=list(ids))
+
+
+def compile_trend(node: Node, frame: Frame, dictionary: Dictionary, *, of: Of | None = None) -> Sql:
+    """`(bits, people)` of an expanded definition, of everybody or of some profiles.
 
     What is kept as it is now (traits, and whatever else is no event) holds at every instant as it does now.
 
     Raises:
         TooInvolvedError: a condition cannot be asked of all instants at once.
     """
-    joined = [one for one in dict.fromkeys(conditions(node)) if not isinstance(one, Trait)]
-    joins = [Sql("profile AS p")]
-    known: dict[Node, Sql] = {}
-    for place, condition in enumerate(joined):
-        rows, bits = _joined(condition, f"c{place}", frame, dictionary, one_in)
-        joins.append(sql(f"LEFT JOIN ({{rows}}) AS c{place} ON c{place}.profile_id = p.id", rows=rows))
-        known[condition] = bits
     return sql(
-        "SELECT bits, count(*) FROM (SELECT {formula} AS bits FROM {source}{sampled}) AS q"
-        " WHERE bits <> {zeros} GROUP BY bits",
-        formula=_formula(node, known, frame),
-        source=join(" ", joins),
-        sampled=sql(" WHERE {sampled}", sampled=_sampled("p.id", one_in)) if one_in > 1 else Sql(""),
+        "SELECT bits, count(*) FROM ({each}) AS q WHERE bits <> {zeros} GROUP BY bits",
+        each=compile_each(node, frame, dictionary, of=of),
         zeros=frame.zeros,
     )
 
 
-def _joined(condition: Node, name: str, frame: Frame, dictionary: Dictionary, one_in: int) -> tuple[Sql, Sql]:
+def compile_each(node: Node, frame: Frame, dictionary: Dictionary, *, of: Of | None = None) -> Sql:
+    """`(id, bits)`, as with `compile_trend`."""
+    joined = [one for one in dict.fromkeys(conditions(node)) if not isinstance(one, Trait)]
+    joins = [Sql("profile AS p")]
+    known: dict[Node, Sql] = {}
+    for place, condition in enumerate(joined):
+        rows, bits = _joined(condition, f"c{place}", frame, dictionary, of)
+        joins.append(sql(f"LEFT JOIN ({{rows}}) AS c{place} ON c{place}.profile_id = p.id", rows=rows))
+        known[condition] = bits
+    return sql(
+        "SELECT p.id, {formula} AS bits FROM {source} WHERE {some}",
+        formula=_formula(node, known, frame),
+        source=join(" ", joins),
+        some=of(Sql("p.id")) if of else Sql("true"),
+    )
+
+
+def _joined(condition: Node, name: str, frame: Frame, dictionary: Dictionary, of: Of | None) -> tuple[Sql, Sql]:
     """What is joined for a condition, and its instants."""
     if isinstance(condition, Account):
         return accounts_joined(condition, name, frame)
@@ -51,13 +73,8 @@ def _joined(condition: Node, name: str, frame: Frame, dictionary: Dictionary, on
         return rows, frame.always(Sql(f"{name}.profile_id IS NOT NULL"))
     made = MeasuredTrend if isinstance(condition, Event) else FollowedTrend
     trend = made(condition, frame, dictionary)  # type: ignore[arg-type]
-    narrowed = [_sampled("e.profile_id", one_in)] if one_in > 1 else []
+    narrowed = [of(Sql("e.profile_id"))] if of else []
     return trend.bits(*narrowed), sql("coalesce({bits}, {empty})", bits=Sql(f"{name}.bits"), empty=trend.empty)
-
-
-def _sampled(column: str, one_in: int) -> Sql:
-    """The same people every time, whoever asks."""
-    return Sql(f"mod(hashint8({column}), {one_in}) = 0")
 
 
 def _formula(node: Node, known: dict[Node, Sql], frame: Frame) -> Sql:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from segments.ast import Window
 from segments.ast.times import MICROSECOND, local_day, start_of
-from segments.plan import Clock, extent_of
+from segments.plan import Clock, Extent, extent_of
 from segments.sql import Sql, join, sql
 
 
@@ -88,6 +88,11 @@ class Windowed:
         ends = [extent.until for extent in extents if extent.until]
         later = all(end > instant for end, instant in zip(ends, frame.instants, strict=False))
         self.until = [] if later else ends  # what ends later than now holds whatever came by now
+
+    @property
+    def lasting(self) -> Extent:
+        """What is in the window at some instant, up to the last of them."""
+        return Extent(since=self.since[0] if self.since else None, until=self.until[-1] if self.until else None)
 
     def enters(self, ts: Sql) -> Sql:
         came = self.frame.first_at(ts)

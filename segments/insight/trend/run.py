@@ -23,7 +23,8 @@ from segments.compile import compile_members
 from segments.engine import fetch, load_dictionary, local_settings, plan_at
 from segments.errors import QueryTooSlowError
 from segments.insight.people import asked
-from segments.insight.trend.compile import compile_trend
+from segments.insight.trend.ask import past_by_arrays
+from segments.insight.trend.compile import compile_trend, sample
 from segments.insight.trend.errors import TooInvolvedError
 from segments.insight.trend.frame import Frame, daily_instants
 from segments.references import expand
@@ -98,15 +99,17 @@ def _points(node: Node, frame: Frame, dictionary: Dictionary, asker: str) -> tup
 
 
 def exact(node: Node, frame: Frame, dictionary: Dictionary) -> list[Point]:
-    counts = _counts(compile_trend(node, frame, dictionary), frame.size)
+    counts = past_by_arrays(node, frame, dictionary, seconds=EXACT_SECONDS)
+    if counts is None:
+        counts = _counts(compile_trend(node, frame, dictionary), frame.size)
     return [Point(at, count) for at, count in zip(frame.instants, counts, strict=True)]
 
 
 def estimated(node: Node, frame: Frame, dictionary: Dictionary, *, one_in: int = ONE_IN) -> list[Point]:
-    counts = _counts(compile_trend(node, frame, dictionary, one_in=one_in), frame.size)
-    ((everybody, some),) = fetch(
-        Sql(f"SELECT count(*), count(*) FILTER (WHERE mod(hashint8(id), {one_in}) = 0) FROM profile")
-    )
+    of = sample(one_in=one_in)
+    counts = _counts(compile_trend(node, frame, dictionary, of=of), frame.size)
+    asked_about = "SELECT count(*), count(*) FILTER (WHERE {of}) FROM profile"
+    ((everybody, some),) = fetch(sql(asked_about, of=of(Sql("id"))))
     return [_estimate(at, count, some, everybody) for at, count in zip(frame.instants, counts, strict=True)]
 
 
