@@ -169,13 +169,14 @@ def _unpack(asked: Asked, held: Held, tile: Tile, packed: Mapping[int, memoryvie
     ids = unpack_whole(packed[PROFILES], np.int64)
     times = unpack_whole(packed[TIMES], np.int64) if TIMES in packed else None
     kept = _kept(tile, held.stretch, ids, times, moves)
+    at = None if kept is None else np.flatnonzero(kept)
     profiles = moves.apply(ids)
     return Rows(
-        profiles=_only(profiles, kept),
-        times=_only(times, kept) if asked.times and times is not None else None,
-        values=_only(unpack_floats(packed[VALUES]), kept) if asked.values else None,
+        profiles=_only(profiles, at),
+        times=_only(times, at) if asked.times and times is not None else None,
+        values=_only(unpack_floats(packed[VALUES]), at) if asked.values else None,
         columns={
-            path: Column(_only(unpack_narrow(packed[held.columns[path]]), kept), known.values)
+            path: Column(_only(unpack_narrow(packed[held.columns[path]]), at), known.values)
             for path, known in asked.properties.items()
         },
     )
@@ -186,13 +187,16 @@ def _kept(
 ) -> NDArray[np.bool_] | None:
     """Which events of a block count; None for all of them."""
     kept: NDArray[np.bool_] | None = None
-    if times is not None and _within(tile, stretch) != tile.stretch:
-        kept = (times >= stretch[0]) & (times < stretch[1])
+    begins, ends = tile.stretch
+    if times is not None and begins < stretch[0]:
+        kept = times >= stretch[0]
+    if times is not None and ends > stretch[1]:
+        kept = times < stretch[1] if kept is None else kept & (times < stretch[1])
     if tile.noted:
         kept = np.ones(ids.size, dtype=np.bool_) if kept is None else kept
         kept[places_of(ids, moves.whence(moves.follow(tile.noted)))] = False
     return kept
 
 
-def _only(column: NDArray[Number], kept: NDArray[np.bool_] | None) -> NDArray[Number]:
-    return column if kept is None else column[kept]
+def _only(column: NDArray[Number], at: NDArray[np.int64] | None) -> NDArray[Number]:
+    return column if at is None else column.take(at)
