@@ -1,6 +1,5 @@
 """The demo through a live server and the real pipeline: complete, repeatable, resumable, and heard by the receiver."""
 
-import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -27,9 +26,9 @@ from cdp.kernel.access.models import User
 from ingestion import queries as ingestion_queries
 from segments.models import Segment, Transition
 from tests.deployments import free_port
+from tests.factories.complete_journey import table
 
 HOUSEHOLDS = 50
-READ_TABLE = complete_journey.table
 # What a second run must leave as it was, to the byte.
 STATE = (
     "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict_group",
@@ -57,16 +56,11 @@ class QuietProgress(Progress):
         yield advance
 
 
-@functools.cache
-def cached_table(name: str):
-    return READ_TABLE(name)
-
-
 @pytest.fixture(autouse=True)
 def quick(settings, monkeypatch):
     """Read the files once for all tests, and hash passwords as fast as can be."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    monkeypatch.setattr(complete_journey, "table", cached_table)
+    monkeypatch.setattr(complete_journey, "table", table)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from cdp.demo import catalogue, keyring
+from cdp.demo import catalogue, complete_journey, keyring
 from cdp.demo.browsing import Browsing
 from cdp.demo.drain import drain_all
 from cdp.demo.sender import Sender
@@ -22,6 +22,7 @@ from consent.operations import record_consent
 from ingestion import queries as ingestion_queries
 from ingestion.operations import create_source, set_source_state
 from tests.deployments import free_port
+from tests.factories.complete_journey import table
 
 HOUSEHOLDS = 10
 
@@ -34,7 +35,8 @@ def website(database):
 
 
 @pytest.fixture
-def visitors():
+def visitors(monkeypatch):
+    monkeypatch.setattr(complete_journey, "table", table)
     return Browsing(
         shoppers=catalogue.shoppers(households=HOUSEHOLDS), products=catalogue.best_sellers(), seed=4, run="test"
     )
