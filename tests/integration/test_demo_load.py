@@ -28,7 +28,7 @@ from segments.models import Segment, Transition
 from tests.deployments import free_port
 from tests.factories.complete_journey import table
 
-HOUSEHOLDS = 50
+HOUSEHOLDS = 30
 # What a second run must leave as it was, to the byte.
 STATE = (
     "event", "event_name", "profile", "identifier", "profile_identifier", "profile_alias", "identity_conflict_group",
