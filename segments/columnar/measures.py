@@ -215,8 +215,8 @@ class Numbers(Gathering):
 
     missing = np.nan
 
-    def __init__(self, size: int, bounds: Bounds) -> None:
-        self.bounds = bounds
+    def __init__(self, size: int, bounds: Bounds, *, average: bool = False) -> None:
+        self.bounds, self.average = bounds, average
         self.sums = np.zeros(size)
         self.counts = np.zeros(size, np.int32)
         self.sizes: NDArray[np.float64] | None = None
@@ -257,10 +257,6 @@ class FloatSum(Numbers):
     Two orders of adding differ by less than 2 (n - 1) u S, u being 2^-53 and S the sum of the sizes (Higham, Accuracy
     and Stability of Numerical Algorithms, 4.2): who is nearer than that to a bound is doubtful.
     """
-
-    def __init__(self, size: int, bounds: Bounds, *, average: bool = False) -> None:
-        super().__init__(size, bounds)
-        self.average = average
 
     def _usable(self, numbers: NDArray[Any]) -> Flags:
         usable: Flags = np.abs(numbers) <= float(LARGEST)  # not so for NaN
@@ -305,8 +301,7 @@ class ExactSum(Numbers):
     """
 
     def __init__(self, size: int, bounds: Bounds, *, average: bool = False) -> None:
-        super().__init__(size, bounds)
-        self.average = average
+        super().__init__(size, bounds, average=average)
         self.inexact = np.zeros(size, bool)
 
     def derive(self, values: Sequence[Any]) -> NDArray[Any]:
@@ -347,7 +342,7 @@ class ExactSum(Numbers):
         certain = whole & (np.abs(bound) < _WHOLE) & ~self.inexact & (self._size() < _WHOLE)
         equal = certain & (self.sums == bound)
         reached = (self.sums > bound) | (equal & (not cut.beyond))
-        error = (self.counts + 4.0) * 4 * _ROUNDING * (self._size() + np.abs(bound)) + self.counts * 1e-11
+        error = (self._terms() + 4.0) * 4 * _ROUNDING * (self._size() + np.abs(bound)) + self.counts * 1e-11
         return reached, ~equal & (np.abs(self.sums - bound) <= error)
 
 

@@ -25,8 +25,8 @@ class SlidingCount(Counted, Sliding):
 class _SlidingSum(Numbers, Sliding):
     """Each step rounds, also one that takes away: the error is that of all numbers that ever were in the sum."""
 
-    def __init__(self, size: int, bounds: Bounds) -> None:
-        super().__init__(size, bounds)
+    def __init__(self, size: int, bounds: Bounds, *, average: bool = False) -> None:
+        super().__init__(size, bounds, average=average)
         self.sizes = np.zeros(size)
         self.steps = np.zeros(size, np.int32)
 

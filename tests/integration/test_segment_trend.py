@@ -148,10 +148,10 @@ class TestArrays:
             for id_, amounts in zip(ids, ([0.1] * 30, [0.1] * 29, [0.7, 0.1, 2.2], [1e14, 0.1], []), strict=True)
             for place, amount in enumerate(amounts)
         )
-        condition = {"type": "event", "event": "Order Completed", "measure": "sum", "of": "revenue"}
+        condition = {"type": "event", "event": "Order Completed", "of": "revenue", "window": {"last": "11d"}}
         frame = Frame(daily_instants(now=START, days=DAYS, zone="UTC"), "UTC")
-        for test in ({"op": "gte", "value": 3}, {"op": "lt", "value": 0.2}, {"op": "eq", "value": 0}):
-            definition = condition | test | {"window": {"last": "11d"}}
+        for measure, op, value in (("sum", "gte", 3), ("sum", "lt", 0.2), ("sum", "eq", 0), ("avg", "gt", 0.1)):
+            definition = condition | {"measure": measure, "op": op, "value": value}
 
             found = past_by_arrays(expand(parse(definition)), frame)
 

@@ -110,7 +110,8 @@ class Moving(Condition):
         size, bounds = self.people.size, bounds_of(self.measured.test)
         if self.measured.measure is Measure.COUNT:
             return sliding.SlidingCount(size, bounds)
-        return (sliding.SlidingFloatSum if self.reading.rounded else sliding.SlidingExactSum)(size, bounds)
+        summed = sliding.SlidingFloatSum if self.reading.rounded else sliding.SlidingExactSum
+        return summed(size, bounds, average=self.measured.measure is Measure.AVG)
 
     def _sort(self, batch: Batch) -> None:
         """By the instants between which they are in the window: of a day's events, mostly the same ones."""

@@ -10,7 +10,7 @@ from segments.insight.trend.frame import Frame, Windowed
 from segments.plan import RELATIVE, Behaviour, Measured, Plan, conditions
 from segments.streams import Dictionary
 
-STEPS = frozenset({Measure.COUNT, Measure.SUM})
+STEPS = frozenset({Measure.COUNT, Measure.SUM, Measure.AVG})
 """What can be kept up as events come into a window and leave it."""
 
 
