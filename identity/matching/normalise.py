@@ -145,11 +145,15 @@ _LOOKALIKES = str.maketrans({"o": "0", "q": "0", "i": "1", "l": "1", "z": "2", "
 
 def squeeze(value: str) -> str:
     """Lower case, Latin letters, one space between words."""
+    return " ".join(_latin(value).lower().split())
+
+
+def _latin(value: str) -> str:
     text = value[:LONGEST]
-    if not text.isascii():
-        letters = "".join(char for char in text if not category_of(char).startswith("S") or char.isascii())
-        text = anyascii(letters)[:LONGEST]
-    return " ".join(text.lower().split())
+    if text.isascii():
+        return text
+    letters = "".join(char for char in text if not category_of(char).startswith("S") or char.isascii())
+    return anyascii(letters)[:LONGEST]
 
 
 def _words(value: str, split: re.Pattern[str]) -> list[str]:
@@ -295,11 +299,12 @@ SHORTEST_EMAIL = 6
 
 def email(value: str) -> str | None:
     """The address without what follows a plus; one whose @ was lost stays as it is, as long as it may be one."""
-    text = squeeze(value).replace(" ", "").removeprefix("mailto:")
+    text = "".join(_latin(value).lower().split()).removeprefix("mailto:")
     local, at, domain = text.rpartition("@")
     if not at or not local or not domain:
         return text if len(text) > SHORTEST_EMAIL and "." in text else None
-    local = local.partition("+")[0] or local
+    if "+" in local:
+        local = local.partition("+")[0] or local
     if domain in {"gmail.com", "googlemail.com"}:
         local, domain = local.replace(".", ""), "gmail.com"
     return f"{local}@{domain}"
@@ -307,7 +312,7 @@ def email(value: str) -> str | None:
 
 def phone(value: str) -> str | None:
     """The last nine digits: with and without a country's code they are the same."""
-    digits = _NO_DIGIT.sub("", value[:LONGEST])
+    digits = value if len(value) <= LONGEST and value.isdecimal() else _NO_DIGIT.sub("", value[:LONGEST])
     if len(digits) < 6 or len(set(digits)) < 3 or digits in "01234567890123456789":
         return None
     return digits[-9:]
