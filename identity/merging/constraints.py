@@ -18,9 +18,10 @@ WITH origin AS MATERIALIZED (
   SELECT id, id AS leads FROM unnest($1) AS u(id)
   UNION ALL SELECT profile_id, canonical_id FROM profile_alias WHERE canonical_id = ANY($1)
 )
-SELECT one.leads AS one, other.leads AS other FROM origin one
-  JOIN identity_constraint c ON c.one_origin = one.id AND c.kind = 'never'
-  JOIN origin other ON other.id = c.other_origin
+SELECT one.leads AS one, other.leads AS other FROM identity_constraint c
+  JOIN origin one ON one.id = c.one_origin JOIN origin other ON other.id = c.other_origin
+WHERE c.kind = 'never' AND c.one_origin = ANY(ARRAY(SELECT id FROM origin))
+  AND c.other_origin = ANY(ARRAY(SELECT id FROM origin))
 """
 """The same of the profiles `$1`, for a statement that asks more."""
 _NEVER = Prepared("never_among", ["bigint[]"], NEVER)
