@@ -78,11 +78,11 @@ def columns(rows: Collection[Sequence[int]]) -> list[str]:
 
 
 def _send(calls: Collection[Call]) -> Any:
-    """A cursor with what the last has to say. In a transaction it is the driver's own, whose wrapper in Django takes
-    longer than a small statement does.
+    """A cursor with what the last has to say; where nobody listens the driver's own, as Django's wrapper takes longer
+    than a small statement does.
     """
     db: Any = connections[DEFAULT_DB_ALIAS]
-    plain = db.in_atomic_block and not db.execute_wrappers and not db.queries_logged
+    plain = _is_healthy(db) and not db.execute_wrappers and not db.queries_logged
     if plain:
         db.validate_no_broken_transaction()
     with db.wrap_database_errors:
@@ -95,3 +95,8 @@ def _send(calls: Collection[Call]) -> Any:
                 known.add(statement.name)
         cursor.execute("; ".join([call.statement.execute for call in calls]), [v for c in calls for v in c.values])
     return cursor
+
+
+def _is_healthy(db: Any) -> bool:
+    """Whether Django would not look first if the connection still stands."""
+    return db.connection is not None and (db.in_atomic_block or db.health_check_done or not db.health_check_enabled)
