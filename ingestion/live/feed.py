@@ -25,6 +25,8 @@ PER_CHUNK = 50
 BUSY = 1_000
 PER_BUSY_CHUNK = 15
 """Of a source with more than `BUSY` messages in a chunk, which fills the window several times a second."""
+PER_SECOND = 100
+"""Of a source that sends all the time in small chunks: faster than anybody reads. Twice the window goes at once."""
 PROBLEMS_PER_CHUNK = 30
 LOOKED_AT = 2_000
 MAX_PAYLOAD = 32 * 1024
@@ -161,13 +163,30 @@ def _choose(
     chosen += [(item.source_id, _unnamed(item)) for item in _newest(refused, room)]
     chosen += [(item.source_id, _told(item, DUPLICATE)) for item in _newest(duplicates, room)]
     taken = Counter(source_id for source_id, _ in chosen)
-    most = {source_id: PER_CHUNK if number <= BUSY else PER_BUSY_CHUNK for source_id, number in numbers.items()}
+    most = {
+        source_id: _room(source_id, min(number, PER_CHUNK if number <= BUSY else PER_BUSY_CHUNK))
+        for source_id, number in numbers.items()
+    }
     for event, profile_id in reversed(stored[-LOOKED_AT:]):
         if taken[event.source_id] < most[event.source_id]:
             taken[event.source_id] += 1
             chosen.append((event.source_id, _told(event, STORED, profile_id=profile_id)))
     chosen.reverse()
     return chosen
+
+
+# source -> how many more it may show, and when that was so, by the clock of this process
+_left: dict[int, tuple[float, float]] = {}
+
+
+def _room(source_id: int, most: int) -> int:
+    """How many that went well a chunk may show, which count against those that follow."""
+    now = time.monotonic()
+    left, at = _left.get(source_id, (0.0, float("-inf")))
+    left = min(left + (now - at) * PER_SECOND, 2.0 * KEPT)
+    room = min(most, int(left))
+    _left[source_id] = left - room, now
+    return room
 
 
 def _newest(items: Sequence[Item], room: Counter[int]) -> Iterator[Item]:

@@ -64,6 +64,18 @@ class TestFeed:
         assert found[-1] == ("stored", "E7")
         assert found.count(("stored", "E7")) == feed.PER_CHUNK
 
+    def test_of_who_sends_all_the_time_shows_what_can_be_read(self, accept, source: Source, monkeypatch):
+        monkeypatch.setattr(feed, "_left", {})
+        showed = []
+        for seconds in [100.0] * 12 + [100.5, 500.0]:
+            monkeypatch.setattr(feed.time, "monotonic", lambda now=seconds: now)
+            accept(*(track("A") for _ in range(60)))
+            feed.forget(source_id=source.pk)
+            drain_all(NOW)
+            showed.append(len(shown(source)))
+
+        assert showed == [50] * 8 + [0] * 4 + [50, 50]
+
     def test_keeps_nothing_of_who_does_not_consent(self, accept, source: Source):
         purpose = Purpose.objects.create(slug="a", name="A", kind="collection", requires_opt_in=False)
         Source.objects.update(purpose=purpose)
