@@ -1,6 +1,7 @@
 """The live view: what the drain shows of a chunk through a real Valkey, and what the console makes of it."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ class TestFeed:
         monkeypatch.setattr(feed, "_left", {})
         showed = []
         for seconds in [100.0] * 12 + [100.5, 500.0]:
-            monkeypatch.setattr(feed.time, "monotonic", lambda now=seconds: now)
+            monkeypatch.setattr(feed, "time", SimpleNamespace(time=time.time, monotonic=lambda now=seconds: now))
             accept(*(track("A") for _ in range(60)))
             feed.forget(source_id=source.pk)
             drain_all(NOW)
