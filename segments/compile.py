@@ -78,7 +78,8 @@ def compile_sets(plan: Plan, dictionary: Dictionary, parts: Listed[Node]) -> Sql
 def compile_state(plan: Plan, dictionary: Dictionary) -> Sql:
     """`(profile_id, holds, due)` of everybody who is in or has a due time."""
     source = _population(plan, dictionary, Answer.STATE)
-    return sql("{states} WHERE holds0 OR due0 IS NOT NULL", states=_states(plan, [plan.root], source))
+    states, horizon = _states(plan, [plan.root], source), plan.clock.now + HORIZON
+    return sql("{states} WHERE holds0 OR due0 < {horizon}", states=states, horizon=horizon)
 
 
 def compile_state_of(plan: Plan, dictionary: Dictionary, profile_ids: Listed[int]) -> Sql:
