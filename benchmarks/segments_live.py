@@ -37,6 +37,8 @@ BATCH = 20
 SENDERS = 4
 WARM = 15
 PEOPLE = 20_000
+RUN = uuid.uuid4().hex[:8]
+"""Each run has people of its own: those of an earlier one are in every segment already, and stay there."""
 DUE = 10_000
 AHEAD = timedelta(seconds=30)
 SETTLE_SECONDS = 120
@@ -132,7 +134,7 @@ def _body(key: str, sender: int, number: int, backdated: timedelta | None) -> by
                 "type": "track",
                 "event": "Visited Once" if backdated else name,
                 "messageId": str(uuid.uuid4()),
-                "userId": f"live-{person}",
+                "userId": f"live-{RUN}-{person}",
                 "timestamp": (now - backdated + spread if backdated else now).isoformat(),
                 "properties": {"price": 20, "revenue": 20, "category": "Shoes"},
             }
