@@ -31,30 +31,6 @@ LEFT JOIN event_column AS c ON c.name_id = n.id AND c.state = 'kept' AND c.path 
 """
 
 
-def read_rows(
-    *,
-    name: str,
-    since: datetime | None,
-    until: datetime | None,
-    times: bool = False,
-    values: bool = False,
-    properties: Collection[str] = (),
-) -> Iterator[Rows]:
-    """Every event of this name with `since <= ts < until`: see `find`, and `Held.rows`.
-
-    Raises:
-        ValueError: where a path leads through a list.
-    """
-    held = find(name=name, since=since, until=until, properties=properties)
-    return held.rows(times=times, values=values) if held else iter(())
-
-
-def is_packed(*, name: str, since: datetime | None, until: datetime | None, properties: Collection[str] = ()) -> bool:
-    """See `Held.is_packed`. False where no event has borne the name."""
-    held = find(name=name, since=since, until=until, properties=properties)
-    return held is not None and held.is_packed()
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """Where the events that were asked for are, as the caller's REPEATABLE READ transaction sees them.

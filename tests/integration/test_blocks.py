@@ -9,8 +9,8 @@ import pytest
 
 from cdp.kernel.copy import timestamp_micros
 from ingestion.blocks.models import PropertyColumn
-from ingestion.blocks.read import read_rows
 from ingestion.blocks.wanted import want
+from tests.factories.blocks import read_rows
 from tests.factories.segments import ensure_months, make_event_name, make_events, make_profile
 
 NOW = datetime(2026, 3, 15, 12, 30, tzinfo=UTC)

@@ -16,9 +16,9 @@ from identity.merging import operations as merging
 from identity.merging.errors import MergeRefusedError
 from identity.models import Merge
 from ingestion.blocks import due, operations
-from ingestion.blocks.read import read_rows
 from ingestion.blocks.wanted import want
 from ingestion.models import EventName
+from tests.factories.blocks import read_rows
 from tests.factories.ingestion import NOW, SourceFactory, batch_body, identify, track
 from tests.integration.conftest import drain_all, rows
 

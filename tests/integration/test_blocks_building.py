@@ -12,9 +12,9 @@ from cdp import tasks
 from cdp.kernel.copy import timestamp_micros
 from ingestion.blocks import due, notes, operations, write
 from ingestion.blocks.models import Block, ColumnValues, Note, PropertyColumn, Seal
-from ingestion.blocks.read import is_packed, read_rows
 from ingestion.blocks.seal import advance
 from ingestion.blocks.wanted import want
+from tests.factories.blocks import is_packed, read_rows
 from tests.factories.ingestion import NOW
 from tests.factories.segments import ensure_months, make_event_name, make_events, make_profile
 
