@@ -98,6 +98,7 @@ class TestVisits:
     def test_talk_to_nobody_else(self, visit, live_server: Any, shop_page: list[str]):
         hosts: set[str] = set()
         page = visit()
+        wait_for(page, "Page Viewed")
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.reload()
         page.wait_for_function("window.analytics.initialized === true")

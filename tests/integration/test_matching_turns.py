@@ -121,7 +121,9 @@ class TestMatchChanges:
 
 class TestOneByOne:
     def test_ends_where_all_at_once_end(self, accept):
-        accept(*(person(f"a-{number}", traits) for number, traits in enumerate(variations())))
+        """Each with an id of its own: of what two say at the same instant under one e-mail address, it says what counts."""
+        people = [person(f"a-{number}", traits) for number, traits in enumerate(variations())]
+        accept(*(one | {"messageId": f"m-{number}"} for number, one in enumerate(people)))
         drain_all(NOW)
         ids = sorted(Profile.objects.values_list("pk", flat=True))
         match()
