@@ -121,7 +121,7 @@ class TestMatchChanges:
 
 class TestOneByOne:
     def test_ends_where_all_at_once_end(self, accept):
-        """Each with an id of its own: of what two say at the same instant under one e-mail address, it says what counts."""
+        """Each with an id of its own: where two say something at the same instant, it decides which is the later."""
         people = [person(f"a-{number}", traits) for number, traits in enumerate(variations())]
         accept(*(one | {"messageId": f"m-{number}"} for number, one in enumerate(people)))
         drain_all(NOW)
