@@ -30,6 +30,9 @@ class Prepared:
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         return rows_after((), self.of(*values))
 
+    def run(self, *values: Any) -> int:
+        return run([self.of(*values)])
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

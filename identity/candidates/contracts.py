@@ -35,7 +35,8 @@ class Refreshed:
     """Profiles by their leading ids: `records` of those that exist, `gone` those that do not any more.
 
     `changed` are those whose records are not what they were, `new` those that had none. `writes` are to be sent by the
-    caller, with what it asks next.
+    caller, with what it asks next. `unkept` are records that are not stored yet, by profile and origin, where the
+    caller would rather write those in bulk.
     """
 
     records: dict[int, Record] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Refreshed:
     gone: set[int] = field(default_factory=set)
     new: set[int] = field(default_factory=set)
     writes: list[Call] = field(default_factory=list)
+    unkept: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

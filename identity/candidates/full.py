@@ -21,17 +21,18 @@ from identity.candidates import households, queue, warnings
 from identity.candidates.constraints import all_never_pairs
 from identity.candidates.contracts import Field, Fields, Pair
 from identity.candidates.fields import types_of
+from identity.candidates.keeping import Keeper, keeping
+from identity.candidates.keyrows import wanted_rows
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import SHARED_BY, ValueKey, value_keys
 from identity.candidates.models import MatchRun
 from identity.candidates.reconcile import Verdicts, close_older, explain_by, reconcile
 from identity.candidates.records import IDENTIFYING, record_of
 from identity.candidates.runs import Progress
-from identity.candidates.store import key_writes, load_people, load_records, refresh_records
-from identity.candidates.turn import keys_of
+from identity.candidates.store import copy_records, load_people, load_records, refresh_records
 from identity.matching.contracts import Record
 
-PAGE = 2_000
+PAGE = 4_000
 PAIRS_A_TIME = 1_000
 
 
@@ -62,9 +63,11 @@ def full_pass(run: MatchRun, progress: Progress) -> None:
     # 1. What the queue holds now is seen to. 2. Records and keys. 3. The matching. 4. Pairs. 5. Households, warnings.
     live = load_live()
     seen = queue.visible()
-    population = read_everybody(live, progress, now=progress.clock())
-    progress.begin("Matching", total=0)
-    result = match_population(population, live.fields, model=live.model, threshold=live.settings.accept_above)
+    with keeping(live, profiles=_count()) as keeper:
+        population = read_everybody(live, keeper, progress, now=progress.clock())
+        progress.begin("Matching", total=0)
+        result = match_population(population, live.fields, model=live.model, threshold=live.settings.accept_above)
+        keeper.finish()
     written = _write_pairs(population, result, live, progress, since=run.started_at)
     progress.begin("Households")
     homes = households.find(population.ids, population.columns, live.fields, result.clusters)
@@ -76,20 +79,21 @@ def full_pass(run: MatchRun, progress: Progress) -> None:
     progress.count(profiles=len(population.ids), households=lived, **written, **figures(result.report))
 
 
-def read_everybody(live: Live, progress: Progress, *, now: datetime) -> Population:
+def read_everybody(live: Live, keeper: Keeper, progress: Progress, *, now: datetime) -> Population:
     """All profiles in memory; on the way, their records and keys are brought up to date and shared values found."""
     population = Population(columns={column: [] for column in types_of(live.fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
         with transaction.atomic():
             queue.wait_to_be_alone()
-            refreshed = refresh_records(ids, fields=live.fields)
-            identifying = {id_: value_keys(record, live.fields) for id_, record in refreshed.records.items()}
-            keys = keys_of(refreshed.records, identifying, live)
-            prepared.run([*refreshed.writes, *key_writes(keys, gone=refreshed.gone)])
+            refreshed = refresh_records(ids, fields=live.fields, in_bulk=True)
+            prepared.run(refreshed.writes)
+            copy_records(refreshed.unkept)
+            keeper.take({*ids, *refreshed.records, *refreshed.gone}, wanted_rows(refreshed.records, live))
         for id_ in sorted(refreshed.records):
             population.add(id_, refreshed.records[id_])
         progress.advance(len(ids))
+    keeper.index()
     told = drop_shared(population, live.fields)
     warnings.note(warnings.SHARED_VALUE, told, now=now)
     return population

@@ -58,6 +58,19 @@ class MatchChange(models.Model):
         return f"{len(self.profile_ids)} profiles"
 
 
+class MatchSeenTo(models.Model):
+    """Whose keys a turn of the queue wrote while a full pass makes all of them anew; nothing at other times."""
+
+    id = models.BigAutoField(primary_key=True)
+    profile_ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "match_seen_to"
+
+    def __str__(self) -> str:
+        return f"{len(self.profile_ids)} profiles"
+
+
 class MatchRecord(models.Model):
     """What the matcher knows of an origin, as `identity.matching.Record` in JSON.
 

@@ -5,13 +5,13 @@ hands at once would be missed until the next full pass.
 """
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
-from cdp.kernel.prepared import COMMIT_SOON, PLAN_ONCE, Prepared, rows_after
+from cdp.kernel.prepared import COMMIT_SOON, PLAN_ONCE, Call, Prepared, array, rows_after
 
 PROFILES_A_ROW = 200
 LOCK = 0x6D61_7463  # "matc"; any number that no other advisory lock of ours uses
@@ -49,6 +49,8 @@ class Claim:
     model_id: int | None = None
     more: bool = False
     """Whether others may wait behind them."""
+    noted: bool = False
+    """Whether somebody wants to know who was seen to: `note_seen_to`."""
 
 
 def claim(*, limit: int) -> Claim:
@@ -58,9 +60,9 @@ def claim(*, limit: int) -> Claim:
     found = rows_after([PLAN_ONCE, COMMIT_SOON], _CLAIM.of(limit, LOCK))
     if not found:
         return Claim()
-    _, settings_stamp, model_id, waiting = found[0]
+    _, settings_stamp, model_id, waiting, noted = found[0]
     profiles = frozenset(id_ for profile_ids, *_ in found for id_ in profile_ids)
-    return Claim(profiles, settings_stamp, model_id, more=waiting > len(found) or waiting == limit)
+    return Claim(profiles, settings_stamp, model_id, more=waiting > len(found) or waiting == limit, noted=noted)
 
 
 # The lock comes after the statement's snapshot. What another matcher has taken and committed in between is deleted
@@ -77,7 +79,8 @@ WITH first AS MATERIALIZED (
 )
 DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= $1)
 RETURNING c.profile_ids, (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
-  (SELECT id FROM match_model WHERE state = 'live'), (SELECT count(*) FROM first)
+  (SELECT id FROM match_model WHERE state = 'live'), (SELECT count(*) FROM first),
+  EXISTS (SELECT FROM match_seen_to)
 """,
 )
 
@@ -107,3 +110,26 @@ def visible() -> list[int]:
 def drop(ids: Collection[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM match_change WHERE id = ANY(%s::bigint[])", [list(ids)])
+
+
+# --- For who makes all keys anew, beside the turns ----------------------------------------------------------
+
+
+def note_who_is_seen_to() -> None:
+    """From here on turns note whose keys they wrote. To be asked alone, as `wait_to_be_alone` has it."""
+    forget_who_is_seen_to()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO match_seen_to (profile_ids) VALUES ('{}')")
+
+
+def forget_who_is_seen_to() -> None:
+    """No longer. What a killed one leaves is forgotten by the next."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM match_seen_to")
+
+
+def note_seen_to(profile_ids: Iterable[int]) -> Call:
+    return _NOTE.of(array(profile_ids))
+
+
+_NOTE = Prepared("match_note", ["bigint[]"], "INSERT INTO match_seen_to (profile_ids) VALUES ($1)")

@@ -4,8 +4,7 @@ Pure. A value is text; what is empty, absurdly long or no text at all is left ou
 slow the matcher down.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from identity.candidates.contracts import Fields, Person
@@ -46,8 +45,6 @@ UNTELLING = frozenset(
 IDENTIFYING = frozenset({ColumnType.EMAIL, ColumnType.PHONE, ColumnType.NATIONAL_ID})
 """Types of which one value belongs to one person, as a rule; where very many share one, it is no evidence."""
 
-_SPACE = re.compile(r"\s+")
-
 
 def known_type(path: str) -> ColumnType | None:
     """What a trait of this name is, by convention; None where convention is silent."""
@@ -80,10 +77,15 @@ def unite(records: Iterable[Record]) -> Record:
 
 def _of_traits(person: Person, paths: Iterable[str]) -> Iterable[str]:
     for path in paths:
-        value: Any = person.traits
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        yield from _texts(value)
+        value: Any = person.traits.get(path) if "." not in path else _at(person.traits, path)
+        if value is not None:
+            yield from _texts(value)
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _of_identifiers(person: Person, kinds: Iterable[str]) -> Iterable[str]:
@@ -92,19 +94,17 @@ def _of_identifiers(person: Person, kinds: Iterable[str]) -> Iterable[str]:
             yield from _texts(value)
 
 
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, list):
-        for item in value[:MAX_VALUES]:
-            if not isinstance(item, list):
-                yield from _texts(item)
-    elif isinstance(value, str):
+def _texts(value: Any) -> Sequence[str]:
+    if isinstance(value, str):
         # A name of 10 kB is a mistake, and its beginning would be a mistaken name.
-        if len(value) <= MAX_LENGTH and (text := _SPACE.sub(" ", value.replace("\0", "")).strip()):
-            yield text
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+        text = " ".join(value.replace("\0", "").split()) if len(value) <= MAX_LENGTH else ""
+        return (text,) if text else ()
+    if isinstance(value, list):
+        return [text for item in value[:MAX_VALUES] if not isinstance(item, list) for text in _texts(item)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
         text = str(int(value)) if value == value // 1 else str(value)
-        if len(text) <= MAX_LENGTH:
-            yield text
+        return (text,) if len(text) <= MAX_LENGTH else ()
+    return ()
 
 
 def _with_one_spelling_of_names(record: dict[str, list[str]], fields: Fields) -> Record:

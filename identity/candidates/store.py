@@ -4,11 +4,13 @@ A row of `match_record` is an origin's record, kept under the profile that the o
 compared by all that it was ever known by, and a merge that is taken back takes its record with it.
 """
 
+import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 import msgspec
 
+from cdp.kernel.copy import copy_rows
 from cdp.kernel.prepared import Call, Prepared, array, columns
 from identity.candidates.contracts import Fields, Person, Refreshed
 from identity.candidates.records import record_of, unite
@@ -16,15 +18,20 @@ from identity.matching.contracts import Record
 
 _decode = msgspec.json.Decoder(dict[str, list[str]]).decode
 _encode = msgspec.json.Encoder().encode
+_ROW = struct.Struct(">hiqiqi").pack
 
 
-def refresh_records(ids: Collection[int], *, fields: Fields) -> Refreshed:
-    """What the records of changed profiles have to become; ids of absorbed profiles stand for who absorbed them."""
+def refresh_records(ids: Collection[int], *, fields: Fields, in_bulk: bool = False) -> Refreshed:
+    """What the records of changed profiles have to become; ids of absorbed profiles stand for who absorbed them.
+
+    `in_bulk`: those that are not stored yet are `copy_records`' to write.
+    """
     # 1. Who the changed are now, what was kept of them, and of whom they consist. 2. What is to be kept.
     kept, leads, people = _look_up(ids)
     wanted = {(leads[origin], origin): text for (_, origin), text in kept.items() if leads[origin] in people}
     wanted |= {(id_, id_): dump_record(record_of(person, fields)) for id_, person in people.items()}
     records = _united(wanted)
+    unkept = {key: text for key, text in wanted.items() if key not in kept} if in_bulk else {}
     touched = {*ids, *leads.values(), *(profile for profile, _ in kept)}
     different = {profile for (profile, _), _ in kept.items() ^ wanted.items()}
     return Refreshed(
@@ -33,8 +40,18 @@ def refresh_records(ids: Collection[int], *, fields: Fields) -> Refreshed:
         changed=different & people.keys(),
         gone=touched - people.keys(),
         new=people.keys() - {id_ for profile, origin in kept for id_ in (profile, leads[origin])},
-        writes=_record_writes(kept, wanted),
+        writes=_record_writes(kept, wanted, besides=unkept),
+        unkept=unkept,
     )
+
+
+def copy_records(unkept: Mapping[tuple[int, int], str]) -> None:
+    rows = bytearray()
+    for (profile, origin), record in sorted(unkept.items()):
+        text = record.encode()
+        rows += _ROW(3, 8, profile, 8, origin, len(text)) + text
+    if rows:
+        copy_rows(table="match_record", columns=("profile_id", "origin_id", "record"), rows=rows)
 
 
 def load_records(ids: Collection[int]) -> dict[int, Record]:
@@ -69,7 +86,7 @@ def key_writes(
     asked = {(profile, key) for profile, keys in wanted.items() for key in keys}
     writes = [_FORGET_KEYS.of(array(sorted(new)))] if new else []
     if outdated := sorted(stored - asked):
-        writes.append(_REMOVE_KEYS.of(*columns(outdated)))
+        writes.append(REMOVE_KEYS.of(*columns(outdated)))
     if missing := sorted(asked - stored):
         writes.append(_ADD_KEYS.of(*columns(missing)))
     return writes
@@ -101,11 +118,16 @@ def _person(traits: str, identifiers: str | None) -> Person:
     return Person(msgspec.json.decode(traits), by_kind(identifiers))
 
 
-def _record_writes(kept: Mapping[tuple[int, int], str], wanted: Mapping[tuple[int, int], str]) -> list[Call]:
+def _record_writes(
+    kept: Mapping[tuple[int, int], str],
+    wanted: Mapping[tuple[int, int], str],
+    *,
+    besides: Collection[tuple[int, int]],
+) -> list[Call]:
     writes = []
     if outdated := sorted(kept.keys() - wanted.keys()):
         writes.append(_REMOVE_RECORDS.of(*columns(outdated)))
-    if new := sorted(key for key, text in wanted.items() if kept.get(key) != text):
+    if new := sorted(key for key, text in wanted.items() if kept.get(key) != text and key not in besides):
         writes.append(_WRITE_RECORDS.of(*columns(new), [wanted[key] for key in new]))
     return writes
 
@@ -171,7 +193,7 @@ _WRITE_RECORDS = Prepared(
 )
 _KEYS = Prepared("match_keys", ["bigint[]"], "SELECT profile_id, key FROM match_key WHERE profile_id = ANY($1)")
 _FORGET_KEYS = Prepared("match_forget_keys", ["bigint[]"], "DELETE FROM match_key WHERE profile_id = ANY($1)")
-_REMOVE_KEYS = Prepared(
+REMOVE_KEYS = Prepared(
     "match_remove_keys",
     ["bigint[]", "bigint[]"],
     "DELETE FROM match_key k USING unnest($1, $2) AS u(profile_id, key)"

@@ -33,16 +33,19 @@ def match_changes(*, now: datetime, limit: int = CHUNK) -> Matched:
         if not claimed.profiles:
             return Matched()
         live = load_live(claimed.settings_stamp, claimed.model_id)
-        return replace(match_profiles(claimed.profiles, live=live, now=now), more=claimed.more)
+        matched = match_profiles(claimed.profiles, live=live, now=now, noted=claimed.noted)
+        return replace(matched, more=claimed.more)
 
 
-def match_profiles(ids: Collection[int], *, live: Live, now: datetime) -> Matched:
-    """Compare these profiles with everybody, inside the caller's transaction."""
+def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bool = False) -> Matched:
+    """Compare these profiles with everybody, inside the caller's transaction; `noted`: and say whose keys it wrote."""
     refreshed = refresh_records(ids, fields=live.fields)
     changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
     identifying = {id_: value_keys(record, live.fields) for id_, record in changed.items()}
     keys = keys_of(changed, identifying, live)
     writes = [*refreshed.writes, *key_writes(keys, gone=refreshed.gone, new=refreshed.new)]
+    if noted:
+        writes.append(queue.note_seen_to(keys.keys() | refreshed.gone))
     neighbours = find_neighbours(keys, after=writes)
     shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)

@@ -131,7 +131,7 @@ def _pairs_in(size: npt.NDArray[Any]) -> Ints:
     return wide * (wide - 1) // 2
 
 
-def _mix(one: Hashes, other: Hashes) -> Hashes:
+def mix_arrays(one: Hashes, other: Hashes) -> Hashes:
     mixed = (one ^ (one >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + other
     mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
@@ -141,7 +141,7 @@ WORD = 2**64 - 1
 
 
 def mix_whole(one: int, other: int) -> int:
-    """As `_mix`, of two whole numbers of 64 bits."""
+    """As `mix_arrays`, of two whole numbers of 64 bits."""
     mixed = ((one ^ (one >> 29)) * 0xBF58476D1CE4E5B9 + other) & WORD
     mixed = ((mixed ^ (mixed >> 32)) * 0x94D049BB133111EB) & WORD
     return mixed ^ (mixed >> 31)
@@ -182,7 +182,8 @@ def _sorted_letters(value: str) -> str:
 
 def _both(one: Hashes, other: Hashes) -> Hashes:
     """A hash of two that does not mind their order: given name and surname may have been swapped."""
-    return np.where((one > 0) & (other > 0), (_mix(one, one) + _mix(other, other)) | np.uint64(1), np.uint64(0))
+    mixed = mix_arrays(one, one) + mix_arrays(other, other)
+    return np.where((one > 0) & (other > 0), mixed | np.uint64(1), np.uint64(0))
 
 
 def _whole(value: str) -> str:
@@ -304,9 +305,9 @@ def _combine(names: tuple[str, ...], arrays: Sequence[tuple[Hashes, ...]]) -> li
     combined = []
     first, *rest = arrays
     for leading in first:
-        key, known = _mix(np.full_like(leading, seed), leading), leading > 0
+        key, known = mix_arrays(np.full_like(leading, seed), leading), leading > 0
         for following in rest:
-            key, known = _mix(key, following[0]), known & (following[0] > 0)
+            key, known = mix_arrays(key, following[0]), known & (following[0] > 0)
         combined.append(np.where(known, key | np.uint64(1), np.uint64(0)))
     return combined
 
@@ -531,7 +532,7 @@ def _doubly_shared(dropped: Sequence[tuple[Keys, Blocks]], rows: int) -> Iterato
             left, right = keys.arrays[0][both], others.arrays[0][both]
             known = (left > 0) & (right > 0)
             if np.count_nonzero(known) > 1:
-                yield pairs_of(group_rows(both[known], _mix(left[known], right[known])).of_class(1, SIZES[-1]))
+                yield pairs_of(group_rows(both[known], mix_arrays(left[known], right[known])).of_class(1, SIZES[-1]))
 
 
 MOST_CROWDED = 20_000

@@ -11,6 +11,7 @@ from .compare import Comparison
 from .contracts import OTHERS, Explanation, FieldEvidence, Record
 from .few import FewJudge, Judged
 from .judge import Judge, frequencies_of_model
+from .keyrows import key_rows
 from .model import Model, unpack
 from .rowkeys import KeyMaker
 from .rowlevels import FewComparer, RowComparer
@@ -58,6 +59,16 @@ class Scorer:
         for keys in make_keys(table, self._passes):
             _add(found, keys, table)
         return [self._spread(list(keys)) for keys in found]
+
+    def key_rows(self, records: Sequence[Record]) -> tuple[Ints, Ints]:
+        """The same of many, as two arrays: the place of the record, and its key; in order, each once."""
+        table = self._table(records)
+        made = make_keys(table, self._passes)
+        return key_rows(table, made, crowded=self._in_order, most_crowded=MOST_CROWDED, spread=self._spread)
+
+    @cached_property
+    def _in_order(self) -> Ints:
+        return np.asarray(sorted(self._crowded), dtype=np.int64)
 
     def _keys_of(self, record: Record) -> list[int]:
         reader, maker, _ = self._one_by_one

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from identity.candidates import jobs, operations, queue, runs, versions
+from identity.candidates import full, jobs, keeping, operations, queue, runs, versions
 from identity.candidates.errors import ModelError
 from identity.candidates.households import household_of
-from identity.candidates.models import Candidate, MatchKey, MatchModel, MatchRecord, MatchRun
+from identity.candidates.models import Candidate, MatchKey, MatchModel, MatchRecord, MatchRun, MatchSeenTo
 from identity.merging.operations import merge_profiles
 from identity.models import Merge, Profile
 from identity.queries import lookup
@@ -45,6 +46,19 @@ FAMILY = ("Abernathy", "Blackwood", "Castellano", "Drummond", "Eisenhower", "Fai
 def work(now=NOW) -> None:
     while jobs.work(clock=lambda: now):
         pass
+
+
+def keys() -> list[tuple[int, int]]:
+    return sorted(MatchKey.objects.values_list("profile_id", "key"))
+
+
+def constraints() -> list[str]:
+    with connection.cursor() as cursor:
+        return sorted(
+            name
+            for name, found in connection.introspection.get_constraints(cursor, "match_key").items()
+            if found["index"] or found["primary_key"]
+        )
 
 
 def people(count: int) -> list[dict[str, Any]]:
@@ -153,6 +167,98 @@ class TestFullPass:
         jobs.ask_due(now=night)
         jobs.ask_due(now=night + timedelta(minutes=20))
         assert MatchRun.objects.get().kind == "full"
+
+
+class TestMakingAllKeysAnew:
+    @pytest.fixture(autouse=True)
+    def always(self, monkeypatch):
+        monkeypatch.setattr(keeping, "ANEW_FROM", 0)
+        monkeypatch.setattr(keeping, "ANEW_SHARE", 0.0)
+
+    def test_leaves_what_turns_of_the_queue_leave(self, accept, actor):
+        accept(*people(60))
+        drain_all(NOW)
+        match()
+        by_turns = keys()
+        MatchKey.objects.filter(key__gt=0).delete()
+        MatchKey.objects.create(profile_id=2_000_000_000, key=1)
+
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+
+        assert MatchRun.objects.get().error == ""
+        assert keys() == by_turns
+        assert constraints() == ["match_key_by_key", "match_key_pkey"]
+        assert not MatchSeenTo.objects.exists()
+
+    def test_keeps_what_turns_write_meanwhile(self, accept, matched, actor, monkeypatch):
+        matching_in_memory = full.match_population
+
+        def match_while_others_arrive(*given: Any, **named: Any) -> Any:
+            accept(person("a-3", ANNA | {"firstName": "Bertram"}), person("a-4", OTHER))
+            drain_all(NOW)
+            match()
+            Profile.objects.filter(pk=lookup(kind="anonymous_id", value="a-1")).delete()
+            queue.note_changed({gone})
+            match()
+            return matching_in_memory(*given, **named)
+
+        gone = lookup(kind="anonymous_id", value="a-1") or 0
+        monkeypatch.setattr(full, "match_population", match_while_others_arrive)
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+        beside = keys()
+
+        monkeypatch.undo()
+        MatchKey.objects.all().delete()
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+        assert beside == keys()
+        assert {profile for profile, _ in beside} == set(Profile.objects.values_list("pk", flat=True))
+
+    def test_leaves_everything_as_it_was_where_the_pass_fails(self, matched, actor, monkeypatch):
+        def fail(*_: Any, **__: Any) -> None:
+            raise ValueError("no such luck")
+
+        before = keys()
+        monkeypatch.setattr(full, "match_population", fail)
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+
+        assert MatchRun.objects.get().error == "no such luck"
+        assert keys() == before
+        assert not MatchSeenTo.objects.exists()
+        assert "match_key_anew" not in connection.introspection.table_names()
+
+    def test_waits_for_who_reads_the_old_ones(self, matched, actor, monkeypatch):
+        monkeypatch.setattr(keeping, "SECONDS_APART", 0.01)
+        monkeypatch.setattr(keeping, "LOCK_TIMEOUT", "50ms")
+        before = keys()
+        reader = connection.copy()
+        with reader.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT count(*) FROM match_key")
+        threading.Timer(0.4, reader.connection.close).start()
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+
+        assert MatchRun.objects.get().error == ""
+        assert keys() == before
+
+
+class TestKeysThatDiffer:
+    def test_are_written_where_few_do(self, accept, actor):
+        accept(*people(30))
+        drain_all(NOW)
+        match()
+        before = keys()
+        last = Profile.objects.order_by("-pk").values_list("pk", flat=True)[0]
+        MatchKey.objects.filter(pk__in=before[::7]).delete()
+        MatchKey.objects.create(profile_id=last, key=1)
+
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work()
+
+        assert keys() == before
 
 
 class TestRuns:

@@ -132,6 +132,18 @@ class TestFewRecords:
 
     @settings(max_examples=14, deadline=None, derandomize=True)
     @given(data=st.data())
+    def test_have_the_same_keys_as_rows(self, layout: str, data: st.DataObject) -> None:
+        given_ = data.draw(st.lists(records(LAYOUTS[layout]), min_size=1, max_size=4))
+        held = Scorer(MODELS[layout]).keys(given_)
+        crowded = sorted({key for keys in held for key in keys[:: data.draw(st.integers(1, 4))]})
+        scorer = Scorer(msgspec.structs.replace(MODELS[layout], crowded=crowded if data.draw(st.booleans()) else []))
+
+        rows = list(zip(*(column.tolist() for column in scorer.key_rows(given_)), strict=True))
+
+        assert rows == sorted({(at, key) for at, keys in enumerate(scorer.keys(given_)) for key in keys})
+
+    @settings(max_examples=14, deadline=None, derandomize=True)
+    @given(data=st.data())
     def test_have_the_same_scores(self, layout: str, data: st.DataObject) -> None:
         one = data.draw(records(LAYOUTS[layout]))
         others = data.draw(st.lists(records(LAYOUTS[layout]), min_size=1, max_size=6))
