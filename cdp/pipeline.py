@@ -338,11 +338,9 @@ def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tup
         terms = sources.get(row.source_id)
         if terms is None:
             continue
-        for item in messages.decode_row(row, allow_future=terms.settings.clock.allow_future):
-            if isinstance(item, Incoming):
-                decoded.append(item)
-            else:
-                rejected.append(item)
+        items = messages.decode_row(row, allow_future=terms.settings.clock.allow_future)
+        decoded += [item for item in items if type(item) is Incoming]
+        rejected += [item for item in items if type(item) is Rejected]
     return decoded, rejected
 
 

@@ -13,6 +13,7 @@ from ingestion.messages.storable import storable_text
 from ingestion.messages.wire import Batch, Message, TypedBatch
 from ingestion.said import ABSENT, NOTHING, Said, Text, read_said
 
+REMEMBERED = 32_768
 _decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -42,15 +43,30 @@ def said_in(context: bytes) -> Said:
         raise wrong_type(error, inside="/context") from None
 
 
-@functools.lru_cache(maxsize=32_768)
-def read_context(mine: bytes, common: bytes, plain: bool) -> tuple[bytes, Said]:
-    """A context laid over that of its batch, and what both say. Most come again, since they tell of senders.
+def read_context(mine: bytes, common: bytes, *, plain: bool) -> tuple[bytes, Said]:
+    """A context laid over that of its batch, and what both say.
 
     Raises:
-        BadMessageError: as `object_bytes` and `said_in` do; that is not remembered.
+        BadMessageError: as `object_bytes` and `said_in` do.
     """
     context = lay_over(object_bytes(mine, "/context", plain=plain), common)
     return context, said_in(context)
+
+
+def contexts_over(common: bytes, *, plain: bool) -> dict[bytes, tuple[bytes, Said]]:
+    """What `read_context` made of contexts lately: most come again, since they tell of senders.
+
+    Forgetting all of it when it is full costs less than order does.
+    """
+    contexts = _contexts(common, plain)
+    if len(contexts) > REMEMBERED:
+        contexts.clear()
+    return contexts
+
+
+@functools.lru_cache(maxsize=8)
+def _contexts(common: bytes, plain: bool) -> dict[bytes, tuple[bytes, Said]]:  # noqa: ARG001 - the key
+    return {}
 
 
 def traits_of(message: Message, said: Said, kind: str, *, plain: bool) -> dict[str, Any] | None:

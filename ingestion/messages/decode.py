@@ -1,15 +1,16 @@
 """From the row of a request to its messages."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from cdp.kernel.copy import timestamp_micros
-from cdp.kernel.ids import hashed_uuid, source_hasher
+from cdp.kernel.ids import hashed_uuid, hashed_uuids, source_hasher
 from ingestion.contracts import InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
 from ingestion.messages.contents import (
+    contexts_over,
     group_of,
     properties_of,
     read_context,
@@ -38,28 +39,31 @@ FIXED_NAMES = {
 }
 
 
-def decode_row(row: InboxRow, *, allow_future: bool = False) -> Iterator[Incoming | Rejected]:
+def decode_row(row: InboxRow, *, allow_future: bool = False) -> list[Incoming | Rejected]:
     """Every message of an inbox row, decoded or rejected, in the order they were sent."""
     try:
         frame, messages = _open(row, allow_future=allow_future)
     except (ValueError, RecursionError) as error:
-        yield reject_bytes(row, row.body, unreadable(error))
-        return
+        return [reject_bytes(row, row.body, unreadable(error))]
     except BadMessageError as error:
-        yield from (
-            reject_bytes(row, payload, error, place) for place, payload in enumerate(row.payloads(), row.first)
-        )
-        return
-    for index, message in enumerate(messages, row.first):
+        return [reject_bytes(row, payload, error, place) for place, payload in enumerate(row.payloads(), row.first)]
+    found: list[Incoming | Rejected] = []
+    for index, (message, id_) in enumerate(zip(messages, _ids_of(messages, frame), strict=True), row.first):
         try:
-            if isinstance(message, Message):
-                yield _incoming(message, frame, index)
-            else:
-                yield _incoming(decode_shallow(decode_message, bytes(message)), frame, index)
+            if type(message) is not Message:
+                message = decode_shallow(decode_message, bytes(message))  # noqa: PLW2901 - the same, opened
+            found.append(_incoming(message, frame, index, id_))
         except BadMessageError as error:
-            yield reject_bytes(row, row.payload(index), error, index)
+            found.append(reject_bytes(row, row.payload(index), error, index))
         except (ValueError, RecursionError) as error:
-            yield reject_bytes(row, row.payload(index), unreadable(error), index)
+            found.append(reject_bytes(row, row.payload(index), unreadable(error), index))
+    return found
+
+
+def _ids_of(messages: Sequence[Message | msgspec.Raw], frame: Frame) -> Sequence[bytes]:
+    """The ids of events that the messages name, for all of a row at once; of one that names none they do not count."""
+    named = [message.messageId if type(message) is Message else None for message in messages]
+    return hashed_uuids(frame.hasher, [text if type(text) is str else "" for text in named])
 
 
 def _open(row: InboxRow, *, allow_future: bool) -> tuple[Frame, Sequence[Message | msgspec.Raw]]:
@@ -83,6 +87,7 @@ def _open(row: InboxRow, *, allow_future: bool) -> tuple[Frame, Sequence[Message
         received=timestamp_micros(row.received_at),
         context=context,
         said=said_in(context),
+        contexts=contexts_over(context, plain=plain),
         sent_at=outline.sentAt or None,
         clocks_agree=clocks_agree(outline.sentAt or None, row.received_at),
         plain=plain,
@@ -117,8 +122,10 @@ def outline_of(row: InboxRow) -> tuple[bytes, str | None]:
         return b"", None
 
 
-def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
+def _incoming(message: Message, frame: Frame, index: int, id_: bytes) -> Incoming:
     """Every message passes here: what most of them need stands in line, and calls only what is rare.
+
+    `id_` is that of its messageId, if it has one that is a text of the right length.
 
     1. What it is; 2. what it says; 3. who it is about; 4. when it happened.
     """
@@ -130,9 +137,14 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
     message_id = message.messageId
     if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
         message_id = message_id_of(message, frame.row.id, index)
+        id_ = hashed_uuid(frame.hasher, message_id)
     context, said = frame.context, frame.said
     if message.context is not ABSENT:
-        context, said = read_context(bytes(message.context), context, plain)
+        mine = bytes(message.context)
+        known = frame.contexts.get(mine)
+        if known is None:
+            known = frame.contexts[mine] = read_context(mine, context, plain=plain)
+        context, said = known
     if message.integrations is not ABSENT:
         context = with_integrations(message.integrations, context, said, plain=plain)
     traits = group = None
@@ -147,7 +159,11 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
     if traits or said.externalIds or kind == "alias":
         people = identifiers_of(message, traits, said, kind)
     else:
-        people = spell_people(as_text(message.userId), as_text(message.anonymousId))
+        user, visitor = message.userId, message.anonymousId
+        if (type(user) is str or user is None) and (type(visitor) is str or visitor is None):
+            people = spell_people(user, visitor)
+        else:
+            people = spell_people(as_text(user), as_text(visitor))
     if not people:
         raise _nobody()
     return Incoming(
@@ -155,7 +171,7 @@ def _incoming(message: Message, frame: Frame, index: int) -> Incoming:
         kind,
         name,
         message_id,
-        hashed_uuid(frame.hasher, message_id),
+        id_,
         event_time(message, frame),
         frame.received,
         people,

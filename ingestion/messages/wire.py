@@ -60,6 +60,7 @@ class Frame:
     received: int
     context: bytes
     said: Said
+    contexts: dict[bytes, tuple[bytes, Said]]  # by a message's own: laid over the common one, and what both say
     sent_at: str | None
     clocks_agree: bool
     plain: bool
