@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from identity.contracts import Combination, Conflict, Identifier, Sighting, Tie
 from identity.kinds import PREVIOUS, STATED_LIMIT, Kind, Period, kind_of
+from identity.kinds.rules import current
 
 NEW = 0  # nodes up to here are provisional: they stand for profiles that do not exist yet
 NOTHING: frozenset[str] = frozenset()
@@ -63,12 +64,17 @@ class Clusters:
             self._apart[one].add(other)
             self._apart[other].add(one)
         self._next = NEW
+        self._is_timed = bool(current().timed)
+        self._newcomers: set[int] = set()
+        self._united: set[int] = set()
         self.ties: list[Tie] = []
         self.linked: list[tuple[Identifier, int, Sighting]] = []
         self.conflicts: list[Conflict] = []
 
     def add(self, sighting: Sighting) -> int:
         """Take one message's identifiers in; returns the node that the message belongs to."""
+        if node := self._welcome(sighting):
+            return node
         named = by_priority(sighting.identifiers)
         first, *others = named
         for identifier in named:
@@ -111,6 +117,30 @@ class Clusters:
         while origin in self._became:
             origin = self._became[origin]
         return origin
+
+    def apart(self) -> set[int]:
+        """Nodes of people who are new as a whole and have remained by themselves: each is its own origin."""
+        return self._newcomers - self._united
+
+    def _welcome(self, sighting: Sighting) -> int:
+        """The node of somebody of whom nothing is known; 0 where all that is below has to be asked.
+
+        One value of each kind is within every limit. Most messages that come here are of such people.
+        """
+        identifiers, homes = sighting.identifiers, self._homes
+        held = {kind: {value} for kind, value in identifiers}
+        if self._is_timed or len(held) < len(identifiers) or PREVIOUS in held:
+            return 0
+        for identifier in identifiers:
+            if identifier in homes or identifier[1] in self._statements:
+                return 0
+        self._next = node = self._next - 1
+        self._held[node] = held
+        self._newcomers.add(node)
+        for identifier in identifiers:
+            homes[identifier] = self._origins[identifier] = node
+            self.linked.append((identifier, node, sighting))
+        return node
 
     def _home_of(self, identifier: Identifier) -> int | None:
         node = self._homes.get(identifier)
@@ -239,6 +269,7 @@ class Clusters:
         """The older profile survives: the smaller id, and any profile before a provisional one."""
         keep, give = sorted((one, other), key=lambda node: (node <= NEW, abs(node)))
         origins = self.origin(mine), self.origin(theirs)
+        self._united.update((one, other, *origins))
         if give > NEW:
             self.ties.append(Tie(keep, give, *origins, mine, theirs, stated=stated, sighting=sighting))
         else:

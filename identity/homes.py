@@ -26,12 +26,21 @@ class _Known:
 
 def recall(combinations: Collection[Combination]) -> tuple[dict[Combination, int], list[Combination]]:
     """Those that are remembered, with their profiles, and the others."""
-    young = dict(zip(combinations, map(_young.get, combinations), strict=True))
-    unknown = [combination for combination, profile_id in young.items() if profile_id is None]
-    aged = {combination: _old[combination] for combination in unknown if combination in _old}
-    found = {combination: profile_id for combination, profile_id in young.items() if profile_id is not None} | aged
-    others = [combination for combination in unknown if combination not in aged]
-    remember(aged, {})
+    found: dict[Combination, int] = {}
+    others: list[Combination] = []
+    aged: dict[Combination, int] = {}
+    young, old = _young, _old
+    for combination in combinations:
+        profile_id = young.get(combination)
+        if profile_id is None:
+            profile_id = old.get(combination)
+            if profile_id is None:
+                others.append(combination)
+                continue
+            aged[combination] = profile_id
+        found[combination] = profile_id
+    if aged:
+        remember(aged, {})
     return found, others
 
 

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from django.db import IntegrityError, connection
 
@@ -137,21 +138,25 @@ def _write(
     *,
     now: datetime,
 ) -> Resolution:
-    roots = {clusters.root(node) for node in nodes.values()} | {clusters.root(node) for _, node, _ in clusters.linked}
-    created = _create_profiles(sorted((root for root in roots if root < 0), reverse=True), now=now)
+    ends = {node: clusters.root(node) for node in {*nodes.values(), *(node for _, node, _ in clusters.linked)}}
+    created = _create_profiles(sorted({root for root in ends.values() if root < 0}, reverse=True), now=now)
+    leading = {node: created.get(root, root) for node, root in ends.items()}
+    alone = clusters.apart()
 
     def profile_of(node: int) -> int:
         root = clusters.root(node)
         return created.get(root, root)
 
-    def origin_of(identifier: Identifier) -> int:
+    def origin_of(identifier: Identifier, node: int) -> int:
+        if node in alone:
+            return leading[node]
         origin = clusters.origin(identifier)
         return created.get(origin, origin)
 
     absorbed = {node: profile_of(node) for node in clusters.merged() if node > 0}
     _insert_identifiers(
         [
-            (identifier, profile_of(node), origin_of(identifier), sighting)
+            (identifier, leading[node], origin_of(identifier, node), sighting)
             for identifier, node, sighting in clusters.linked
         ]
     )
@@ -160,16 +165,17 @@ def _write(
     profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
     if absorbed:
         origins |= {c: settled[c] for c, profile in profiles.items() if profile != settled[c] and c not in origins}
-    profiles |= {c: profile_of(node) for c, node in nodes.items()}
-    found = {c: origin_of(by_priority(c)[0]) for c in nodes}
-    origins |= {c: origin for c, origin in found.items() if origin != profiles[c]}
+    for combination, node in nodes.items():
+        profiles[combination] = profile_id = leading[node]
+        if node not in alone and (origin := origin_of(by_priority(combination)[0], node)) != profile_id:
+            origins[combination] = origin
     return Resolution(
         profiles=profiles,
         origins=origins,
         absorbed=absorbed,
         inherited=inherited,
         created=frozenset(created.values()),
-        linked=frozenset(profile_of(node) for _, node, _ in clusters.linked),
+        linked=frozenset([leading[node] for _, node, _ in clusters.linked]),
     )
 
 
@@ -308,8 +314,9 @@ def _insert_identifiers(links: list[tuple[Identifier, int, int, Sighting]]) -> N
         return
     ways: list[bytes] = []
     held: list[tuple[int, bytes, bytes]] = []
-    for (kind, value), profile_id, origin, sighting in sorted(links, key=lambda link: link[0]):
-        name, owner = _text(kind) + _text(value), NULL if origin == profile_id else _ID(8, origin)
+    kinds = {kind: _text(kind) for kind in {link[0][0] for link in links}}
+    for (kind, value), profile_id, origin, sighting in sorted(links, key=_first):
+        name, owner = kinds[kind] + _text(value), NULL if origin == profile_id else _ID(8, origin)
         ways += (_FOUR, name, _ID(8, profile_id), owner)
         held.append((profile_id, name, _SEEN(8, sighting.at, 8, sighting.source_id) + owner))
     try:
@@ -323,6 +330,7 @@ def _insert_identifiers(links: list[tuple[Identifier, int, int, Sighting]]) -> N
     )
 
 
+_first = itemgetter(0)
 _FOUR = struct.pack(">h", 4)
 _SIX = struct.Struct(">hiq").pack
 _ID = struct.Struct(">iq").pack

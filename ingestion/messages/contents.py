@@ -10,7 +10,7 @@ from ingestion.errors import BadMessageError
 from ingestion.messages.objects import EMPTY, decode_object, is_blank, lay_over, object_bytes
 from ingestion.messages.refusals import wrong_type
 from ingestion.messages.storable import storable_text
-from ingestion.messages.wire import Batch, Message, TypedBatch
+from ingestion.messages.wire import Batch, Frame, Message, TypedBatch
 from ingestion.said import ABSENT, NOTHING, Said, Text, read_said
 
 REMEMBERED = 32_768
@@ -43,14 +43,15 @@ def said_in(context: bytes) -> Said:
         raise wrong_type(error, inside="/context") from None
 
 
-def read_context(mine: bytes, common: bytes, *, plain: bool) -> tuple[bytes, Said]:
-    """A context laid over that of its batch, and what both say.
+def read_context(mine: bytes, frame: Frame) -> tuple[bytes, Said]:
+    """A context laid over that of its batch, and what both say; remembered in the frame's `contexts`.
 
     Raises:
-        BadMessageError: as `object_bytes` and `said_in` do.
+        BadMessageError: as `object_bytes` and `said_in` do; that is not remembered.
     """
-    context = lay_over(object_bytes(mine, "/context", plain=plain), common)
-    return context, said_in(context)
+    context = lay_over(object_bytes(mine, "/context", plain=frame.plain), frame.context)
+    found = frame.contexts[mine] = context, said_in(context)
+    return found
 
 
 def contexts_over(common: bytes, *, plain: bool) -> dict[bytes, tuple[bytes, Said]]:

@@ -19,7 +19,7 @@ from ingestion.messages.contents import (
     traits_of,
     with_integrations,
 )
-from ingestion.messages.identifiers import as_text, identifiers_of, spell_people
+from ingestion.messages.identifiers import identifiers_of, people_named
 from ingestion.messages.numbers import promoted_numbers
 from ingestion.messages.objects import object_bytes
 from ingestion.messages.refusals import MAX_MESSAGE_ID, MAX_NAME, made_up_id, reject_bytes, unreadable
@@ -141,10 +141,7 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes) -> Incomin
     context, said = frame.context, frame.said
     if message.context is not ABSENT:
         mine = bytes(message.context)
-        known = frame.contexts.get(mine)
-        if known is None:
-            known = frame.contexts[mine] = read_context(mine, context, plain=plain)
-        context, said = known
+        context, said = frame.contexts.get(mine) or read_context(mine, frame)
     if message.integrations is not ABSENT:
         context = with_integrations(message.integrations, context, said, plain=plain)
     traits = group = None
@@ -159,11 +156,7 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes) -> Incomin
     if traits or said.externalIds or kind == "alias":
         people = identifiers_of(message, traits, said, kind)
     else:
-        user, visitor = message.userId, message.anonymousId
-        if (type(user) is str or user is None) and (type(visitor) is str or visitor is None):
-            people = spell_people(user, visitor)
-        else:
-            people = spell_people(as_text(user), as_text(visitor))
+        people = people_named(message.userId, message.anonymousId)
     if not people:
         raise _nobody()
     return Incoming(

@@ -60,6 +60,13 @@ def _with_previous(message: Message, found: tuple[Identifier, ...]) -> tuple[Ide
     return found if previous == found[0][1] else (*found, ("previous_id", previous))
 
 
+def people_named(user: Text, visitor: Text) -> tuple[Identifier, ...]:
+    """Who a message is about that names nobody by its traits or context."""
+    if (type(user) is str or user is None) and (type(visitor) is str or visitor is None):
+        return spell_people(user, visitor)
+    return spell_people(as_text(user), as_text(visitor))
+
+
 def as_text(sent: Text) -> str | None:
     return sent if sent is None or type(sent) is str else str(sent)
 
