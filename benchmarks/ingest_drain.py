@@ -135,18 +135,18 @@ def exported(now: datetime) -> list[bytes]:
     """The rows of one run as binary COPY, in the order and in the chunks in which they were written."""
     from django.db import connection
 
-    from cdp.pipeline import CHUNK_EVENTS
+    from cdp.pipeline import BACKLOG_EVENTS
 
     chunks = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM event WHERE received_at = %s", [now])
         (total,) = cursor.fetchone()
-        for start in range(0, total, CHUNK_EVENTS):
+        for start in range(0, total, BACKLOG_EVENTS):
             buffer = io.BytesIO()
             statement = cursor.mogrify(
                 "COPY (SELECT * FROM event WHERE received_at = %s ORDER BY tableoid, ctid OFFSET %s LIMIT %s)"
                 " TO STDOUT (FORMAT binary)",
-                [now, start, CHUNK_EVENTS],
+                [now, start, BACKLOG_EVENTS],
             )
             cursor.copy_expert(statement.decode() if isinstance(statement, bytes) else statement, buffer)
             chunks.append(buffer.getvalue())

@@ -64,6 +64,8 @@ from segments.contracts import TransitionSpan
 from segments.regrouped import note_groups
 
 CHUNK_EVENTS = 3_000
+BACKLOG_EVENTS = 10_000
+"""In a chunk of a backlog: it costs an eighth less an event, and nobody who waits there is served at once anyhow."""
 CHUNK_CHANGES = 5_000
 CHUNK_SESSIONS = 2_000
 CHUNK_DUE = 2_000
@@ -107,9 +109,10 @@ class Drained:
         return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-def drain(*, now: datetime, max_events: int = CHUNK_EVENTS, committed: Callable[[], None] | None = None) -> Drained:
+def drain(*, now: datetime, max_events: int | None = None, committed: Callable[[], None] | None = None) -> Drained:
     """Take one chunk out of the inbox, in one transaction. Nothing claimed: all zeros.
 
+    It is about `max_events` messages; not given, as many as suit what waits.
     A message that PostgreSQL itself refuses fails the chunk; the chunk is then taken apart until that message
     stands alone and can be quarantined. `committed` is called as soon as something was taken, before the live view.
     """
@@ -231,9 +234,9 @@ def decide_traits(*, run_id: int, now: datetime) -> bool:
     return step.more
 
 
-def _drain_chunk(*, now: datetime, max_events: int, committed: Callable[[], None] | None) -> Drained:
+def _drain_chunk(*, now: datetime, max_events: int | None, committed: Callable[[], None] | None) -> Drained:
     def claim() -> list[InboxRow]:
-        rows = inbox.claim(max_events=max_events)
+        rows = inbox.claim(max_events=max_events or CHUNK_EVENTS, backlog_events=0 if max_events else BACKLOG_EVENTS)
         if rows and committed:
             transaction.on_commit(committed)
         return rows

@@ -73,8 +73,8 @@ class Clusters:
 
     def add(self, sighting: Sighting) -> int:
         """Take one message's identifiers in; returns the node that the message belongs to."""
-        if node := self._welcome(sighting):
-            return node
+        if (newcomer := self._welcome(sighting)) is not None:
+            return newcomer
         named = by_priority(sighting.identifiers)
         first, *others = named
         for identifier in named:
@@ -122,18 +122,18 @@ class Clusters:
         """Nodes of people who are new as a whole and have remained by themselves: each is its own origin."""
         return self._newcomers - self._united
 
-    def _welcome(self, sighting: Sighting) -> int:
-        """The node of somebody of whom nothing is known; 0 where all that is below has to be asked.
+    def _welcome(self, sighting: Sighting) -> int | None:
+        """The node of somebody of whom nothing is known; None where all that is below has to be asked.
 
         One value of each kind is within every limit. Most messages that come here are of such people.
         """
         identifiers, homes = sighting.identifiers, self._homes
         held = {kind: {value} for kind, value in identifiers}
         if self._is_timed or len(held) < len(identifiers) or PREVIOUS in held:
-            return 0
+            return None
         for identifier in identifiers:
             if identifier in homes or identifier[1] in self._statements:
-                return 0
+                return None
         self._next = node = self._next - 1
         self._held[node] = held
         self._newcomers.add(node)

@@ -32,10 +32,11 @@ def append(*, source_id: int, kind: str, events: int, body: bytes, remote_addr: 
     copy_rows(table="inbox", columns=_COLUMNS, rows=row)
 
 
-def claim(*, max_events: int) -> list[InboxRow]:
+def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
     """Lock the oldest rows that nobody else is draining, about `max_events` messages in all.
 
-    The lock lasts as long as the caller's transaction: a killed worker's rows are free at once.
+    Where half of `backlog_events` more wait behind them, about `backlog_events` are taken. The lock lasts as
+    long as the caller's transaction: a killed worker's rows are free at once.
     """
     claimed: list[InboxRow] = []
     events, last, step = 0, 0, 32
@@ -46,6 +47,8 @@ def claim(*, max_events: int) -> list[InboxRow]:
         claimed += rows
         last = rows[-1].id
         events += sum(row.events for row in rows)
+        if max_events <= events < backlog_events and _waits(backlog_events // 2, after=last):
+            max_events = backlog_events
         average = max(1, events // len(claimed))
         step = min(2_000, max(1, (max_events - events) // average))
     return claimed
@@ -62,6 +65,16 @@ def depth() -> tuple[int, datetime | None]:
         cursor.execute("SELECT count(*), min(received_at) FROM inbox")
         count, oldest = cursor.fetchone()
     return count, oldest
+
+
+def _waits(events: int, *, after: int) -> bool:
+    """Whether so many messages wait behind a row, as far as is committed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(events) >= %s FROM (SELECT events FROM inbox WHERE id > %s ORDER BY id LIMIT %s) AS waiting",
+            [events, after, events],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def _claim_after(last: int, *, limit: int) -> list[InboxRow]:

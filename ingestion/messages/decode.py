@@ -50,9 +50,8 @@ def decode_row(row: InboxRow, *, allow_future: bool = False) -> list[Incoming | 
     found: list[Incoming | Rejected] = []
     for index, (message, id_) in enumerate(zip(messages, _ids_of(messages, frame), strict=True), row.first):
         try:
-            if type(message) is not Message:
-                message = decode_shallow(decode_message, bytes(message))  # noqa: PLW2901 - the same, opened
-            found.append(_incoming(message, frame, index, id_))
+            opened = message if isinstance(message, Message) else decode_shallow(decode_message, bytes(message))
+            found.append(_incoming(opened, frame, index, id_))
         except BadMessageError as error:
             found.append(reject_bytes(row, row.payload(index), error, index))
         except (ValueError, RecursionError) as error:
@@ -60,9 +59,11 @@ def decode_row(row: InboxRow, *, allow_future: bool = False) -> list[Incoming | 
     return found
 
 
-def _ids_of(messages: Sequence[Message | msgspec.Raw], frame: Frame) -> Sequence[bytes]:
-    """The ids of events that the messages name, for all of a row at once; of one that names none they do not count."""
-    named = [message.messageId if type(message) is Message else None for message in messages]
+def _ids_of(messages: Sequence[Message | msgspec.Raw], frame: Frame) -> Sequence[bytes | None]:
+    """The ids of the events that messages name, all at once; none where messages are not opened yet."""
+    named = [message.messageId for message in messages if isinstance(message, Message)]
+    if len(named) < len(messages):
+        return [None] * len(messages)
     return hashed_uuids(frame.hasher, [text if type(text) is str else "" for text in named])
 
 
@@ -122,10 +123,10 @@ def outline_of(row: InboxRow) -> tuple[bytes, str | None]:
         return b"", None
 
 
-def _incoming(message: Message, frame: Frame, index: int, id_: bytes) -> Incoming:
+def _incoming(message: Message, frame: Frame, index: int, id_: bytes | None) -> Incoming:
     """Every message passes here: what most of them need stands in line, and calls only what is rare.
 
-    `id_` is that of its messageId, if it has one that is a text of the right length.
+    `id_` is that of its messageId, if that is a text of the right length and was looked at before.
 
     1. What it is; 2. what it says; 3. who it is about; 4. when it happened.
     """
@@ -135,7 +136,7 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes) -> Incomin
     if kind is None or name is None:
         raise _bad_type(kind)
     message_id = message.messageId
-    if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
+    if id_ is None or type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
         message_id = message_id_of(message, frame.row.id, index)
         id_ = hashed_uuid(frame.hasher, message_id)
     context, said = frame.context, frame.said

@@ -460,6 +460,18 @@ class TestAtomicity:
         assert drain_all(NOW).stored == 1
 
 
+class TestBacklog:
+    @pytest.mark.parametrize(("waiting", "taken"), [(30, 30), (45, 32), (90, 60)])
+    def test_is_taken_in_larger_chunks(self, accept, waiting, taken):
+        for number in range(waiting):
+            accept(message(messageId=f"waits-{number}"))
+
+        with transaction.atomic():
+            rows_claimed = inbox.claim(max_events=10, backlog_events=60)
+
+        assert len(rows_claimed) == taken
+
+
 class TestPartitions:
     def test_one_that_was_made_but_not_attached_is_attached(self, accept):
         with connection.cursor() as cursor:
