@@ -5,35 +5,35 @@ what changes under it is in the queue, and is matched after it as ever. Of a kil
 wrote are right, and it is begun again.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from django.db import connection, transaction
 
 from cdp.kernel import prepared
+from cdp.kernel.garbage import collecting_later
 from identity import matching
 from identity.candidates import households, queue, warnings
 from identity.candidates.constraints import all_never_pairs
-from identity.candidates.contracts import Field, Fields, Pair
+from identity.candidates.contracts import Field, Fields
 from identity.candidates.fields import types_of
 from identity.candidates.keeping import Keeper, keeping
 from identity.candidates.keyrows import wanted_rows
 from identity.candidates.live import Live, load_live
-from identity.candidates.lookup import SHARED_BY, ValueKey, value_keys
+from identity.candidates.lookup import SHARED_BY, plain_of
 from identity.candidates.models import MatchRun
-from identity.candidates.reconcile import Verdicts, close_older, explain_by, reconcile
+from identity.candidates.pairs import write_pairs
 from identity.candidates.records import IDENTIFYING, record_of
 from identity.candidates.runs import Progress
 from identity.candidates.store import copy_records, load_people, load_records, refresh_records
 from identity.matching.contracts import Record
 
 PAGE = 4_000
-PAIRS_A_TIME = 1_000
+MOST_KNOWN = 50_000
+"""Values of a column that are held once, however many have them."""
 
 
 @dataclass(slots=True)
@@ -42,12 +42,16 @@ class Population:
 
     ids: list[int] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    _known: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
-    def add(self, id_: int, record: Record) -> None:
-        self.ids.append(id_)
+    def add(self, records: Mapping[int, Record]) -> None:
+        ids = sorted(records)
+        self.ids += ids
         for column, cells in self.columns.items():
-            values = record.get(column)
-            cells.append(_cell(values or ()))
+            found = [_cell(records[id_].get(column, ())) for id_ in ids]
+            known = self._known[column]
+            keep = known.setdefault if len(known) < MOST_KNOWN else known.get
+            cells += [keep(cell, cell) if cell.__class__ is str else cell for cell in found]
 
     def places(self) -> dict[int, int]:
         return {id_: place for place, id_ in enumerate(self.ids)}
@@ -60,6 +64,11 @@ class Population:
 
 def full_pass(run: MatchRun, progress: Progress) -> None:
     """Bring keys, candidates, households and warnings up to what all profiles say today."""
+    with collecting_later():  # which looks through millions of values again and again
+        _full_pass(run, progress)
+
+
+def _full_pass(run: MatchRun, progress: Progress) -> None:
     # 1. What the queue holds now is seen to. 2. Records and keys. 3. The matching. 4. Pairs. 5. Households, warnings.
     live = load_live()
     seen = queue.visible()
@@ -68,7 +77,7 @@ def full_pass(run: MatchRun, progress: Progress) -> None:
         progress.begin("Matching", total=0)
         result = match_population(population, live.fields, model=live.model, threshold=live.settings.accept_above)
         keeper.finish()
-    written = _write_pairs(population, result, live, progress, since=run.started_at)
+    written = write_pairs(population.ids, result, live, progress, since=run.started_at)
     progress.begin("Households")
     homes = households.find(population.ids, population.columns, live.fields, result.clusters)
     lived = households.write(population.ids, homes, now=progress.clock())
@@ -90,8 +99,7 @@ def read_everybody(live: Live, keeper: Keeper, progress: Progress, *, now: datet
             prepared.run(refreshed.writes)
             copy_records(refreshed.unkept)
             keeper.take({*ids, *refreshed.records, *refreshed.gone}, wanted_rows(refreshed.records, live))
-        for id_ in sorted(refreshed.records):
-            population.add(id_, refreshed.records[id_])
+        population.add(refreshed.records)
         progress.advance(len(ids))
     keeper.index()
     told = drop_shared(population, live.fields)
@@ -104,9 +112,7 @@ def load_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        records = load_records(ids)
-        for id_ in sorted(records):
-            population.add(id_, records[id_])
+        population.add(load_records(ids))
         progress.advance(len(ids))
     return population
 
@@ -116,9 +122,7 @@ def build_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        people = load_people(ids)
-        for id_ in sorted(people):
-            population.add(id_, record_of(people[id_], fields))
+        population.add({id_: record_of(person, fields) for id_, person in load_people(ids).items()})
         progress.advance(len(ids))
     return population
 
@@ -166,23 +170,25 @@ def drop_shared(population: Population, fields: Fields) -> dict[tuple[str, str],
 
 
 def _drop_shared(cells: list[Any], field_: Field) -> dict[tuple[str, str], int]:
-    counts: Counter[int] = Counter()
-    for cell in cells:
-        if cell is not None:
-            counts.update({one.key for one in _keys_of(cell, field_)})
-    shared = {key for key, count in counts.items() if count > SHARED_BY}
-    told: dict[int, str] = {}
+    counts = Counter(plain for cell in cells if cell is not None for plain in _plain(cell, field_))
+    shared = {plain: count for plain, count in counts.items() if plain and count > SHARED_BY}
+    told: dict[str, str] = {}
     for place, cell in enumerate(cells if shared else ()):
-        crowded = [] if cell is None else [one for one in _keys_of(cell, field_) if one.key in shared]
-        if crowded:
-            told |= {one.key: one.value for one in crowded if one.key not in told}
-            gone = {one.value for one in crowded}
-            cells[place] = _cell([value for value in _values(cell) if value not in gone])
-    return {(field_.column, value): counts[key] for key, value in told.items()}
+        if cell is not None and (crowded := _plain(cell, field_).keys() & shared.keys()):
+            kept = []
+            for value in _values(cell):
+                plain = plain_of(value, field_.type)
+                if plain in crowded:
+                    told.setdefault(plain, value)
+                else:
+                    kept.append(value)
+            cells[place] = _cell(kept)
+    return {(field_.column, value): shared[plain] for plain, value in told.items()}
 
 
-def _keys_of(cell: Any, field_: Field) -> list[ValueKey]:
-    return value_keys({field_.column: _values(cell)}, [field_])
+def _plain(cell: Any, field_: Field) -> dict[str, None]:
+    """What the cell's values are in one spelling, each once."""
+    return dict.fromkeys(plain_of(value, field_.type) for value in _values(cell))
 
 
 def _values(cell: Any) -> list[str]:
@@ -191,56 +197,6 @@ def _values(cell: Any) -> list[str]:
 
 def _cell(values: Sequence[str]) -> Any:
     return None if not values else values[0] if len(values) == 1 else list(values)
-
-
-def _write_pairs(
-    population: Population,
-    result: "matching.MatchResult",
-    live: Live,
-    progress: Progress,
-    *,
-    since: datetime | None,
-) -> dict[str, int]:
-    """Missing candidates are added, others refreshed, and those that were not found again are closed."""
-    likely = np.flatnonzero(result.probabilities >= live.settings.review_above)
-    progress.begin("Writing pairs", total=len(likely))
-    waiting = due = 0
-    for start in range(0, len(likely), PAIRS_A_TIME):
-        chosen = likely[start : start + PAIRS_A_TIME]
-        now = progress.clock()
-        pairs, together = _pairs(population, result, chosen)
-        records = {
-            population.ids[place]: population.record(place) for place in np.unique(result.pairs[chosen]).tolist()
-        }
-        with transaction.atomic():
-            queue.wait_to_be_alone()
-            written = reconcile(
-                pairs,
-                touched=(),
-                explain=explain_by(live.scorer, records),
-                people={},
-                live=live,
-                verdicts=Verdicts(together=together),
-                now=now,
-            )
-        waiting, due = waiting + written.waiting, due + written.due
-        progress.advance(len(chosen))
-    closed = close_older(since) if since is not None else 0
-    return {"waiting": waiting, "due": due, "closed": closed}
-
-
-def _pairs(
-    population: Population, result: "matching.MatchResult", chosen: npt.NDArray[np.int64]
-) -> tuple[list[Pair], set[tuple[int, int]]]:
-    """The pairs as profiles, and which of them the linkage put together."""
-    found, together = [], set()
-    columns = (result.pairs[chosen].tolist(), result.scores[chosen].tolist(), result.probabilities[chosen].tolist())
-    for (left, right), score, probability in zip(*columns, strict=True):
-        one, other = sorted((population.ids[left], population.ids[right]))
-        found.append(Pair(one, other, score, probability))
-        if result.clusters[left] == result.clusters[right]:
-            together.add((one, other))
-    return found, together
 
 
 def _note_warnings(found: Sequence[matching.MatchWarning], *, now: datetime) -> None:

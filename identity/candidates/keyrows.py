@@ -1,6 +1,6 @@
 """The keys of many profiles at once, as arrays: what they shall be, what is stored, and what differs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from cdp.kernel.copy import copy_rows, read_rows
 from cdp.kernel.prepared import array
+from identity.candidates.contracts import Fields
 from identity.candidates.live import Live
-from identity.candidates.lookup import value_keys
+from identity.candidates.lookup import key_of, plain_of
+from identity.candidates.records import IDENTIFYING
 from identity.matching.contracts import Record
 
 Numbers = npt.NDArray[np.int64]
@@ -49,9 +51,19 @@ def wanted_rows(records: Mapping[int, Record], live: Live) -> KeyRows:
     """What `turn.keys_of` says of few."""
     ids = np.fromiter(records, np.int64, len(records))
     places, blocking = live.scorer.key_rows(list(records.values()))
-    identifying = [(id_, one.key) for id_, record in records.items() for one in value_keys(record, live.fields)]
-    profiles, values = np.asarray(identifying, dtype=np.int64).reshape(-1, 2).T
+    profiles, values = np.asarray(list(_identifying(records, live.fields)), dtype=np.int64).reshape(-1, 2).T
     return in_order(np.concatenate((ids[places], profiles)), np.concatenate((blocking, values)))
+
+
+def _identifying(records: Mapping[int, Record], fields: Fields) -> Iterator[tuple[int, int]]:
+    """As `lookup.value_keys`."""
+    for field in fields:
+        if field.type in IDENTIFYING:
+            column, type_ = field.column, field.type
+            for id_, record in records.items():
+                for value in record.get(column, ()):
+                    if plain := plain_of(value, type_):
+                        yield id_, key_of(plain, type_)
 
 
 def stored_rows(ids: Collection[int]) -> KeyRows:

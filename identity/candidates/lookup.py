@@ -43,12 +43,24 @@ class Neighbours:
 def value_keys(record: Record, fields: Fields) -> list[ValueKey]:
     """Keys of the e-mails, phones and numbers of a record, for counting who else has them."""
     return [
-        ValueKey(field.column, value, _digest(f"{field.type} {plain}"))
+        ValueKey(field.column, value, key_of(plain, field.type))
         for field in fields
         if field.type in IDENTIFYING
         for value in record.get(field.column, ())
-        if (plain := _plain(value, field.type))
+        if (plain := plain_of(value, field.type))
     ]
+
+
+def plain_of(value: str, type_: ColumnType) -> str:
+    """What two spellings of an identifying value have in common."""
+    if type_ is ColumnType.PHONE:
+        return value[-9:] if value.isdigit() else "".join(filter(str.isdigit, value))[-9:]
+    return "".join(value.lower().split())
+
+
+def key_of(plain: str, type_: ColumnType) -> int:
+    text = f"{type_} {plain}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def find_neighbours(keys: Mapping[int, Collection[int]], *, after: Collection[Call] = ()) -> Neighbours:
@@ -120,13 +132,3 @@ _IN_TWO_LARGE = Prepared(
     "   (SELECT k.profile_id FROM match_key k WHERE k.key = a.key ORDER BY k.profile_id LIMIT $3) AS m"
     "   GROUP BY 1, 2 HAVING count(*) > 1) AS u WHERE u.place <= $4 GROUP BY 1",
 )
-
-
-def _plain(value: str, type_: ColumnType) -> str:
-    if type_ is ColumnType.PHONE:
-        return "".join(filter(str.isdigit, value))[-9:]
-    return "".join(value.lower().split())
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

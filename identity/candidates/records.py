@@ -5,6 +5,7 @@ slow the matcher down.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from identity.candidates.contracts import Fields, Person
@@ -56,14 +57,7 @@ def known_type(path: str) -> ColumnType | None:
 
 def record_of(person: Person, fields: Fields) -> Record:
     """The person's values by column. A full name is taken apart where the deployment also knows its parts."""
-    record: dict[str, list[str]] = {}
-    for field in fields:
-        if field.type is ColumnType.IGNORE:
-            continue
-        values = [*_of_traits(person, field.traits), *_of_identifiers(person, field.identifiers)]
-        if kept := list(dict.fromkeys(values))[:MAX_VALUES]:
-            record[field.column] = kept
-    return _with_one_spelling_of_names(record, fields)
+    return _recorder(tuple(fields)).record(person)
 
 
 def unite(records: Iterable[Record]) -> Record:
@@ -75,23 +69,45 @@ def unite(records: Iterable[Record]) -> Record:
     return {column: list(values)[:MAX_VALUES] for column, values in united.items()}
 
 
-def _of_traits(person: Person, paths: Iterable[str]) -> Iterable[str]:
-    for path in paths:
-        value: Any = person.traits.get(path) if "." not in path else _at(person.traits, path)
-        if value is not None:
-            yield from _texts(value)
+class _Recorder:
+    """Makes records by some fields: what is known before a person is seen is found out once."""
+
+    def __init__(self, fields: Fields) -> None:
+        telling = [field for field in fields if field.type is not ColumnType.IGNORE]
+        self._plan = [(one.column, [path.split(".") for path in one.traits], one.identifiers) for one in telling]
+        columns = {field.type: field.column for field in reversed(fields)}
+        self._given, self._surname = columns.get(ColumnType.GIVEN_NAME), columns.get(ColumnType.SURNAME)
+        self._full = columns.get(ColumnType.FULL_NAME) if self._given and self._surname else None
+
+    def record(self, person: Person) -> Record:
+        record: dict[str, list[str]] = {}
+        for column, paths, kinds in self._plan:
+            values: list[str] = []
+            for path in paths:
+                value: Any = person.traits
+                for name in path:
+                    value = value.get(name) if isinstance(value, dict) else None
+                if value is not None:
+                    values += _texts(value)
+            for kind in kinds:
+                for known in person.identifiers.get(kind, ()):
+                    values += _texts(known)
+            if values:
+                record[column] = values if len(values) == 1 else list(dict.fromkeys(values))[:MAX_VALUES]
+        return self._with_one_spelling_of_names(record) if self._full in record else record
+
+    def _with_one_spelling_of_names(self, record: dict[str, list[str]]) -> Record:
+        given, surname, names = self._given or "", self._surname or "", record.pop(self._full or "")
+        if given in record or surname in record:
+            return record
+        parts = [_parts(name) for name in names]
+        for column, values in ((given, [one for one, _ in parts if one]), (surname, [two for _, two in parts if two])):
+            if values:
+                record[column] = list(dict.fromkeys(values))
+        return record
 
 
-def _at(value: Any, path: str) -> Any:
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _of_identifiers(person: Person, kinds: Iterable[str]) -> Iterable[str]:
-    for kind in kinds:
-        for value in person.identifiers.get(kind, ()):
-            yield from _texts(value)
+_recorder = lru_cache(maxsize=8)(_Recorder)
 
 
 def _texts(value: Any) -> Sequence[str]:
@@ -105,22 +121,6 @@ def _texts(value: Any) -> Sequence[str]:
         text = str(int(value)) if value == value // 1 else str(value)
         return (text,) if len(text) <= MAX_LENGTH else ()
     return ()
-
-
-def _with_one_spelling_of_names(record: dict[str, list[str]], fields: Fields) -> Record:
-    columns = {field.type: field.column for field in reversed(fields)}
-    given, surname = columns.get(ColumnType.GIVEN_NAME), columns.get(ColumnType.SURNAME)
-    full = columns.get(ColumnType.FULL_NAME)
-    if full is None or given is None or surname is None or full not in record:
-        return record
-    names = record.pop(full)
-    if given in record or surname in record:
-        return record
-    parts = [_parts(name) for name in names]
-    for column, values in ((given, [one for one, _ in parts if one]), (surname, [two for _, two in parts if two])):
-        if values:
-            record[column] = list(dict.fromkeys(values))
-    return record
 
 
 def _parts(name: str) -> tuple[str, str]:

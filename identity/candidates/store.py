@@ -29,13 +29,16 @@ def refresh_records(ids: Collection[int], *, fields: Fields, in_bulk: bool = Fal
     # 1. Who the changed are now, what was kept of them, and of whom they consist. 2. What is to be kept.
     kept, leads, people = _look_up(ids)
     wanted = {(leads[origin], origin): text for (_, origin), text in kept.items() if leads[origin] in people}
-    wanted |= {(id_, id_): dump_record(record_of(person, fields)) for id_, person in people.items()}
-    records = _united(wanted)
+    records = {id_: record_of(person, fields) for id_, person in people.items()}
+    wanted |= {(id_, id_): dump_record(record) for id_, record in records.items()}
+    if len(wanted) > len(records):
+        several = {profile for profile, origin in wanted if origin != profile}
+        records |= _united({key: text for key, text in wanted.items() if key[0] in several})
     unkept = {key: text for key, text in wanted.items() if key not in kept} if in_bulk else {}
     touched = {*ids, *leads.values(), *(profile for profile, _ in kept)}
     different = {profile for (profile, _), _ in kept.items() ^ wanted.items()}
     return Refreshed(
-        records={id_: records[id_] for id_ in people},
+        records=records,
         people=people,
         changed=different & people.keys(),
         gone=touched - people.keys(),
@@ -72,7 +75,7 @@ def load_people(ids: Collection[int]) -> dict[int, Person]:
 def by_kind(identifiers: str | None) -> dict[str, list[str]]:
     """From a JSON array of pairs, as PostgreSQL makes it; None where there are none."""
     found: dict[str, list[str]] = {}
-    for kind, value in msgspec.json.decode(identifiers or "[]"):
+    for kind, value in msgspec.json.decode(identifiers) if identifiers else ():
         found.setdefault(kind, []).append(value)
     return found
 

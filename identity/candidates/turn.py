@@ -7,10 +7,11 @@
 All but the merging is one transaction: of a killed worker's turn, nothing has happened.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
 import numpy as np
 from django.db import transaction
 
@@ -104,4 +105,9 @@ def _score(
     chances = live.model.probability(scores)
     likely = {asked[at]: at for at in np.flatnonzero(chances >= live.settings.review_above).tolist()}
     found = [Pair(*pair, float(scores[at]), float(chances[at])) for pair, at in likely.items()]
-    return found, len(asked), lambda chosen: judgement.explain([likely[pair.one, pair.other] for pair in chosen])
+
+    def explain(chosen: Sequence[Pair]) -> list[str]:
+        told = judgement.explain([likely[pair.one, pair.other] for pair in chosen])
+        return [msgspec.json.encode(one).decode() for one in told]
+
+    return found, len(asked), explain

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .block import Keys, mix_arrays
-from .table import Flags, Ints, Table
+from .table import Ints, Table
 
 Spread = Callable[[list[int]], list[int]]
 """A record's keys, those that too many share combined with each other."""
@@ -14,32 +14,25 @@ Spread = Callable[[list[int]], list[int]]
 def key_rows(
     table: Table, made: Sequence[Keys], *, crowded: Ints, most_crowded: int, spread: Spread
 ) -> tuple[Ints, Ints]:
-    """The record and the key of each row, by record and key, each once. `crowded` is in order."""
+    """The record and the key of each row, in no order; one may come twice. `crowded` is in order."""
     arrays = [array.view(np.int64) for keys in made for array in keys.arrays]
     if not arrays:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     matrix = np.stack(arrays, axis=1)
     if not len(crowded):
-        return _unique(*_flat(table.owner, matrix))
+        return _flat(table.owner, matrix)
     # A record of several rows, or of several keys of a pass, may hold one twice: those are few, and taken one by one.
     height = np.bincount(table.owner, minlength=table.records)[table.owner]
     plain = (height == 1) if len(arrays) == len(made) else np.zeros(table.rows, dtype=bool)
     parts = [_flat(table.owner[plain], _combine(matrix[plain], crowded, most_crowded))]
     parts.append(_one_by_one(table.owner[~plain], matrix[~plain], spread))
-    return _unique(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    owners, keys = zip(*parts, strict=True)
+    return np.concatenate(owners), np.concatenate(keys)
 
 
 def _flat(owner: Ints, matrix: Ints) -> tuple[Ints, Ints]:
     row, _ = known = np.nonzero(matrix)
     return owner[row], matrix[known]
-
-
-def _unique(owner: Ints, keys: Ints) -> tuple[Ints, Ints]:
-    order = np.lexsort((keys, owner))
-    owner, keys = owner[order], keys[order]
-    again = (owner[1:] == owner[:-1]) & (keys[1:] == keys[:-1])
-    first: Flags = np.concatenate((np.ones(min(len(owner), 1), dtype=bool), ~again))
-    return owner[first], keys[first]
 
 
 def _combine(matrix: Ints, crowded: Ints, most: int) -> Ints:

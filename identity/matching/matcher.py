@@ -21,6 +21,7 @@ from .linkage import link
 from .model import Model, default_model, pack_fields, unpack
 from .table import Flags, Floats, Ints, Table, build_table, guess_date_format
 from .warn import find_warnings
+from .waterfalls import Waterfalls
 
 Pairs = npt.NDArray[np.int64]
 Two = tuple[int, int]
@@ -52,6 +53,8 @@ class MatchResult:
     probabilities: Floats
     model: Model
     report: MatchReport
+    waterfalls: Waterfalls
+    """Explains any pairs of the records, as long as their columns are as they were."""
 
 
 class _Clock:
@@ -98,7 +101,7 @@ def match(
         never=[(place[one], place[other]) for one, other in never],
         must=[(place[one], place[other]) for one, other in must],
     )
-    return _in_given_order(result, order)
+    return _in_given_order(result, order, columns)
 
 
 def _formats(columns: Columns, types: Types) -> dict[str, tuple[bool, bool]]:
@@ -124,7 +127,7 @@ def _in_canonical_order(table: Table) -> tuple[Table, Ints]:
     return Table(table.layout, columns, place[table.owner][rows], table.records, table.oddities), order
 
 
-def _in_given_order(result: MatchResult, order: Ints) -> MatchResult:
+def _in_given_order(result: MatchResult, order: Ints, columns: Columns) -> MatchResult:
     clusters = _numbered(result.clusters, order)
     bridges = tuple(
         Bridge(int(clusters[order[bridge.one]]), int(order[bridge.one]), int(order[bridge.other]), bridge.score)
@@ -136,6 +139,7 @@ def _in_given_order(result: MatchResult, order: Ints) -> MatchResult:
         households=_numbered(result.households, order),
         suspicious=bridges,
         pairs=np.sort(order[result.pairs], axis=1).reshape(-1, 2),
+        waterfalls=replace(result.waterfalls, place=np.argsort(order), columns=columns),
     )
 
 
@@ -183,7 +187,9 @@ class _Run:
         report = self._report(blocking, pairs, chances, clusters)
         households = find_households(clusters, pairs, at_home)
         bridges = find_bridges(clusters, pairs, scores)
-        return MatchResult(clusters, households, bridges, pairs, scores, chances, model, report)
+        explains = Judge(self.table, judge.weights, {}, comparer=judge.comparer)
+        waterfalls = Waterfalls(explains, model, {}, np.arange(self.table.records))
+        return MatchResult(clusters, households, bridges, pairs, scores, chances, model, report, waterfalls)
 
     def _start(self) -> tuple[Judge, Model]:
         """What pairs are judged by before anything is estimated."""

@@ -5,21 +5,14 @@ A row holds the texts that keys and comparisons are made of, by slot. Rows say o
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 from . import normalise
 from .contracts import ColumnType, Record, Types
-from .table import Layout, given_of_full, number_of, street_of, surname_of_full, values_of
+from .table import NORMALISE, Layout, given_of_full, number_of, street_of, surname_of_full, values_of
 
 Row = tuple[str | None, ...]
 Change = Callable[[str], str | None]
-
-KEPT = 10_000
-"""Values of a column whose cleaned form is remembered: names, towns and streets come again and again."""
-SELDOM_REPEATED = frozenset(
-    {ColumnType.BIRTH_DATE, ColumnType.EMAIL, ColumnType.PHONE, ColumnType.NATIONAL_ID, ColumnType.FULL_NAME}
-)
-"""Of these, to look for a remembered one costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -120,5 +113,4 @@ class Reader:
 def _normaliser(kind: ColumnType, date_format: tuple[bool, bool]) -> Change:
     if kind is ColumnType.BIRTH_DATE:
         return partial(normalise.birth_date, day_first=date_format[0], year_first=date_format[1])
-    normaliser = normalise.NORMALISERS[kind]
-    return normaliser if kind in SELDOM_REPEATED else lru_cache(KEPT)(normaliser)
+    return NORMALISE[kind]

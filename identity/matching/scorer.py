@@ -61,7 +61,7 @@ class Scorer:
         return [self._spread(list(keys)) for keys in found]
 
     def key_rows(self, records: Sequence[Record]) -> tuple[Ints, Ints]:
-        """The same of many, as two arrays: the place of the record, and its key; in order, each once."""
+        """The same of many, as two arrays: the place of the record, and its key. One may come twice."""
         table = self._table(records)
         made = make_keys(table, self._passes)
         return key_rows(table, made, crowded=self._in_order, most_crowded=MOST_CROWDED, spread=self._spread)

@@ -363,4 +363,13 @@ def _from_any(value: Any, change: Callable[[str], str | None]) -> str | None:
     return change(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
 
 
-NORMALISE = normalise.NORMALISERS
+KEPT = 20_000
+SELDOM_REPEATED = frozenset(
+    {ColumnType.BIRTH_DATE, ColumnType.EMAIL, ColumnType.PHONE, ColumnType.NATIONAL_ID, ColumnType.FULL_NAME}
+)
+"""Of these, to look for a remembered form costs more than it saves."""
+NORMALISE = {
+    kind: change if kind in SELDOM_REPEATED else lru_cache(KEPT)(change)
+    for kind, change in normalise.NORMALISERS.items()
+}
+"""Names, towns and streets come again and again, from one table to the next."""

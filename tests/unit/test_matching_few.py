@@ -1,6 +1,7 @@
 """Few records are judged one by one, many with arrays: both say the same."""
 
 import random
+from itertools import combinations
 
 import msgspec
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.matching import ColumnType, Scorer, default_model
+from identity.matching import ColumnType, Explanation, Scorer, default_model, match
 from identity.matching import scorer as scorer_module
 from identity.matching.contracts import Record
 from identity.matching.model import Model
@@ -140,7 +141,7 @@ class TestFewRecords:
 
         rows = list(zip(*(column.tolist() for column in scorer.key_rows(given_)), strict=True))
 
-        assert rows == sorted({(at, key) for at, keys in enumerate(scorer.keys(given_)) for key in keys})
+        assert set(rows) == {(at, key) for at, keys in enumerate(scorer.keys(given_)) for key in keys}
 
     @settings(max_examples=14, deadline=None, derandomize=True)
     @given(data=st.data())
@@ -156,3 +157,28 @@ class TestFewRecords:
             again = with_arrays(scorer, patch)
             assert np.allclose(scores, again.score(one, others), rtol=0, atol=1e-9)
             assert said == [again.explain(one, other) for other in others[:2]]
+
+    @settings(max_examples=8, deadline=None, derandomize=True)
+    @given(data=st.data())
+    def test_are_explained_as_in_a_table_that_was_matched(self, layout: str, data: st.DataObject) -> None:
+        given_ = data.draw(st.lists(records(LAYOUTS[layout]), min_size=2, max_size=5))
+        columns = {column: [one.get(column) for one in given_] for column in LAYOUTS[layout]}
+        pairs = np.array(list(combinations(range(len(given_)), 2)))
+        matched = match(columns, LAYOUTS[layout], model=MODELS[layout])
+
+        told = matched.waterfalls.explain(pairs) if columns else []
+
+        for (one, other), text in zip(pairs.tolist(), told, strict=bool(columns)):
+            said, expected = (
+                msgspec.json.decode(text, type=Explanation),
+                Scorer(MODELS[layout]).explain(given_[one], given_[other]),
+            )
+            assert [(f.field, f.level, f.one, f.other) for f in said.fields] == [
+                (f.field, f.level, f.one, f.other) for f in expected.fields
+            ]
+            assert np.allclose(
+                [said.prior, said.score, said.probability, *(f.weight for f in said.fields)],
+                [expected.prior, expected.score, expected.probability, *(f.weight for f in expected.fields)],
+                rtol=0,
+                atol=1e-5,
+            )
