@@ -22,11 +22,6 @@ class TransitionSpan:
     def size(self) -> int:
         return self.entered + self.left
 
-    def then(self, later: "TransitionSpan") -> "TransitionSpan":
-        """With what the same transaction wrote after it."""
-        ids = tuple(dict.fromkeys(self.segment_ids + later.segment_ids))
-        return TransitionSpan(ids, self.after_id, self.entered + later.entered, self.left + later.left, self.claimed)
-
 
 @dataclass(frozen=True)
 class Part:

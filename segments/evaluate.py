@@ -1,6 +1,7 @@
 """Who is in: membership, transitions, due times and the count, always written together.
 
-1. `evaluate_changes` asks the segments that a change can touch, of the profiles that changed.
+1. `evaluate_changes` asks the segments that a change can touch, of the profiles that changed, and along with them of
+   those for whom an answer of these segments is due.
 2. `wake_due` asks the same where only time has passed.
 3. `segments.publishing` asks the definition of a new version of the whole population.
 
@@ -10,7 +11,7 @@ computations, segments by id, the rest), so they cannot deadlock.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,7 +26,7 @@ from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
 from segments.engine import fetch, local_settings, reason_of
-from segments.models import Segment, Transition
+from segments.models import Segment
 from segments.news import News
 from segments.sql import Sql, sql
 from segments.states import Live, SegmentFailedError, hold_live, read_live, states_of
@@ -35,8 +36,6 @@ EVALUATE_SECONDS = 30
 MAX_ERROR = 500
 SEGMENTS_AT_ONCE = 250  # so many rows of answers are held at once
 
-Cause = Transition.Cause
-
 log = structlog.get_logger(__name__)
 
 
@@ -45,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Claim up to `limit` changes and ask the segments that they can touch; what is due of these is asked with it."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         spread_account_changes()
         changes = claim(limit)
         changes += [of_consent(change) for change in changed_consents()]  # after: it knows of all that was claimed
@@ -54,9 +53,9 @@ def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
         note({profile_id for change in changes for profile_id in change.profile_ids})
         asked = touched([*changes, *_computed(changes, now)])
         segments = hold_live(asked.questions.segments.tolist())
-        span = _evaluate(segments, asked, now)
         # Under a steady stream of changes their segments are seldom free for `wake_due`.
-        span = span.then(_wake(segments, fetch(_due(now=now, limit=limit)), now=now))
+        due = _due([segment.id for segment in segments], now=now, limit=limit)
+        span = _evaluate(segments, asked.and_due(due), now)
         return replace(span, claimed=sum(len(change.profile_ids) for change in changes))
 
 
@@ -76,27 +75,40 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
 
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
-    with transaction.atomic():
-        waiting = [row[0] for row in fetch(sql(_DUE_SEGMENTS, pairs=_due(now=now, limit=limit)))]
-        if not waiting:
+    with transaction.atomic(savepoint=False):
+        waiting = [row[0] for row in fetch(sql(_WAITING, now=now))]
+        segments = hold_live(waiting, skip_held=True) if waiting else []
+        due = _due([segment.id for segment in segments], now=now, limit=limit)
+        if not due:
             return TransitionSpan((), 0, 0, 0)
-        segments = hold_live(waiting, skip_held=True)
-        held = sql("d.segment_id = ANY ({ids}::bigint[])", ids=[segment.id for segment in segments])
-        return _wake(segments, fetch(_due(now=now, limit=limit, among=held)), now=now)
+        span = _evaluate(segments, Asked(Questions.of([])).and_due(due), now)
+        return replace(span, claimed=len(due))
 
 
-def _wake(held: Sequence[Live], due: Iterable[tuple[int, int]], *, now: datetime) -> TransitionSpan:
-    """Ask again what is due of these segments."""
-    people: defaultdict[int, list[int]] = defaultdict(list)
-    ids = {segment.id for segment in held}
-    for segment_id, profile_id in due:
-        if segment_id in ids:
-            people[segment_id].append(profile_id)
-    if not people:
-        return TransitionSpan((), 0, 0, 0)
-    questions = Questions.of(([segment_id], due_ones) for segment_id, due_ones in people.items())
-    asked = Asked(questions, otherwise=Cause.TIME)
-    return replace(_evaluate([each for each in held if each.id in people], asked, now), claimed=len(questions))
+# A segment's earliest comes first in its index, so that those who wait are looked up however many others there are.
+_WAITING = """
+SELECT s.id FROM segments_segment AS s CROSS JOIN LATERAL (
+    SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at LIMIT 1
+) AS d WHERE s.state = 'live'
+"""
+_DUE = """
+WITH waiting AS MATERIALIZED (
+    SELECT s.id FROM unnest({ids}::bigint[]) AS s(id) CROSS JOIN LATERAL (
+        SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at LIMIT 1
+    ) AS d
+)
+SELECT s.id, d.profile_id FROM waiting AS s CROSS JOIN LATERAL (
+    SELECT d.profile_id FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at
+    LIMIT (SELECT 1 + {limit} / greatest(count(*), 1) FROM waiting)
+) AS d
+"""
+
+
+def _due(segment_ids: Sequence[int], *, now: datetime, limit: int) -> list[tuple[int, int]]:
+    """Segments and profiles whose answers can have changed by now: each of these segments has an equal share."""
+    if not segment_ids:
+        return []
+    return [(row[0], row[1]) for row in fetch(sql(_DUE, ids=list(segment_ids), now=now, limit=limit))]
 
 
 def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:
@@ -108,20 +120,6 @@ def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:
         Change(ids, [], sorted(traits), merged=False, created=False, accounts=[], purposes=[])
         for traits, ids in names.items()
     ]
-
-
-_DUE = """
-SELECT d.segment_id, d.profile_id FROM due AS d JOIN segments_segment AS s ON s.id = d.segment_id
-WHERE d.at <= {now} AND s.state = 'live' AND {among}
-ORDER BY d.at LIMIT {limit}
-"""
-
-
-_DUE_SEGMENTS = "SELECT DISTINCT segment_id FROM ({pairs}) AS w"
-
-
-def _due(*, now: datetime, limit: int, among: Sql | None = None) -> Sql:
-    return sql(_DUE, now=now, among=among or Sql("true"), limit=limit)
 
 
 def _evaluate(segments: Sequence[Live], asked: Asked, now: datetime) -> TransitionSpan:

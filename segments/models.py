@@ -228,10 +228,7 @@ class Transition(models.Model):
 
     class Meta:
         db_table = "transition"
-        indexes = [
-            models.Index(fields=["segment", "-at"], name="transition_by_segment"),
-            models.Index(fields=["profile_id", "-at"], name="transition_by_profile"),
-        ]
+        indexes = [models.Index(fields=["segment", "-at"], name="transition_by_segment")]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.kind} {self.segment_id}"
@@ -249,10 +246,7 @@ class Due(models.Model):
 
     class Meta:
         db_table = "due"
-        indexes = [
-            models.Index(fields=["at"], name="due_at"),
-            models.Index(fields=["segment"], name="due_by_segment"),
-        ]
+        indexes = [models.Index(fields=["segment", "at"], name="due_by_segment_and_time")]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.segment_id} {self.at}"

@@ -68,12 +68,19 @@ def of_consent(change: ProfileChange) -> Change:
 
 @dataclass(frozen=True)
 class Asked:
-    """Questions, and for each the cause to name if the answer is new: of the pair, of the profile, or a change."""
+    """Questions, and for each the cause to name if the answer is new: of the pair, of the profile, or a change.
+
+    `due` are pairs that only time can have changed.
+    """
 
     questions: Questions
     merged: Collection[int] = ()
     given: Collection[tuple[int, int]] = ()
-    otherwise: str = Cause.CHANGE
+    due: Collection[tuple[int, int]] = ()
+
+    def and_due(self, due: Collection[tuple[int, int]]) -> "Asked":
+        """And these pairs, of which time is the cause where nothing else is."""
+        return replace(self, questions=self.questions.also(due), due=set(due) - self.questions.pairs(due))
 
     def to(self, segment_ids: Iterable[int]) -> "Asked":
         """What is asked of these segments, which are among those that are asked."""
@@ -82,7 +89,9 @@ class Asked:
     def cause(self, segment_id: int, profile_id: int) -> str:
         if (segment_id, profile_id) in self.given:
             return Cause.MANUAL
-        return Cause.MERGE if profile_id in self.merged else self.otherwise
+        if (segment_id, profile_id) in self.due:
+            return Cause.TIME
+        return Cause.MERGE if profile_id in self.merged else Cause.CHANGE
 
 
 def touched(changes: Sequence[Change]) -> Asked:

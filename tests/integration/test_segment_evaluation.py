@@ -125,8 +125,8 @@ class TestTime:
         assert (span.segment_ids, span.entered, span.left, span.claimed) == ((segment.pk,), 1, 1, 1)
         assert moves_of(segment) == [
             (early, "entered", "definition", NOW),
-            (late, "entered", "change", over),
             (early, "left", "time", over),
+            (late, "entered", "change", over),
         ]
 
     def test_waking_leaves_what_is_not_due(self) -> None:
