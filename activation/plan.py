@@ -13,6 +13,7 @@ from activation.models import Delivery, Destination, Subscription
 from activation.people import decide_all
 from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
 from cdp.kernel.ids import message_uuid_bytes
+from cdp.kernel.prepared import Prepared, array
 from consent.contracts import Decision
 from identity.contracts import ProfileView
 from identity.queries import get_profiles
@@ -84,14 +85,16 @@ def plan(span: TransitionSpan, *, now: datetime) -> int:
     return sum(_plan_chunk(chunk, listening, again=again, now=now) for chunk in _chunks(span, sorted(listening)))
 
 
-_HEARD = "SELECT id FROM activation_subscription WHERE segment_id = ANY (%s) AND enabled"
+_HEARD = Prepared(
+    "subscriptions_listening",
+    ["bigint[]"],
+    "SELECT id FROM activation_subscription WHERE segment_id = ANY ($1) AND enabled",
+)
 
 
 def _listening(segment_ids: Sequence[int]) -> dict[int, list[Subscription]]:
     """The subscriptions to tell, by segment id."""
-    with connection.cursor() as cursor:  # most segments have none, and this is asked after every evaluation
-        cursor.execute(_HEARD, [list(segment_ids)])
-        heard = [row[0] for row in cursor.fetchall()]
+    heard = [row[0] for row in _HEARD.rows(array(segment_ids))]  # most have none, and it is asked each time
     if not heard:
         return {}
     wanted = Subscription.objects.filter(pk__in=heard).select_related("segment")

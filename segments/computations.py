@@ -20,10 +20,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from cdp.kernel.access.models import User
+from cdp.kernel.prepared import Prepared
 from cdp.kernel.tasks import send_on_commit
-from segments.engine import fetch, local_settings
+from segments.engine import local_settings
 from segments.models import Computation, Noted, Segment, SegmentVersion
-from segments.sql import Sql
 
 LEASE = timedelta(seconds=20)
 BEAT_SECONDS = 1.0
@@ -74,12 +74,14 @@ def _free_at(now: datetime) -> Q:
 
 # FOR KEY SHARE: publishing waits for whoever notes, and nobody else does. A version that is published while this
 # waits is gone when it returns, and the dependency index, which is read after it, has what it reads.
-_ON_THEIR_WAY = "SELECT id FROM segment_computation WHERE error = '' ORDER BY id FOR KEY SHARE"
+_ON_THEIR_WAY = Prepared(
+    "computations_under_way", [], "SELECT id FROM segment_computation WHERE error = '' ORDER BY id FOR KEY SHARE"
+)
 
 
 def note(profile_ids: Collection[int]) -> None:
     """Tell every version on its way that these profiles changed, in the transaction that claims the changes."""
-    found = [row[0] for row in fetch(Sql(_ON_THEIR_WAY))]
+    found = [row[0] for row in _ON_THEIR_WAY.rows()]
     ids = sorted(profile_ids)
     Noted.objects.bulk_create(Noted(computation_id=computation_id, profile_ids=ids) for computation_id in found)
 

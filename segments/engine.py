@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from cdp.kernel.prepared import Prepared
 from segments.ast import Node
 from segments.dependencies import streams_of
 from segments.errors import QueryTooSlowError
 from segments.plan import Plan, conditions, make_plan
-from segments.sql import Sql, sql
+from segments.sql import Sql
 from segments.streams import Dictionary, EventNameEntry
 
 QUERY_CANCELED = "57014"
@@ -35,9 +36,13 @@ def load_dictionary(*nodes: Node) -> Dictionary:
     }
     if not names:
         return {}
-    known = "SELECT name, id, value_property FROM event_name WHERE name = ANY ({names}::text[])"
-    rows = fetch(sql(known, names=list(names)))
+    rows = _KNOWN.rows(list(names))
     return {name: EventNameEntry(id_, value_property) for name, id_, value_property in rows}
+
+
+_KNOWN = Prepared(
+    "event_names_known", ["text[]"], "SELECT name, id, value_property FROM event_name WHERE name = ANY ($1)"
+)
 
 
 @contextmanager

@@ -18,18 +18,18 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from cdp.kernel.prepared import Call, Prepared, array, rows_after, run, set_local
 from segments.asking.answers import States
 from segments.asking.questions import Questions
-from segments.changes import spread_account_changes
 from segments.computations import note
 from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, local_settings, reason_of
+from segments.engine import fetch, reason_of
 from segments.models import Segment
 from segments.news import News
-from segments.sql import Sql, sql
-from segments.states import Live, SegmentFailedError, hold_live, read_live, states_of
+from segments.sql import Sql
+from segments.states import Live, SegmentFailedError, hold_live, is_of_the_segment, read_live, states_of
 from segments.touched import Asked, Change, claim, of_consent, touched
 
 EVALUATE_SECONDS = 30
@@ -45,7 +45,6 @@ log = structlog.get_logger(__name__)
 def evaluate_changes(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Claim up to `limit` changes and ask the segments that they can touch; what is due of these is asked with it."""
     with transaction.atomic(savepoint=False):
-        spread_account_changes()
         changes = claim(limit)
         changes += [of_consent(change) for change in changed_consents()]  # after: it knows of all that was claimed
         if not changes:
@@ -66,6 +65,7 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
     """
     segments = read_live()
     questions = Questions.of([([segment.id for segment in segments], profile_ids)])
+    run([_limits()])
     found: dict[int, set[int]] = {segment.id: set() for segment in segments}
     for some, states, _ in _answers(segments, Asked(questions), now):
         for segment, holds in zip(some, states.holds, strict=True):
@@ -76,7 +76,7 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
     with transaction.atomic(savepoint=False):
-        waiting = [row[0] for row in fetch(sql(_WAITING, now=now))]
+        waiting = [row[0] for row in _WAITING.rows(now)]
         segments = hold_live(waiting, skip_held=True) if waiting else []
         due = _due([segment.id for segment in segments], now=now, limit=limit)
         if not due:
@@ -86,29 +86,45 @@ def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
 
 
 # A segment's earliest comes first in its index, so that those who wait are looked up however many others there are.
-_WAITING = """
+_WAITING = Prepared(
+    "due_waiting",
+    ["timestamptz"],
+    """
 SELECT s.id FROM segments_segment AS s CROSS JOIN LATERAL (
-    SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at LIMIT 1
+    SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= $1 ORDER BY d.at LIMIT 1
 ) AS d WHERE s.state = 'live'
-"""
-_DUE = """
+""",
+)
+_DUE = Prepared(
+    "due_now",
+    ["bigint[]", "timestamptz", "bigint"],
+    """
 WITH waiting AS MATERIALIZED (
-    SELECT s.id FROM unnest({ids}::bigint[]) AS s(id) CROSS JOIN LATERAL (
-        SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at LIMIT 1
+    SELECT s.id FROM unnest($1) AS s(id) CROSS JOIN LATERAL (
+        SELECT FROM due AS d WHERE d.segment_id = s.id AND d.at <= $2 ORDER BY d.at LIMIT 1
     ) AS d
 )
 SELECT s.id, d.profile_id FROM waiting AS s CROSS JOIN LATERAL (
-    SELECT d.profile_id FROM due AS d WHERE d.segment_id = s.id AND d.at <= {now} ORDER BY d.at
-    LIMIT (SELECT 1 + {limit} / greatest(count(*), 1) FROM waiting)
+    SELECT d.profile_id FROM due AS d WHERE d.segment_id = s.id AND d.at <= $2 ORDER BY d.at
+    LIMIT (SELECT 1 + $3 / greatest(count(*), 1) FROM waiting)
 ) AS d
-"""
+""",
+)
 
 
 def _due(segment_ids: Sequence[int], *, now: datetime, limit: int) -> list[tuple[int, int]]:
-    """Segments and profiles whose answers can have changed by now: each of these segments has an equal share."""
+    """Segments and profiles whose answers can have changed by now: each of these segments has an equal share.
+
+    From here on, no statement of this transaction takes for ever.
+    """
     if not segment_ids:
         return []
-    return [(row[0], row[1]) for row in fetch(sql(_DUE, ids=list(segment_ids), now=now, limit=limit))]
+    rows = rows_after([_limits()], _DUE.of(array(segment_ids), now, limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+def _limits() -> Call:
+    return set_local(statement_timeout=f"{EVALUATE_SECONDS}s", jit="off")
 
 
 def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:
@@ -124,12 +140,12 @@ def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:
 
 def _evaluate(segments: Sequence[Live], asked: Asked, now: datetime) -> TransitionSpan:
     """Ask each of these segments of its profiles and write what is new; one that fails does not stop the others."""
-    after_id = last_transition_id()
     news = News({segment.id: segment.version for segment in segments}, now)
     for _, states, about in _answers(segments, asked, now, failed=_mark_failed):
         news.compare(about, states)
-    entered, left = news.write()
-    return TransitionSpan(tuple(segment.id for segment in segments), after_id, entered, left)
+    written = news.write()
+    ids = tuple(segment.id for segment in segments)
+    return TransitionSpan(ids, written.after_id, written.entered, written.left)
 
 
 def _answers(
@@ -137,16 +153,20 @@ def _answers(
 ) -> Iterator[tuple[list[Live], States, Asked]]:
     """Some segments after the other with their answers and the questions; those that fail are left out."""
     for start in range(0, len(segments), SEGMENTS_AT_ONCE):
-        remaining = list(segments[start : start + SEGMENTS_AT_ONCE])
+        remaining, alone = list(segments[start : start + SEGMENTS_AT_ONCE]), False
         while remaining:
             about = asked.to(segment.id for segment in remaining)
             try:
-                with transaction.atomic(), local_settings(statement_timeout=f"{EVALUATE_SECONDS}s", jit="off"):
-                    states = states_of(remaining, about.questions, now=now)
+                with transaction.atomic():
+                    states = states_of(remaining, about.questions, now=now, alone=alone)
             except SegmentFailedError as failure:
                 if failed:
                     failed(failure)
                 remaining = [segment for segment in remaining if segment.id != failure.segment_id]
+            except Exception as error:
+                if alone or not is_of_the_segment(error):
+                    raise
+                alone = True
             else:
                 yield remaining, states, about
                 break

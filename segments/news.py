@@ -1,18 +1,20 @@
 """What evaluation found that was not known: compared with what is, and written, each table once."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 import numpy as np
 
+from cdp.kernel.prepared import Call, Prepared, array, columns, rows_after, run
 from segments.asking.answers import States
 from segments.asking.arrays import NEVER, Ids, Instants, listed, spelled
 from segments.asking.questions import Questions
 from segments.asking.table import read
-from segments.engine import run
 from segments.models import Transition
-from segments.sql import Sql, sql
+from segments.sql import sql
 from segments.touched import Asked
 
 Kind = Transition.Kind
@@ -47,6 +49,15 @@ def known(questions: Questions) -> States:
     return States(holds, due)
 
 
+@dataclass(frozen=True)
+class Written:
+    """How many entered and left, in transitions with ids above `after_id`."""
+
+    after_id: int
+    entered: int
+    left: int
+
+
 class News:
     """The differences that one evaluation found, gathered so that each table is written once."""
 
@@ -67,87 +78,82 @@ class News:
         profiles, segments = np.nonzero((questions.asked & (states.due != before.due)).T)
         self.dues.append((questions.segments[segments], questions.profiles[profiles], states.due[segments, profiles]))
 
-    def write(self) -> tuple[int, int]:
-        """Returns how many entered and how many left."""
+    def write(self) -> Written:
+        """All of it at once, and the transitions last."""
         came = [(segment, profile) for segment, profile, kind, _ in self.transitions if kind == Kind.ENTERED]
         gone = [(segment, profile) for segment, profile, kind, _ in self.transitions if kind == Kind.LEFT]
-        self._write_members(came, gone)
-        self._write_transitions()
-        self._write_dues()
-        self._write_counts(came, gone)
-        return len(came), len(gone)
-
-    def _write_members(self, came: Pairs, gone: Pairs) -> None:
-        if gone:
-            run(sql(_DELETE_PAIRS, table=Sql("membership"), pairs=_pairs(*zip(*gone, strict=True))))
-        if came:
-            insert = (
-                "INSERT INTO membership (segment_id, profile_id, entered_at)"
-                " SELECT segment_id, profile_id, {now} FROM {pairs} ORDER BY profile_id, segment_id"
-            )
-            run(sql(insert, now=self.now, pairs=_pairs(*zip(*came, strict=True))))
-
-    def _write_transitions(self) -> None:
+        calls = [*self._members(came, gone), *self._dues(), *self._counts(came, gone)]
         if not self.transitions:
-            return
-        insert = (
-            "INSERT INTO transition (segment_id, profile_id, version, kind, cause, at)"
-            " SELECT w.*, {now} FROM unnest({segments}::bigint[], {profiles}::bigint[], {versions}::int[],"
-            " {kinds}::text[], {causes}::text[]) AS w"
-        )
-        segments, profiles, kinds, causes = zip(*self.transitions, strict=True)
-        run(
-            sql(
-                insert,
-                now=self.now,
-                segments=listed(segments),
-                profiles=listed(profiles),
-                versions=listed(self.versions[segment] for segment in segments),
-                kinds=listed(kinds),
-                causes=listed(causes),
-            )
-        )
+            run(calls)
+            return Written(0, 0, 0)
+        ((first,),) = rows_after(calls, self._transitions())
+        return Written(first - 1, len(came), len(gone))
 
-    def _write_dues(self) -> None:
+    def _members(self, came: Pairs, gone: Pairs) -> Iterator[Call]:
+        if gone:
+            yield _LEAVE.of(*columns(gone))
+        if came:
+            yield _ENTER.of(self.now, *columns(sorted(came, key=itemgetter(1, 0))))
+
+    def _transitions(self) -> Call:
+        segments, profiles, kinds, causes = zip(*self.transitions, strict=True)
+        versions = array(self.versions[segment] for segment in segments)
+        return _MOVE.of(self.now, array(segments), array(profiles), versions, listed(kinds), listed(causes))
+
+    def _dues(self) -> Iterator[Call]:
         if not self.dues:
             return
         segments, profiles, ats = (np.concatenate(column) for column in zip(*self.dues, strict=True))
         gone = ats == NEVER
         if gone.any():
-            pairs = _pairs(segments[gone], profiles[gone])
-            run(sql(_DELETE_PAIRS, table=Sql("due"), pairs=pairs))
+            yield _DUE_NEVER.of(array(segments[gone].tolist()), array(profiles[gone].tolist()))
         if not gone.all():
             order = np.lexsort((segments[~gone], profiles[~gone]))
-            upsert = (
-                "INSERT INTO due (segment_id, profile_id, at)"
-                " SELECT * FROM unnest({segments}::bigint[], {profiles}::bigint[], {ats}::timestamptz[])"
-                " ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at"
-            )
             segments, profiles, ats = segments[~gone][order], profiles[~gone][order], ats[~gone][order]
-            run(sql(upsert, segments=listed(segments), profiles=listed(profiles), ats=spelled(ats)))
+            yield _DUE_AT.of(array(segments.tolist()), array(profiles.tolist()), spelled(ats))
 
     @staticmethod
-    def _write_counts(came: Pairs, gone: Pairs) -> None:
+    def _counts(came: Pairs, gone: Pairs) -> Iterator[Call]:
         """Of segments whose rows are held, so that the order does not matter."""
         changes = Counter(segment for segment, _ in came)
         changes.subtract(segment for segment, _ in gone)
-        differing = {segment: change for segment, change in sorted(changes.items()) if change}
+        differing = [(segment, change) for segment, change in sorted(changes.items()) if change]
         if differing:
-            run(sql(_COUNT, segments=list(differing.keys()), changes=list(differing.values())))
+            yield _COUNT.of(*columns(differing))
 
 
-_DELETE_PAIRS = (
-    "DELETE FROM {table} AS t USING {pairs} WHERE t.profile_id = w.profile_id AND t.segment_id = w.segment_id"
+_LEAVE = Prepared(
+    "membership_leave",
+    ["bigint[]", "bigint[]"],
+    "DELETE FROM membership AS t USING unnest($1, $2) AS w(segment_id, profile_id)"
+    " WHERE t.profile_id = w.profile_id AND t.segment_id = w.segment_id",
 )
-_COUNT = (
+_ENTER = Prepared(
+    "membership_enter",
+    ["timestamptz", "bigint[]", "bigint[]"],
+    "INSERT INTO membership (segment_id, profile_id, entered_at) SELECT w.*, $1 FROM unnest($2, $3) AS w",
+)
+_MOVE = Prepared(
+    "transition_add",
+    ["timestamptz", "bigint[]", "bigint[]", "int[]", "text[]", "text[]"],
+    "WITH added AS (INSERT INTO transition (segment_id, profile_id, version, kind, cause, at)"
+    " SELECT w.*, $1 FROM unnest($2, $3, $4, $5, $6) AS w RETURNING id) SELECT min(id) FROM added",
+)
+_DUE_NEVER = Prepared(
+    "due_never",
+    ["bigint[]", "bigint[]"],
+    "DELETE FROM due AS t USING unnest($1, $2) AS w(segment_id, profile_id)"
+    " WHERE t.profile_id = w.profile_id AND t.segment_id = w.segment_id",
+)
+_DUE_AT = Prepared(
+    "due_at",
+    ["bigint[]", "bigint[]", "timestamptz[]"],
+    "INSERT INTO due (segment_id, profile_id, at) SELECT * FROM unnest($1, $2, $3)"
+    " ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at",
+)
+_COUNT = Prepared(
+    "segment_count",
+    ["bigint[]", "bigint[]"],
     "UPDATE segments_segment AS s SET member_count = s.member_count + w.change"
-    " FROM unnest({segments}::bigint[], {changes}::bigint[]) AS w(id, change) WHERE s.id = w.id"
+    " FROM unnest($1, $2) AS w(id, change) WHERE s.id = w.id",
 )
-
-
-def _pairs(segments: Iterable[int], profiles: Iterable[int]) -> Sql:
-    return sql(
-        "unnest({segments}::bigint[], {profiles}::bigint[]) AS w(segment_id, profile_id)",
-        segments=listed(segments),
-        profiles=listed(profiles),
-    )

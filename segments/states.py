@@ -8,16 +8,16 @@ from functools import lru_cache
 
 import numpy as np
 from django.conf import settings
-from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError, transaction
+from django.db import DataError, NotSupportedError, OperationalError, ProgrammingError
 
+from cdp.kernel.prepared import Prepared, array
 from segments.asking.answers import States, ask
-from segments.asking.arrays import ids_of, listed
 from segments.asking.questions import Questions
 from segments.ast import DefinitionError, Node, parse
 from segments.engine import fetch, is_timeout, load_dictionary
 from segments.plan import Clock, conditions
 from segments.references import expand
-from segments.sql import Sql, sql
+from segments.sql import Sql
 
 CONDITIONS_AT_ONCE = 200
 REMEMBERED = 4_096
@@ -49,27 +49,25 @@ def is_of_the_segment(error: Exception) -> bool:
     return isinstance(error, DataError | ProgrammingError | NotSupportedError | DefinitionError)
 
 
-_LIVE = "SELECT id, slug, version, definition::text FROM segments_segment WHERE state = 'live' AND {which} ORDER BY id"
+_LIVE = "SELECT id, slug, version, definition::text FROM segments_segment WHERE state = 'live'"
+_HOLD = f"{_LIVE} AND id = ANY ($1) ORDER BY id FOR NO KEY UPDATE"
+_WAIT = Prepared("segment_hold", ["bigint[]"], _HOLD)
+_SKIP = Prepared("segment_hold_free", ["bigint[]"], f"{_HOLD} SKIP LOCKED")
 
 
-def read_live(segment_ids: Iterable[int] | None = None) -> list[Live]:
-    which = Sql("true") if segment_ids is None else _among(segment_ids)
-    return [Live(*row) for row in fetch(sql(_LIVE, which=which))]
+def read_live() -> list[Live]:
+    return [Live(*row) for row in fetch(Sql(f"{_LIVE} ORDER BY id"))]
 
 
 def hold_live(segment_ids: Iterable[int], *, skip_held: bool = False) -> list[Live]:
     """Those of them that are live, locked in the order of their ids; or only those that nobody else holds."""
-    skip = Sql(" SKIP LOCKED" if skip_held else "")
-    locked = sql(f"{_LIVE} FOR NO KEY UPDATE{{skip}}", which=_among(segment_ids), skip=skip)
-    return [Live(*row) for row in fetch(locked)]
+    return [Live(*row) for row in (_SKIP if skip_held else _WAIT).rows(array(sorted(segment_ids)))]
 
 
-def _among(segment_ids: Iterable[int]) -> Sql:
-    return sql("id = ANY ({ids}::bigint[])", ids=listed(ids_of(sorted(segment_ids))))
-
-
-def states_of(segments: Sequence[Live], questions: Questions, *, now: datetime) -> States:
+def states_of(segments: Sequence[Live], questions: Questions, *, now: datetime, alone: bool = False) -> States:
     """The answers to questions to these segments, which are in the order of their ids.
+
+    What fails while several are asked together says nothing about whose fault it is: `alone` tells.
 
     Raises:
         SegmentFailedError: for one of these segments.
@@ -77,8 +75,14 @@ def states_of(segments: Sequence[Live], questions: Questions, *, now: datetime) 
     meant = [(segment, _meaning(segment)) for segment in segments]
     found: list[States] = []
     at = 0
-    for batch in _batches(meant):
-        found.append(_ask(batch, questions, slice(at, at + len(batch)), now))
+    for batch in ([one] for one in meant) if alone else _batches(meant):
+        rows = slice(at, at + len(batch))
+        try:
+            found.append(_ask([node for _, node in batch], questions, rows, now))
+        except Exception as error:
+            if alone and is_of_the_segment(error):
+                raise SegmentFailedError(batch[0][0].id, error) from error
+            raise
         at += len(batch)
     return States.of(found)
 
@@ -98,21 +102,7 @@ def _batches(meant: Sequence[tuple[Live, Node]]) -> Iterator[list[tuple[Live, No
         yield batch
 
 
-def _ask(batch: Sequence[tuple[Live, Node]], questions: Questions, rows: slice, now: datetime) -> States:
-    """Together; and where that fails, one by one, to find out whose fault it is."""
-    try:
-        with transaction.atomic():
-            return _ask_together([node for _, node in batch], questions, rows, now)
-    except Exception as error:
-        if not is_of_the_segment(error):
-            raise
-        if len(batch) == 1:
-            raise SegmentFailedError(batch[0][0].id, error) from error
-    places = range(rows.start, rows.stop)
-    return States.of([_ask([one], questions, slice(at, at + 1), now) for one, at in zip(batch, places, strict=True)])
-
-
-def _ask_together(nodes: Sequence[Node], questions: Questions, rows: slice, now: datetime) -> States:
+def _ask(nodes: Sequence[Node], questions: Questions, rows: slice, now: datetime) -> States:
     asked = questions.asked[rows]
     people = np.flatnonzero(asked.any(axis=0))
     clock, dictionary = Clock(now, settings.TIME_ZONE), load_dictionary(*nodes)

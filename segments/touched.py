@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segments.asking.arrays import ids_of, listed
+from cdp.kernel.prepared import Prepared, array
 from segments.asking.questions import Questions
-from segments.changes import ANY_TRAIT, ProfileChange
+from segments.changes import ANY_TRAIT, ProfileChange, spread_account_changes
 from segments.dependencies import GIVEN
-from segments.engine import fetch, run
+from segments.engine import fetch
 from segments.models import Dependency, Segment, Transition
 from segments.sql import Sql, sql
 
@@ -29,36 +29,48 @@ class Change:
     purposes: list[int]
 
 
-# Plain statements: as one, with the claimed in a subquery, its plan turns quadratic while the statistics of this queue
-# are stale, which they are most of the time.
-_OFFERED = "SELECT id, cardinality(profile_ids) FROM change WHERE id > {after} ORDER BY id LIMIT {limit}"
-_CLAIM = """
-SELECT profile_ids, events, traits, merged, created, accounts, purposes, id FROM change
-WHERE id = ANY ({ids}::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
-"""
-_TAKE = "DELETE FROM change WHERE id = ANY ({ids}::bigint[])"
 ROWS_AT_ONCE = 1_000
+# Rows are taken by where they are, so that the plan is the same while the statistics of this queue are stale, which
+# they are most of the time. Beside each: up to which row it was looked, whether rows may follow, and whether accounts
+# changed.
+_CLAIM = Prepared(
+    "change_claim",
+    ["bigint", "bigint"],
+    f"""
+WITH offered AS MATERIALIZED (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+        SELECT id, cardinality(profile_ids) AS size FROM change WHERE id > $1 ORDER BY id LIMIT {ROWS_AT_ONCE}
+    ) AS c
+), looked_at AS MATERIALIZED (
+    SELECT max(id) FILTER (WHERE before < $2) AS last, count(*) = {ROWS_AT_ONCE} AS more FROM offered
+), taken AS (
+    DELETE FROM change WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM change WHERE id = ANY (ARRAY(SELECT id FROM offered WHERE before < $2))
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    )) RETURNING id, profile_ids, events, traits, merged, created, accounts, purposes
+)
+SELECT l.last, l.more, EXISTS (SELECT FROM account_change), t.*
+FROM looked_at AS l LEFT JOIN taken AS t ON true ORDER BY t.id
+""",
+)
 
 
 def claim(limit: int) -> list[Change]:
-    """Changes of some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`."""
+    """Changes of some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`.
+
+    What changed of accounts is spread to their people first.
+    """
     changes: list[Change] = []
-    after, found = 0, 0
-    while found < limit:
-        offered = fetch(sql(_OFFERED, after=after, limit=ROWS_AT_ONCE))
-        ids = []
-        for after, size in offered:
-            if found >= limit:
-                break
-            ids.append(after)
-            found += size
-        claimed = fetch(sql(_CLAIM, ids=ids)) if ids else []
-        if claimed:
-            run(sql(_TAKE, ids=[row[-1] for row in claimed]))
-            changes += [Change(*row[:-1]) for row in claimed]
-        if len(offered) < ROWS_AT_ONCE:
-            break
+    after, found, spread, more = 0, 0, False, True
+    while more and found < limit:
+        rows = _CLAIM.rows(after, limit - found)
+        last, more, accounts = rows[0][:3]
+        changes += [Change(*row[4:]) for row in rows if row[3] is not None]
         found = sum(len(change.profile_ids) for change in changes)
+        after = last or after
+        if accounts and not spread:
+            spread_account_changes()
+            spread = more = True
     return changes
 
 
@@ -114,8 +126,10 @@ def touched(changes: Sequence[Change]) -> Asked:
 def _existing(profile_ids: Collection[int]) -> set[int]:
     if not profile_ids:
         return set()
-    ids = listed(ids_of(sorted(profile_ids)))
-    return {row[0] for row in fetch(sql("SELECT id FROM profile WHERE id = ANY ({ids}::bigint[])", ids=ids))}
+    return {row[0] for row in _EXISTING.rows(array(sorted(profile_ids)))}
+
+
+_EXISTING = Prepared("change_existing", ["bigint[]"], "SELECT id FROM profile WHERE id = ANY ($1)")
 
 
 class _Index:
@@ -128,11 +142,10 @@ class _Index:
             "accounts": {trait for change in changes for trait in change.accounts},
             "purposes": {purpose for change in changes for purpose in change.purposes},
         }
-        any_account = ANY_TRAIT in asked["accounts"]
-        values = {name: list(keys) for name, keys in asked.items()}
+        values = [list(keys) for keys in asked.values()]
         self._by: defaultdict[tuple[str, Any], set[int]] = defaultdict(set)
         self._any_account: set[int] = set()
-        for kind, key, what, segment_id in fetch(sql(_READING, any_account=any_account, **values)):
+        for kind, key, what, segment_id in _READING.rows(*values, ANY_TRAIT in asked["accounts"]):
             self._by[kind, key if what is None else what].add(segment_id)
             if kind == Dependency.Kind.ACCOUNT:
                 self._any_account.add(segment_id)
@@ -173,19 +186,23 @@ class _Index:
 
 
 # `what` is the id of the event name or of the purpose: a change names them by it.
-_READING = """
+_READING = Prepared(
+    "change_reading",
+    ["int[]", "text[]", "text[]", "bigint[]", "boolean"],
+    """
 SELECT d.kind, d.key, e.id, d.segment_id FROM event_name AS e
 JOIN segment_dependency AS d ON d.kind = 'event' AND d.key = e.name
 JOIN segments_segment AS s ON s.id = d.segment_id AND s.state = 'live'
-WHERE e.id = ANY ({events}::int[])
+WHERE e.id = ANY ($1)
 UNION ALL
 SELECT d.kind, d.key, d.purpose_id, d.segment_id FROM segment_dependency AS d
 JOIN segments_segment AS s ON s.id = d.segment_id AND s.state = 'live'
-WHERE d.kind = 'trait' AND d.key = ANY ({traits}::text[])
-   OR d.kind = 'account' AND (d.key = ANY ({accounts}::text[]) OR {any_account})
-   OR d.kind = 'consent' AND d.purpose_id = ANY ({purposes}::bigint[])
+WHERE d.kind = 'trait' AND d.key = ANY ($2)
+   OR d.kind = 'account' AND (d.key = ANY ($3) OR $5)
+   OR d.kind = 'consent' AND d.purpose_id = ANY ($4)
    OR d.kind = 'empty'
-"""
+""",
+)
 
 
 def _moves_anything(change: Change) -> bool:

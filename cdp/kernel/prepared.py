@@ -55,6 +55,11 @@ COMMIT_SOON = _Unprepared("SET LOCAL synchronous_commit = off").of()
 """To commit without waiting for the disk. A crash may undo the transaction as a whole, with all that came after it."""
 
 
+def set_local(**values: str) -> Call:
+    """Settings for the rest of the transaction, sent along with a statement that follows."""
+    return _Unprepared("; ".join(f"SET LOCAL {name} = %s" for name in values)).of(*values.values())
+
+
 def rows_after(earlier: Iterable[Call], last: Call) -> list[tuple[Any, ...]]:
     """Run all in order, each seeing what those before it wrote; returns the rows of the last."""
     with _send([*earlier, last]) as cursor:

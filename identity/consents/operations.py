@@ -14,6 +14,7 @@ from django.db import connection
 import consent.operations
 import consent.queries
 from cdp.kernel.identifiers import normalise
+from cdp.kernel.prepared import Prepared
 from consent.policy import Course, Standing, course
 from identity.consents.subjects import subjects_of
 from identity.contracts import Identifier, Resolution
@@ -51,7 +52,9 @@ def note_spelt(identifiers: Iterable[Identifier]) -> None:
 
 # --- What follows from it -------------------------------------------------------------------------------------
 
-_WAITING = "SELECT EXISTS (SELECT FROM stale_consent) OR EXISTS (SELECT FROM consent_news)"
+_WAITING = Prepared(
+    "consents_waiting", [], "SELECT EXISTS (SELECT FROM stale_consent) OR EXISTS (SELECT FROM consent_news)"
+)
 _DROP = (
     "DELETE FROM stale_consent WHERE id IN"
     " (SELECT id FROM stale_consent ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)"
@@ -63,7 +66,7 @@ _TAKE = "DELETE FROM stale_consent WHERE id = ANY(%s)"
 
 def follow() -> dict[int, frozenset[int]]:
     """Bring up to date what waits, a part of it where that is much; by profile, the purposes that stand otherwise."""
-    if not _rows(_WAITING)[0][0]:
+    if not _WAITING.rows()[0][0]:
         return {}
     if not consent.queries.has_choices():
         _run(_DROP)

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 from django.db import OperationalError, transaction
 
+from cdp.kernel.prepared import Prepared
 from identity.operations import write_computed
 from ingestion.models import EventName
 from segments.changes import ProfileChange, note_changes
 from segments.computed.ask import Bounds, ask
 from segments.computed.definition import Definition, events_of, read, reads_trait
 from segments.engine import fetch, is_timeout, local_settings, run
-from segments.sql import Sql, sql
+from segments.sql import sql
 
 EVALUATE_SECONDS = 30
 FEWEST = 10
@@ -110,7 +111,7 @@ def note(changed: Changed) -> None:
 
 def in_force() -> list[InForce]:
     """Every version that is followed, those first that others read; their traits' rows are shared from here on."""
-    rows = fetch(Sql(_IN_FORCE))
+    rows = _IN_FORCE.rows()
     found = [
         InForce(trait_id, name, version, read(loaded(definition)), loaded(bounds), live)
         for trait_id, name, version, definition, bounds, live in rows
@@ -118,7 +119,10 @@ def in_force() -> list[InForce]:
     return _ordered(found)
 
 
-_IN_FORCE = """
+_IN_FORCE = Prepared(
+    "computed_in_force",
+    [],
+    """
 WITH held AS MATERIALIZED (
     SELECT * FROM computed_trait WHERE state <> 'paused' ORDER BY id FOR SHARE
 )
@@ -128,7 +132,8 @@ SELECT t.id, t.name, p.version, p.definition, p.bounds, false
 FROM held AS t JOIN computed_pass AS p ON p.trait_id = t.id AND p.version = t.version
 WHERE p.begun AND t.state = 'computing'
 ORDER BY 1, 3
-"""
+""",
+)
 
 
 def loaded(stored: Any) -> Any:
