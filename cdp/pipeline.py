@@ -18,7 +18,7 @@ Every step moves rows from one table to the next in one transaction, so a step t
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
@@ -104,6 +104,8 @@ class Drained:
     duplicates: int = 0
     refused: int = 0
     quarantined: int = 0
+    to_match: int = field(default=0, compare=False)
+    """Profiles that may look like others now."""
 
     def __add__(self, other: "Drained") -> "Drained":
         return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -131,8 +133,7 @@ def evaluate(*, now: datetime, limit: int = CHUNK_CHANGES) -> TransitionSpan:
     """Answer what changed: the segments it can touch, for those profiles; plan what follows from it."""
     with collecting_later(), transaction.atomic():
         span = segments.operations.evaluate_changes(now=now, limit=limit)
-        activation.operations.plan(span, now=now)
-    return span
+        return _with_deliveries(span, now=now)
 
 
 def keep_computed(*, now: datetime, limit: int = CHUNK_DUE) -> int:
@@ -151,8 +152,7 @@ def wake(*, now: datetime, limit: int = CHUNK_DUE) -> TransitionSpan:
     segments.operations.follow_consents()
     with transaction.atomic():
         span = segments.operations.wake_due(now=now, limit=limit)
-        activation.operations.plan(span, now=now)
-    return span
+        return _with_deliveries(span, now=now)
 
 
 def match_changed(*, now: datetime) -> bool:
@@ -194,8 +194,11 @@ def recompute(*, segment_id: int, now: datetime, clock: Callable[[], datetime] |
         return TransitionSpan((), 0, 0, 0)
     with segments.computations.keep_alive(lease), transaction.atomic():
         span = segments.operations.compute(lease, clock=clock or (lambda: now))
-        activation.operations.plan(span, now=now)
-    return span
+        return _with_deliveries(span, now=now)
+
+
+def _with_deliveries(span: TransitionSpan, *, now: datetime) -> TransitionSpan:
+    return replace(span, planned=activation.operations.plan(span, now=now))
 
 
 def deliver(*, now: datetime, limit: int = CHUNK_DELIVERIES) -> int:
@@ -312,7 +315,8 @@ def _store(
         _changes([*owned, *woven.started], resolution, changed_traits, others=woven.changed, joined=accounts.joined)
     )
     note_groups((absorbed, survivor) for absorbed, survivor in resolution.absorbed.items())
-    identity.candidates.queue.note_changed(_to_match(resolution, changed_traits))
+    to_match = _to_match(resolution, changed_traits)
+    identity.candidates.queue.note_changed(to_match)
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
     inbox.remove([row.id for row in rows])
@@ -330,7 +334,7 @@ def _store(
     ingestion.quality.observe.observe(rows, owned, sources=sources)
     note_drops(refused=refused, duplicates=repeated, sources=sources)
     live.show_after_commit(stored=owned, duplicates=repeated, refused=refused, rejected=rejected)
-    return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected))
+    return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected), len(to_match))
 
 
 def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tuple[list[Incoming], list[Rejected]]:

@@ -294,8 +294,8 @@ def scan_quality() -> None:
 
 
 def _transitions(span: TransitionSpan) -> int:
-    """Nudge the deliveries that transitions may have planned; how much was claimed says whether to look again."""
-    if span.size:
+    """Nudge the deliveries that were planned; how much was claimed says whether to look again."""
+    if span.planned:
         nudge("cdp.deliver")
     return span.claimed
 
@@ -309,12 +309,10 @@ def _wake() -> int:
 
 
 def _drain_chunk() -> int:
-    return pipeline.drain(now=timezone.now(), committed=_drained).rows
-
-
-def _drained() -> None:
-    nudge("cdp.evaluate")
-    nudge("cdp.match")
+    drained = pipeline.drain(now=timezone.now(), committed=lambda: nudge("cdp.evaluate"))
+    if drained.to_match:
+        nudge("cdp.match")
+    return drained.rows
 
 
 def _match_changes() -> bool:

@@ -17,6 +17,8 @@ class TransitionSpan:
     entered: int
     left: int
     claimed: int = 0
+    planned: int = 0
+    """How many deliveries follow from them."""
 
     @property
     def size(self) -> int:
