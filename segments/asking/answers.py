@@ -22,7 +22,7 @@ from segments.asking.table import Rows, read
 from segments.ast import Account, All, Any, Condition, Consent, Event, Given, InSegment, Node, Not, Trait, Where
 from segments.ast import Sequence as Steps
 from segments.compile import HORIZON, compile_states_of
-from segments.plan import Behaviour, Clock, Followed, UnexpandedError, behaviour_of, conditions, make_plan
+from segments.plan import Behaviour, Clock, Followed, Measured, UnexpandedError, behaviour_of, conditions, make_plan
 from segments.sql import Sql, join, sql
 from segments.streams import Dictionary
 
@@ -180,12 +180,12 @@ class _Asking:
 
     def _work_out(self, reading: Reading) -> None:
         clock, count = self.clock, len(self.profiles)
-        for place, behaviour in self.counted.items():
-            if isinstance(behaviour, Followed):
-                self.answers[place] = trails.follow(behaviour, reading, clock=clock, count=count)
-            else:
-                events = reading.events(behaviour.names, behaviour.where)
-                self.answers[place] = measures.measure(behaviour, events, clock=clock, count=count)
+        measured = {place: one for place, one in self.counted.items() if isinstance(one, Measured)}
+        followed = {place: one for place, one in self.counted.items() if isinstance(one, Followed)}
+        events = [(one, reading.events(one.names, one.where)) for one in measured.values()]
+        self.answers |= zip(measured, measures.measure(events, clock=clock, count=count), strict=True)
+        found = trails.follow(list(followed.values()), reading, clock=clock, count=count)
+        self.answers |= zip(followed, found, strict=True)
 
     def _hear(self, rows: Rows) -> None:
         """The answers that the database gave."""

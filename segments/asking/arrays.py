@@ -37,9 +37,9 @@ def never(count: int) -> Instants:
     return np.full(count, NEVER, dtype=np.int64)
 
 
-def later(moments: Instants, delta: timedelta) -> Instants:
-    """Each instant that comes, `delta` later."""
-    return np.where(moments == NEVER, NEVER, moments + np.where(moments == NEVER, 0, length(delta)))
+def later(moments: Instants, lengths: Ids) -> Instants:
+    """Each instant that comes, so much later."""
+    return np.where(moments == NEVER, NEVER, np.where(moments == NEVER, 0, moments) + lengths)
 
 
 def spelled(moments: Instants) -> str:

@@ -1,11 +1,12 @@
 """Measures over events in memory, exactly as `segments.streams` and `segments.compile` have them in SQL."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
 
 from segments.asking.arrays import NEVER, Flags, Ids, Instants, Numbers, instant, later, never
+from segments.asking.stacks import alike, instants, lengths, stack
 from segments.asking.streams import Events
 from segments.ast import Measure, Op, Test
 from segments.compile import FALLING
@@ -37,26 +38,46 @@ def is_measurable(measured: Measured, dictionary: Dictionary, clock: Clock) -> b
             return False
 
 
-def measure(measured: Measured, events: Events, *, clock: Clock, count: int) -> Answer:
-    """The answers of `count` profiles."""
-    now, extent = instant(clock.now), measured.extent
-    if extent.since:
-        events = events.only(events.at >= instant(extent.since))
-    if extent.until and not extent.turns:
-        events = events.only(events.at < instant(extent.until))
+def measure(asked: Sequence[tuple[Measured, Events]], *, clock: Clock, count: int) -> list[Answer]:
+    """For each condition, which looks at these events, the answers of `count` profiles."""
+    found: dict[int, Answer] = {}
+    sizes = [len(events.at) for _, events in asked]
+    for numbers in alike([_shape(measured) for measured, _ in asked], sizes):
+        some = [asked[number][0] for number in numbers]
+        events = stack([asked[number][1] for number in numbers], count)
+        found |= zip(numbers, _measure_alike(some, events, clock=clock, count=count), strict=True)
+    return [found[number] for number in range(len(asked))]
+
+
+def _shape(measured: Measured) -> Hashable:
+    extent = measured.extent
+    return measured.measure, *(end is None for end in (extent.since, extent.until, extent.turns, extent.slides))
+
+
+def _measure_alike(asked: Sequence[Measured], events: Events, *, clock: Clock, count: int) -> Iterable[Answer]:
+    extents = [measured.extent for measured in asked]
+    now, size = instant(clock.now), len(asked) * count
+    until, turns = (instants([getattr(each, end) for each in extents]) for end in ("until", "turns"))
+    if extents[0].since:
+        since = instants([each.since for each in extents])
+        events = events.only(events.at >= since[events.place // count])
+    if len(until) and not len(turns):
+        events = events.only(events.at < until[events.place // count])
     counted = events.at <= now
-    coming = never(count) if counted.all() else first_of(events.only(~counted), count)
-    if extent.until and extent.turns:
-        counted &= events.at < instant(extent.until)
+    due = never(size) if counted.all() else first_of(events.only(~counted), size)
+    if len(until) and len(turns):
+        counted &= events.at < until[events.place // count]
     counting = events.only(counted)
-    holds = _holds(measured, counting, count)
-    due = coming
-    if extent.turns:
-        any_event = np.bincount(events.place, minlength=count) > 0
-        due = np.minimum(due, np.where(any_event, instant(extent.turns), NEVER))
-    if extent.slides:
-        due = np.minimum(due, _leaves(measured, holds, later(first_of(counting, count), extent.slides)))
-    return holds, due
+    holds = _holds(asked, counting, count)
+    if len(turns):
+        any_event = np.bincount(events.place, minlength=size) > 0
+        due = np.minimum(due, np.where(any_event, np.repeat(turns, count), NEVER))
+    due = due.reshape(len(asked), count)
+    if extents[0].slides:
+        slides = lengths([each.slides for each in extents])
+        leaves = later(first_of(counting, size), np.repeat(slides, count)).reshape(len(asked), count)
+        due = np.minimum(due, _leaves(asked, holds, leaves))
+    return zip(holds, due, strict=True)
 
 
 def first_of(events: Events, count: int) -> Instants:
@@ -70,26 +91,28 @@ def earliest(places: Ids, moments: Instants, count: int) -> Instants:
     return found
 
 
-def _leaves(measured: Measured, holds: Flags, leaves: Instants) -> Instants:
+def _leaves(asked: Sequence[Measured], holds: Flags, leaves: Instants) -> Instants:
     """As `segments.compile` says it: a count can only fall when an event leaves the window."""
-    if measured.measure in FALLING and measured.test.op in {Op.GT, Op.GTE}:
-        return np.where(holds, leaves, NEVER)
-    if measured.measure in FALLING and measured.test.op in {Op.LT, Op.LTE}:
-        return np.where(holds, NEVER, leaves)
-    return leaves
+    if asked[0].measure not in FALLING:
+        return leaves
+    more = np.array([[each.test.op in {Op.GT, Op.GTE}] for each in asked])
+    fewer = np.array([[each.test.op in {Op.LT, Op.LTE}] for each in asked])
+    return np.where((more & ~holds) | (fewer & holds), NEVER, leaves)
 
 
-def _holds(measured: Measured, events: Events, count: int) -> Flags:
-    if measured.measure is Measure.COUNT:
-        return _passes_whole(np.bincount(events.place, minlength=count), measured.test)
-    if measured.measure is Measure.DAYS:
-        return _passes_whole(_days(events, count), measured.test)
+def _holds(asked: Sequence[Measured], events: Events, count: int) -> Flags:
+    """A row for each condition."""
+    size, what = len(asked) * count, asked[0].measure
+    if what in {Measure.COUNT, Measure.DAYS}:
+        whole = np.bincount(events.place, minlength=size) if what is Measure.COUNT else _days(events, size)
+        rows = zip(whole.reshape(len(asked), count), asked, strict=True)
+        return np.array([_passes_whole(row, each.test) for row, each in rows])
     largest = float(LARGEST_NUMBER)
     numbers = events.only(np.abs(events.value) <= largest)  # what is none is NaN, and passes nothing
-    known = np.bincount(numbers.place, minlength=count)
-    found = _aggregate(measured.measure, numbers, known)
-    holds = _passes(found, measured.test)
-    return holds if measured.measure is Measure.SUM else holds & (known > 0)
+    known = np.bincount(numbers.place, minlength=size)
+    found = _aggregate(what, numbers, known).reshape(len(asked), count)
+    holds = np.array([_passes(row, each.test) for row, each in zip(found, asked, strict=True)])
+    return holds if what is Measure.SUM else holds & (known > 0).reshape(len(asked), count)
 
 
 def _days(events: Events, count: int) -> Instants:

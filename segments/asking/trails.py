@@ -4,6 +4,7 @@ Every event gets a key, its person and its time in one number, so that "the last
 person" is a search in a sorted array; see there for the steps.
 """
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from segments.asking.arrays import NEVER, Flags, Ids, Instants, instant, later, never
 from segments.asking.measures import Answer, earliest, first_of
+from segments.asking.stacks import alike, instants, lengths, stack
 from segments.asking.streams import Events, Reading, TooMuchError
-from segments.ast import Stage
 from segments.plan import RELATIVE, Clock, Followed
 from segments.sequences import Present, group
 
@@ -24,10 +25,34 @@ def is_followable(followed: Followed) -> bool:
     return not any(stage.same or any(where.test.op in RELATIVE for where in stage.where) for stage in followed.stages)
 
 
-def follow(followed: Followed, reading: Reading, *, clock: Clock, count: int) -> Answer:
-    """The answers of `count` profiles."""
-    trail = _Trail(followed, [reading.events(stage.events, stage.where) for stage in followed.stages], clock, count)
-    return trail.answer()
+def follow(asked: Sequence[Followed], reading: Reading, *, clock: Clock, count: int) -> list[Answer]:
+    """For each sequence, the answers of `count` profiles."""
+    events = [[reading.events(stage.events, stage.where) for stage in followed.stages] for followed in asked]
+    sizes = [sum(len(each.at) for each in stages) for stages in events]
+    found: dict[int, Answer] = {}
+    for numbers in alike([_shape(followed) for followed in asked], sizes):
+        some, theirs = [asked[number] for number in numbers], [events[number] for number in numbers]
+        found |= zip(numbers, _follow_alike(some, theirs, clock, count), strict=True)
+    return [found[number] for number in range(len(asked))]
+
+
+def _shape(followed: Followed) -> Hashable:
+    extent = followed.extent
+    stages = tuple((stage.absent, stage.within is None) for stage in followed.stages)
+    return stages, *(end is None for end in (extent.since, extent.until, extent.turns, extent.slides))
+
+
+def _follow_alike(
+    asked: Sequence[Followed], events: Sequence[Sequence[Events]], clock: Clock, count: int
+) -> list[Answer]:
+    try:
+        return _Trail(asked, [stack(stage, count) for stage in zip(*events, strict=True)], clock, count).answers()
+    except TooMuchError:
+        if len(asked) == 1:
+            raise
+    half = len(asked) // 2
+    halves = (slice(None, half), slice(half, None))
+    return [answer for some in halves for answer in _follow_alike(asked[some], events[some], clock, count)]
 
 
 @dataclass(frozen=True)
@@ -43,16 +68,24 @@ class _Times:
 
 
 class _Trail:
-    def __init__(self, followed: Followed, events: list[Events], clock: Clock, count: int) -> None:
-        self.followed = followed
+    """Sequences of one shape, each with a block of places of its own."""
+
+    def __init__(self, asked: Sequence[Followed], events: Sequence[Events], clock: Clock, count: int) -> None:
+        self.asked = asked
+        self.extents = [followed.extent for followed in asked]
         self.count = count
+        self.places = len(asked) * count
         self.now = instant(clock.now)
-        since = followed.extent.since
-        self.events = [each.only(each.at >= instant(since)) for each in events] if since else events
+        self.events = list(events)
+        if self.extents[0].since:
+            since = instants([extent.since for extent in self.extents])
+            self.events = [each.only(each.at >= since[each.place // count]) for each in events]
+        stages = zip(*(followed.stages for followed in asked), strict=True)
+        self.within = [lengths([stage.within and stage.within.delta for stage in each]) for each in stages]
         known = [each.at for each in self.events if len(each.at)]
         self.start = int(min(at.min() for at in known)) if known else 0
         self.width = int(max(at.max() for at in known)) - self.start + 2 if known else 1
-        if self.width * (count + 1) > LARGEST_KEY:
+        if self.width * (self.places + 1) > LARGEST_KEY:
             raise TooMuchError
         self.times = [self._times(each) for each in self.events]
 
@@ -66,36 +99,42 @@ class _Trail:
         """A moment after everything else there is counts as the one after it."""
         return places * self.width + np.minimum(moments, self.start + self.width - 1) - self.start
 
-    def answer(self) -> Answer:
-        present = group(self.followed.stages)
+    def answers(self) -> list[Answer]:
+        present = group(self.asked[0].stages)
         reached = self.times[0]
-        until = self.followed.extent.until
-        if until:
-            reached = reached.only(reached.at < instant(until))
-        oldest = earliest(reached.place, reached.at, self.count)
+        if self.extents[0].until:
+            until = instants([extent.until for extent in self.extents])
+            reached = reached.only(reached.at < until[reached.place // self.count])
+        oldest = earliest(reached.place, reached.at, self.places)
         for before, step in pairwise(present):
             reached = self._next(reached, before, step)
-        return self._end(reached, present[-1], oldest)
+        holds, due = self._end(reached, present[-1], oldest)
+        shape = len(self.asked), self.count
+        return list(zip(holds.reshape(shape), due.reshape(shape), strict=True))
+
+    def _in_time(self, events: _Times, number: int) -> Instants:
+        """Until when this step, which has to come within some time of each of these events, may come."""
+        return later(events.at, self.within[number][events.place // self.count])
 
     def _next(self, reached: _Times, before: Present, step: Present) -> _Times:
         """Those that can be the next step: a time of some strictly earlier one has not run out before them."""
         candidates = self.times[step.number]
         if not len(reached.key) or not len(candidates.key):
             return candidates.only(np.zeros(len(candidates.key), dtype=np.bool_))
-        latest = np.maximum.accumulate(self._keys(reached.place, self._runs_out(reached, before, step.stage)))
+        latest = np.maximum.accumulate(self._keys(reached.place, self._runs_out(reached, before, step)))
         last = np.searchsorted(reached.key, candidates.key, side="left") - 1
         known = last >= 0
         last = np.maximum(last, 0)
         return candidates.only(known & (reached.place[last] == candidates.place) & (latest[last] >= candidates.key))
 
-    def _runs_out(self, reached: _Times, before: Present, following: Stage) -> Instants:
+    def _runs_out(self, reached: _Times, before: Present, following: Present) -> Instants:
         ends = never(len(reached.at))
-        if following.within:
-            ends = later(reached.at, following.within.delta)
+        if following.stage.within:
+            ends = self._in_time(reached, following.number)
         for number, stage in before.absent:
             coming = self._coming(reached, number)
             if stage.within:
-                coming = np.where(coming <= later(reached.at, stage.within.delta), coming, NEVER)
+                coming = np.where(coming <= self._in_time(reached, number), coming, NEVER)
             ends = np.minimum(ends, coming)
         return ends
 
@@ -115,26 +154,27 @@ class _Trail:
         for number, stage in last.absent:
             coming = self._coming(reached, number)
             if stage.within:
-                ends = later(reached.at, stage.within.delta)
+                ends = self._in_time(reached, number)
                 over = np.maximum(over, ends)
                 missed &= coming > ends
             else:
                 missed &= coming == NEVER
-        holds = np.zeros(self.count, dtype=np.bool_)
+        holds = np.zeros(self.places, dtype=np.bool_)
         holds[reached.place[missed & (over <= self.now)]] = True
         waiting = missed & (over > self.now)
-        due = earliest(reached.place[waiting], over[waiting], self.count)
+        due = earliest(reached.place[waiting], over[waiting], self.places)
         return holds, np.minimum(due, self._moves(holds, oldest))
 
     def _moves(self, holds: Flags, oldest: Instants) -> Instants:
         """When an event comes, the calendar turns, or the oldest first step of who is in leaves the window."""
-        extent = self.followed.extent
-        due = never(self.count)
+        turns = np.repeat(instants([extent.turns for extent in self.extents]), self.count)
+        due = never(self.places)
         for events in self.events:
-            due = np.minimum(due, first_of(events.only(events.at > self.now), self.count))
-            if extent.turns:
-                any_event = np.bincount(events.place, minlength=self.count) > 0
-                due = np.minimum(due, np.where(any_event, instant(extent.turns), NEVER))
-        if extent.slides:
-            due = np.minimum(due, np.where(holds, later(oldest, extent.slides), NEVER))
+            due = np.minimum(due, first_of(events.only(events.at > self.now), self.places))
+            if len(turns):
+                any_event = np.bincount(events.place, minlength=self.places) > 0
+                due = np.minimum(due, np.where(any_event, turns, NEVER))
+        if self.extents[0].slides:
+            slides = np.repeat(lengths([extent.slides for extent in self.extents]), self.count)
+            due = np.minimum(due, np.where(holds, later(oldest, slides), NEVER))
         return due

@@ -271,6 +271,8 @@ class TestMany:
         """However many others there are: as many queries, and no other segment is read."""
         segment = live_segment(GERMAN)
         make.note_change(make.make_profile({"country": "DE"}), traits=["country"])
+        operations.evaluate_changes(now=NOW, limit=10)  # a session prepares its statements once
+        make.note_change(make.make_profile({"country": "DE"}), traits=["country"])
         with CaptureQueriesContext(connection) as alone:
             operations.evaluate_changes(now=NOW, limit=10)
         others = Segment.objects.bulk_create(
