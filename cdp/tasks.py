@@ -14,7 +14,7 @@ import segments.computations
 from activation.alerting import deliver as alerting
 from cdp import pipeline
 from cdp.kernel.tasks import nudge
-from cdp.kernel.wake import awake
+from cdp.kernel.wake import Listener, awake
 from identity.candidates import jobs as matching_jobs
 from identity.duplicates import operations as duplicates
 from identity.evaluation import operations as evaluation
@@ -39,23 +39,19 @@ TURN_SECONDS = 10.0
 SHORT_SECONDS = 0.5
 """A turn of evaluation: as long as there are changes, what time brings about must not wait for more than that."""
 BLOCK_SECONDS = 2.0
+STAY_SECONDS = 0.1
+"""How long a worker of the pipeline stays for more where the next event may be on its way."""
 TRIAL_IDLE = timedelta(seconds=15)
 
 
 @shared_task(name="cdp.drain")
 def drain() -> None:
-    awake("cdp.drain")
-    _until_done(_drain_chunk, "cdp.drain")
+    _stay(_drain_chunk, "cdp.drain")
 
 
 @shared_task(name="cdp.evaluate")
 def evaluate() -> None:
-    awake("cdp.evaluate")
-    _until_done(
-        lambda: _transitions(pipeline.evaluate(now=timezone.now())),
-        "cdp.evaluate",
-        seconds=SHORT_SECONDS,
-    )
+    _stay(lambda: _transitions(pipeline.evaluate(now=timezone.now())), "cdp.evaluate", seconds=SHORT_SECONDS)
 
 
 @shared_task(name="cdp.wake")
@@ -337,16 +333,39 @@ def _end_sessions() -> int:
     return looked_at
 
 
-def _until_done(step: Callable[[], int | bool], name: str, *, seconds: float = TURN_SECONDS) -> None:
-    """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn.
+def _stay(step: Callable[[], int | bool], name: str, *, seconds: float = TURN_SECONDS) -> None:
+    """Work until there is nothing to do, and then as soon as there are news, as long as they come without a pause."""
+    end = time.monotonic() + seconds
+    listener = Listener(name)
+    try:
+        while True:
+            awake(name)
+            done = _work(step, name, until=end)
+            if not done or time.monotonic() > end or not listener.heard(seconds=STAY_SECONDS):
+                break
+    finally:
+        missed = listener.close()
+    if missed:
+        awake(name)
+    if missed or not done:
+        nudge(name)
+
+
+def _until_done(step: Callable[[], int | bool], name: str) -> None:
+    """Repeat `step` until it finds nothing; after a turn, give others the worker and ask for another turn."""
+    if not _work(step, name, until=time.monotonic() + TURN_SECONDS):
+        nudge(name)
+
+
+def _work(step: Callable[[], int | bool], name: str, *, until: float) -> bool:
+    """Repeat `step`; false where there is more to do than the time allowed.
 
     Without a database, or with a full one, a line in the log is all: the rows stay, and beat asks again.
     """
-    end = time.monotonic() + seconds
     try:
         while step():
-            if time.monotonic() > end:
-                nudge(name)
-                return
+            if time.monotonic() > until:
+                return False
     except (OperationalError, InterfaceError) as error:
         log.warning("database_unavailable", task=name, error=str(error))
+    return True

@@ -7,7 +7,7 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from cdp.kernel.wake import claim_wake
+from cdp.kernel.wake import claim_wake, tell
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ def send_on_commit(name: str, *args: Any) -> None:
 
 def nudge(name: str) -> None:
     """Ask a worker to look for work, once per burst of news. Never fails: beat asks again a second later."""
-    if not claim_wake(name):
+    if not claim_wake(name) or tell(name):
         return
     try:
         current_app.send_task(name)

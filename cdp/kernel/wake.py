@@ -1,10 +1,13 @@
 """Wake a worker at most once per batch of news, through one key in Redis.
 
 The key says "a nudge is under way". It expires by itself, so a nudge that a flushed or restarted
-broker swallowed delays the work by a second and never stops it.
+broker swallowed delays the work by a second and never stops it. A worker that has just worked stays
+for a moment and hears of more without the broker.
 """
 
 import functools
+from contextlib import suppress
+from typing import Any
 
 import redis
 import structlog
@@ -35,3 +38,73 @@ def awake(name: str) -> None:
         client().delete(f"cdp:wake:{name}")
     except redis.RedisError as error:
         log.warning("wake_unavailable", name=name, error=str(error))
+
+
+# --- Listening beside the broker ----------------------------------------------------------------------------
+
+LISTENED_SECONDS = 60.0
+"""After so long, who has not said so is taken to listen no more: it was killed."""
+
+
+class Listener:
+    """Stays for news of `name` when there is nothing to do, since a task takes longer through the broker than a small
+    piece of work takes; one at a time, so that news wake one worker.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = f"cdp:listening:{name}"
+        self._name = name
+        self._subscription: Any = None
+
+    def heard(self, *, seconds: float) -> bool:
+        """Wait for news. False: none came, or somebody else waits for them already."""
+        try:
+            return self._subscribed() and self._message(seconds)
+        except redis.RedisError as error:
+            log.warning("wake_unavailable", name=self._name, error=str(error))
+            return False
+
+    def close(self) -> bool:
+        """Whether there were news that nobody will hear: whoever had them took this one to be listening."""
+        if self._subscription is None:
+            return False
+        try:
+            with self._subscription as subscription:
+                subscription.unsubscribe()
+                return self._message(1.0)
+        except redis.RedisError as error:
+            log.warning("wake_unavailable", name=self._name, error=str(error))
+            return True
+        finally:
+            with suppress(redis.RedisError):
+                client().delete(self._key)
+
+    def _subscribed(self) -> bool:
+        if self._subscription is not None:
+            return True
+        if not client().set(self._key, b"1", nx=True, px=int(LISTENED_SECONDS * 1_000)):
+            return False
+        redis_client: Any = client()
+        self._subscription = redis_client.pubsub()
+        self._subscription.subscribe(_channel(self._name))
+        answer = self._subscription.get_message(timeout=1.0)
+        return answer is not None and answer["type"] == "subscribe"
+
+    def _message(self, seconds: float) -> bool:
+        """Whether a message comes, within that time and before the end of the subscription."""
+        message = self._subscription.get_message(timeout=seconds)
+        return message is not None and message["type"] == "message"
+
+
+def tell(name: str) -> bool:
+    """Whether somebody listens, who has heard it."""
+    try:
+        return bool(client().publish(_channel(name), b""))
+    except redis.RedisError as error:
+        log.warning("wake_unavailable", name=name, error=str(error))
+        return False
+
+
+def _channel(name: str) -> str:
+    """Channels are not parted by database, as keys are."""
+    return f"cdp:{client().connection_pool.connection_kwargs.get('db', 0)}:news:{name}"

@@ -1,20 +1,123 @@
+"""How workers take turns, and hear of work."""
+
+import threading
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from cdp import tasks
-from cdp.kernel.wake import claim_wake
+from cdp.kernel.tasks import nudge
+from cdp.kernel.wake import Listener, awake, claim_wake, tell
 from segments.contracts import TransitionSpan
 
 ALWAYS_MORE = TransitionSpan((), 0, 0, 0, claimed=1)
+NAME = "cdp.test_turns"
 
 
-def test_evaluation_gives_way_and_asks_for_another_turn(monkeypatch: pytest.MonkeyPatch):
+def test_evaluation_gives_way_and_asks_for_another_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """What time brings about waits in the same queue for no longer than one of its turns."""
     asked: list[str] = []
     monkeypatch.setattr(tasks, "SHORT_SECONDS", 0.0)
-    monkeypatch.setattr(tasks.pipeline, "evaluate", lambda **_: ALWAYS_MORE)
+    monkeypatch.setattr("cdp.pipeline.evaluate", lambda **_: ALWAYS_MORE)
     monkeypatch.setattr(tasks, "nudge", asked.append)
 
     tasks.evaluate()
 
     assert asked == ["cdp.evaluate"]
     assert claim_wake("cdp.evaluate")  # news that come now are a nudge of their own
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The tasks that go through the broker."""
+    names: list[str] = []
+    monkeypatch.setattr("cdp.kernel.tasks.current_app.send_task", names.append)
+    awake(NAME)
+    yield names
+    awake(NAME)
+
+
+class TestStaying:
+    def test_hears_of_more_work_without_the_broker(self, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+        monkeypatch.setattr(tasks, "STAY_SECONDS", 1.0)
+        waiting, done = [3], threading.Event()
+
+        def step() -> bool:
+            found = bool(waiting) and bool(waiting.pop())
+            if not found:
+                done.set()
+            return found
+
+        worker = threading.Thread(target=lambda: tasks._stay(step, NAME))
+        worker.start()
+        assert done.wait(20)
+        wait_for_listener()
+        done.clear()
+        waiting.append(2)
+        nudge(NAME)
+        worker.join(20)
+
+        assert not worker.is_alive()
+        assert (waiting, done.is_set(), sent) == ([], True, [])
+
+    def test_ends_where_nothing_comes(self, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+        monkeypatch.setattr(tasks, "STAY_SECONDS", 0.01)
+
+        tasks._stay(lambda: False, NAME)
+        nudge(NAME)
+
+        assert sent == [NAME]
+
+
+class TestListener:
+    def test_is_told_and_nobody_else_is(self, sent: list[str]) -> None:
+        first, second = Listener(NAME), Listener(NAME)
+        assert not first.heard(seconds=0)
+        assert not second.heard(seconds=0)
+
+        nudge(NAME)
+
+        assert (first.heard(seconds=5), second.heard(seconds=0), sent) == (True, False, [])
+        assert (first.close(), second.close(), tell(NAME)) == (False, False, False)
+
+    def test_says_at_its_end_what_it_did_not_hear(self, sent: list[str]) -> None:
+        listener = Listener(NAME)
+        listener.heard(seconds=0)
+        nudge(NAME)
+
+        assert listener.close()
+
+    def test_that_is_missed_makes_another_turn(self, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+        """Told after it has listened for the last time, and before it is gone."""
+        monkeypatch.setattr(tasks, "STAY_SECONDS", 0.01)
+        close = Listener.close
+
+        def close_late(listener: Listener) -> bool:
+            nudge(NAME)
+            return close(listener)
+
+        monkeypatch.setattr(Listener, "close", close_late)
+
+        tasks._stay(lambda: False, NAME)
+
+        assert sent == [NAME]
+
+    def test_that_was_killed_is_followed_by_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cdp.kernel.wake.LISTENED_SECONDS", 0.05)
+        Listener(NAME).heard(seconds=0)
+        time.sleep(0.1)
+        listener = Listener(NAME)
+
+        listener.heard(seconds=0)
+
+        assert tell(NAME)
+        assert listener.heard(seconds=5)
+        listener.close()
+
+
+def wait_for_listener() -> None:
+    end = time.monotonic() + 20
+    while not tell(NAME):
+        assert time.monotonic() < end
+        time.sleep(0.01)
