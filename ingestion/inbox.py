@@ -2,13 +2,15 @@
 
 import struct
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 import zstandard
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows, timestamp_micros
+from cdp.kernel.prepared import Prepared, array, run
 from ingestion.contracts import InboxRow
 
 _COLUMNS = ("source_id", "received_at", "kind", "events", "remote_addr", "body")
@@ -42,11 +44,11 @@ def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
     events, last, step = 0, 0, 32
     while events < max_events:
         rows = _claim_after(last, limit=step)
-        if not rows:
-            break
         claimed += rows
-        last = rows[-1].id
         events += sum(row.events for row in rows)
+        if len(rows) < step:
+            break
+        last = rows[-1].id
         if max_events <= events < backlog_events and _waits(backlog_events // 2, after=last):
             max_events = backlog_events
         average = max(1, events // len(claimed))
@@ -55,8 +57,10 @@ def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
 
 
 def remove(ids: Collection[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM inbox WHERE id = ANY(%s)", [list(ids)])
+    run([_REMOVE.of(array(ids))])
+
+
+_REMOVE = Prepared("inbox_remove", ["bigint[]"], "DELETE FROM inbox WHERE id = ANY($1)")
 
 
 def depth() -> tuple[int, datetime | None]:
@@ -78,16 +82,18 @@ def _waits(events: int, *, after: int) -> bool:
 
 
 def _claim_after(last: int, *, limit: int) -> list[InboxRow]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, source_id, received_at, kind, events, remote_addr, body FROM inbox"
-            " WHERE id > %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [last, limit],
-        )
-        return list(_unpacked(cursor.fetchall()))
+    return list(_unpacked(_CLAIM.rows(last, limit)))
 
 
-def _unpacked(rows: list[tuple[int, int, datetime, str, int, str, memoryview]]) -> Iterator[InboxRow]:
+_CLAIM = Prepared(
+    "inbox_claim",
+    ["bigint", "bigint"],
+    "SELECT id, source_id, received_at, kind, events, remote_addr, body FROM inbox"
+    " WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+)
+
+
+def _unpacked(rows: Iterable[tuple[Any, ...]]) -> Iterator[InboxRow]:
     decompress = zstandard.ZstdDecompressor().decompress
     for id_, source_id, received_at, kind, events, remote_addr, body in rows:
         yield InboxRow(id_, source_id, received_at, kind, events, remote_addr, decompress(body))

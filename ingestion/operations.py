@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils.text import slugify
 
 from cdp.kernel.errors import TributaryError
+from cdp.kernel.prepared import Prepared, array
 from consent.models import Purpose
 from ingestion import inbox, keys
 from ingestion.contracts import SourceTerms
@@ -71,16 +72,18 @@ def set_source_state(*, source: Source, state: str) -> None:
 
 def hold_sources(*, ids: Collection[int]) -> dict[int, SourceTerms]:
     """The terms of those sources that exist; until the transaction ends, none of them can be deleted."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, purpose_id, priority, settings, rules_version FROM ingestion_source"
-            " WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
-            [sorted(ids)],
-        )
-        return {
-            id_: SourceTerms(purpose_id, priority, read_settings(settings), rules_version)
-            for id_, purpose_id, priority, settings, rules_version in cursor.fetchall()
-        }
+    return {
+        id_: SourceTerms(purpose_id, priority, read_settings(settings), rules_version)
+        for id_, purpose_id, priority, settings, rules_version in _HOLD.rows(array(sorted(ids)))
+    }
+
+
+_HOLD = Prepared(
+    "sources_hold",
+    ["bigint[]"],
+    "SELECT id, purpose_id, priority, settings, rules_version FROM ingestion_source"
+    " WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",
+)
 
 
 def change_details(*, source: Source, name: str, description: str, priority: int, purpose: Purpose | None) -> None:
