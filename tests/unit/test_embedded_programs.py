@@ -57,9 +57,11 @@ class TestPrograms:
             if name.startswith("program:")
         }
 
+        nice = commands.pop("program:worker")
+        assert nice[:4] == ["nice", "-n", "5", "/a b/python"]
         assert all(command[0] == "/a b/python" for command in commands.values())
         assert "--schedule=/it's %; home/beat/schedule" in commands["program:beat"]
-        assert "--hostname=worker@%h" in commands["program:worker"]
+        assert "--hostname=worker@%h" in nice
 
 
 class TestServerSettings:

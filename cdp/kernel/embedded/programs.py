@@ -44,9 +44,16 @@ KEEP_MEMORY = (
 NO_CHECKS = (("CELERY_SKIP_CHECKS", "1"),)
 
 
-def celery_worker(name: str, queues: str, options: str, *, environment: tuple[tuple[str, str], ...] = ()) -> Program:
-    """A worker that finishes its current task when it is told to stop."""
+def celery_worker(
+    name: str, queues: str, options: str, *, nice: int = 0, environment: tuple[tuple[str, str], ...] = ()
+) -> Program:
+    """A worker that finishes its current task when it is told to stop.
+
+    One with `nice` gives way where the processor is busy, as the command of that name has it.
+    """
     command = f"{WORKER} --hostname={name}@%%h --queues={queues} {options}"
+    if nice:
+        command = f"nice -n {nice} {command}"
     return Program(
         name, command, priority=40, group="workers", stop_seconds=30, environment=(*NO_CHECKS, *environment)
     )
@@ -72,7 +79,7 @@ PROGRAMS = (
     Program("receiver", f"{PYTHON} manage.py demo_receiver", priority=35, demo=True),
     celery_worker("worker-ingest", "ingest", "--pool=prefork --concurrency=3", environment=KEEP_MEMORY),
     celery_worker("worker-evaluate", "evaluate", "--pool=prefork --concurrency=2"),
-    celery_worker("worker", "default,match", "--pool=prefork --concurrency=3"),
+    celery_worker("worker", "default,match", "--pool=prefork --concurrency=3", nice=5),
     celery_worker("worker-deliver", "deliver", "--pool=threads --concurrency=16"),
     Program(
         "beat",
