@@ -1,9 +1,11 @@
 """The settings and the model that matching goes by right now."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import msgspec
+from django.db import connection
 
 from identity import matching
 from identity.candidates.contracts import Field
@@ -12,6 +14,8 @@ from identity.candidates.models import MatchingSettings, MatchModel
 
 ESTIMATE_FROM = 2_000
 """Fewer profiles than this hold too few pairs of the same person to estimate weights from: the shipped ones serve."""
+FEWEST = 1_000
+"""People of whom the shipped weights think at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def live_by(settings: MatchingSettings, row: MatchModel | None) -> Live:
     if row is None:
         fields = live_fields(settings)
         text = msgspec.json.encode(dump_fields(fields))
-        model, scorer = _shipped(text)
+        model, scorer = _shipped(text, _doublings())
         return Live(settings, None, fields, model, scorer)
     fields = msgspec.convert(row.summary["fields"], list[Field])
     model, scorer = _of_version(row.pk)
@@ -58,9 +62,19 @@ def _live_at(settings_stamp: str, model_id: int) -> Live:  # noqa: ARG001 - the 
     return live_by(load_settings(), MatchModel.objects.defer("parameters").get(pk=model_id))
 
 
+def _doublings() -> int:
+    """About how many people there are, as PostgreSQL's statistics know: how often the fewest, doubled."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = 'profile'::regclass")
+        (people,) = cursor.fetchone()
+    return round(math.log2(max(FEWEST, people) / FEWEST))
+
+
 @functools.lru_cache(maxsize=4)
-def _shipped(fields: bytes) -> "tuple[matching.Model, matching.Scorer]":
-    model = matching.default_model(types_of(msgspec.json.decode(fields, type=list[Field])))
+def _shipped(fields: bytes, doublings: int) -> "tuple[matching.Model, matching.Scorer]":
+    """Among more people, more look alike by chance."""
+    types = types_of(msgspec.json.decode(fields, type=list[Field]))
+    model = matching.default_model(types, people=FEWEST * 2**doublings)
     return model, matching.Scorer(model)
 
 

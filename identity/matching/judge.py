@@ -97,6 +97,20 @@ class Judge:
             at_home.append(found[1])
         return np.concatenate(odds), np.concatenate(at_home)
 
+    def judge_and_remember(self, pairs: Pairs, *, above: float) -> tuple[Floats, Floats]:
+        """As `judge`, and keeps for `score_groups` what it saw of pairs whose odds are above this."""
+        if not self.table.single:
+            return self.judge(pairs)
+        found = [(np.zeros(0), np.zeros(0))]
+        kept = [join([], len(self.weights.comparisons)).levels]
+        for start in range(0, len(pairs), CHUNK):
+            compared = self.comparer.compare(pairs[start : start + CHUNK])
+            found.append(judge_sums(weigh_at_once(compared, self.weights), self.weights))
+            kept.append(compared.levels[found[-1][0] > above])
+        odds, at_home = (np.concatenate(column) for column in zip(*found, strict=True))
+        self._memory = _Memory(self.table.records, pairs[odds > above], np.concatenate(kept))
+        return odds, at_home
+
     def _sums(self, pairs: Pairs, compared: Compared | None) -> Sums:
         if not self.table.single:
             return add_up(self._best_of_values(pairs)[0])

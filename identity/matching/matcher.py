@@ -175,7 +175,10 @@ class _Run:
         if labels:
             judge = self._learn(judge, labels)
         with self.clock.step("score"):
-            scores, at_home = judge.judge(pairs, compared)
+            if compared is None:
+                scores, at_home = judge.judge_and_remember(pairs, above=HOPELESS)
+            else:
+                scores, at_home = judge.judge(pairs, compared)
         model = self.given or self._pack(start, judge, blocking)
         with self.clock.step("link"):
             threshold = model.odds_at(self.settings.threshold)
