@@ -32,17 +32,19 @@ class Seen(Protocol):
 def note(messages: Iterable[Seen], resolution: Resolution, *, now: datetime) -> None:
     """Inside the transaction that stores the messages. What lies in the future counts as now."""
     today, days = timestamp_micros(now), _days
-    newest: dict[Combination, int] = {}
-    for message in [one for one in messages if one.ts // DAY > days.get(one.identifiers, -1)]:
-        if message.ts > newest.get(message.identifiers, -1):
-            newest[message.identifiers] = message.ts
-    met = {one: min(at, today) for one, at in newest.items() if min(at, today) // DAY > _days.get(one, -1)}
+    met: dict[Combination, int] = {}
+    for message in messages:
+        who = message.identifiers
+        if message.ts // DAY > days.get(who, -1):
+            at = min(message.ts, today)
+            if at // DAY > days.get(who, -1) and at > met.get(who, -1):
+                met[who] = at
     if not met:
         return
-    _write({one: at for one, at in met.items() if resolution.profiles[one] not in resolution.created}, resolution)
-    if len(_days) > REMEMBERED:
-        _days.clear()
-    _days.update((one, at // DAY) for one, at in met.items())
+    _write(met, resolution)
+    if len(days) > REMEMBERED:
+        days.clear()
+    days.update({who: at // DAY for who, at in met.items()})
 
 
 def forget_all() -> None:
@@ -50,11 +52,16 @@ def forget_all() -> None:
 
 
 def _write(met: Mapping[Combination, int], resolution: Resolution) -> None:
+    """Of people who are new, the first meeting is written with their identifiers."""
+    profiles, created = resolution.profiles, resolution.created
     rows: dict[tuple[int, str, str], int] = {}
     for combination, at in met.items():
+        if (profile_id := profiles[combination]) in created:
+            continue
         for kind, value in combination:
-            key = (resolution.profiles[combination], kind, value)
-            rows[key] = max(at, rows.get(key, at))
+            key = (profile_id, kind, value)
+            if at > rows.get(key, -1):
+                rows[key] = at
     if not rows:
         return
     with connection.cursor() as cursor:

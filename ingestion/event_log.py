@@ -113,6 +113,11 @@ def keep_unseen(events: Sequence[Incoming], *, now: datetime) -> list[Incoming]:
     seen = _mark_seen(sorted(first), week=week, last=last)
     fresh = [event for event in events if event.id not in seen] if seen else list(events)
     known_since = _micros(datetime.combine(last, time(), UTC)) + MINUTE  # an event may be dated a minute after it came
+    if not fresh or (
+        min([event.ts for event in fresh]) >= known_since
+        and max([event.ts for event in fresh]) <= min([event.received for event in fresh]) + MINUTE
+    ):
+        return fresh
     stored = _already_stored(
         [event for event in fresh if event.ts < known_since or event.ts > event.received + MINUTE]
     )
@@ -127,21 +132,21 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
     names = _names
     numbered = [(profile_id << 32 | names[event.name][0], event) for event, profile_id in events]
     numbered.sort(key=_first)
+    columns = {name_id: index for name_id, index in names.values() if index is not None}
     parts: list[bytes] = []
     for place, event in numbered:
-        value_index = names[event.name][1]
-        value = None if value_index is None else event.numbers[value_index]
-        properties, context = event.properties, event.context
-        profile_id, name_id, size = place >> 32, place & _NAME_ID, len(properties) + 1
+        name_id, properties, context = place & _NAME_ID, event.properties, event.context
+        value = event.numbers[columns[name_id]] if name_id in columns else None
         if value is None:
-            head = _HEAD(10, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, -1, size, 1)
+            head = _HEAD(10, 8, event.ts, 16, event.id, 8, place >> 32, 4, name_id, -1, len(properties) + 1, 1)
         else:
-            head = _HEAD_WITH_VALUE(10, 8, event.ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, size, 1)
-        origin = origins.get(event.id) if origins else None
-        if origin is None:
-            tail = _TAIL(8, event.source_id, 8, event.received, -1)
-        else:
+            head = _HEAD_WITH_VALUE(
+                10, 8, event.ts, 16, event.id, 8, place >> 32, 4, name_id, 8, value, len(properties) + 1, 1
+            )
+        if origins and (origin := origins.get(event.id)) is not None:
             tail = _TAIL_WITH_ORIGIN(8, event.source_id, 8, event.received, 8, origin)
+        else:
+            tail = _TAIL(8, event.source_id, 8, event.received, -1)
         parts += (head, properties, _JSON(len(context) + 1, 1), context, tail)
     if parts:
         copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))
@@ -159,11 +164,11 @@ def names_of(owned: Iterable[tuple[Incoming, int]]) -> Iterator[tuple[int, int]]
     return ((profile_id, names[event.name][0]) for event, profile_id in owned)
 
 
-def _note_late(numbered: Iterable[tuple[int, Incoming]]) -> None:
+def _note_late(numbered: Sequence[tuple[int, Incoming]]) -> None:
     """Tell the columnar copy of the log what it may lack: events of a time that it holds."""
     noted_until = notes.hold_noted()
-    late = [(place & _NAME_ID, event.ts, place >> 32) for place, event in numbered if event.ts < noted_until]
-    if late:
+    if min([event.ts for _, event in numbered]) < noted_until:
+        late = [(place & _NAME_ID, event.ts, place >> 32) for place, event in numbered if event.ts < noted_until]
         notes.note_late(late, noted_until=noted_until)
 
 
@@ -226,7 +231,10 @@ def _already_stored(events: Sequence[Incoming]) -> set[bytes]:
 
 
 def _months(events: Iterable[Incoming]) -> set[date]:
-    days = {event.ts // _DAY for event in events}
+    if not (times := [event.ts for event in events]):
+        return set()
+    first, last = min(times) // _DAY, max(times) // _DAY
+    days = {at // _DAY for at in times} if last - first > 1 else {first, last}
     return {(_EPOCH + timedelta(days=day)).date().replace(day=1) for day in days}
 
 
@@ -239,9 +247,7 @@ def _unknown_names(events: Iterable[Incoming]) -> dict[str, tuple[str, int | Non
     """Names that are new, or whose `value_property` is open while a number for it has arrived."""
     wanted: dict[str, tuple[str, int | None]] = {}
     settled = {name for name, (_, index) in _names.items() if index is not None}
-    for event in events:
-        if event.name in settled:
-            continue
+    for event in [event for event in events if event.name not in settled]:
         known = _names.get(event.name)
         if known is not None and event.numbers is NO_NUMBERS:
             continue

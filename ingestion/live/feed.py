@@ -78,7 +78,7 @@ def show_after_commit(
     rejected: Sequence[Rejected],
 ) -> None:
     """Put the newest few of a chunk on show, once it is true that they were taken in."""
-    numbers: Counter[int] = Counter(event.source_id for event, _ in stored)
+    numbers: Counter[int] = Counter([event.source_id for event, _ in stored])
     for items in (duplicates, refused, rejected):
         numbers.update(item.source_id for item in items)
     if numbers:

@@ -19,7 +19,7 @@ from ingestion.messages.contents import (
     traits_of,
     with_integrations,
 )
-from ingestion.messages.identifiers import identifiers_of, people_named
+from ingestion.messages.identifiers import identifiers_of, known_people, people_named
 from ingestion.messages.numbers import promoted_numbers
 from ingestion.messages.objects import object_bytes
 from ingestion.messages.refusals import MAX_MESSAGE_ID, MAX_NAME, made_up_id, reject_bytes, unreadable
@@ -89,6 +89,7 @@ def _open(row: InboxRow, *, allow_future: bool) -> tuple[Frame, Sequence[Message
         context=context,
         said=said_in(context),
         contexts=contexts_over(context, plain=plain),
+        people=known_people(),
         sent_at=outline.sentAt or None,
         clocks_agree=clocks_agree(outline.sentAt or None, row.received_at),
         plain=plain,
@@ -157,7 +158,8 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes | None) -> 
     if traits or said.externalIds or kind == "alias":
         people = identifiers_of(message, traits, said, kind)
     else:
-        people = people_named(message.userId, message.anonymousId)
+        user, visitor = message.userId, message.anonymousId
+        people = frame.people.get((user, visitor)) or people_named(user, visitor)
     if not people:
         raise _nobody()
     return Incoming(

@@ -13,6 +13,7 @@ from ingestion.said import ExternalId, Said, Text
 MAX_EXTERNAL_IDS = 10
 CONTACTS = ("email", "phone")
 NO_CONTACTS = (None, None)
+GENERATION = 50_000
 
 
 def identifiers_of(message: Message, traits: dict[str, Any] | None, said: Said, kind: str) -> tuple[Identifier, ...]:
@@ -60,18 +61,37 @@ def _with_previous(message: Message, found: tuple[Identifier, ...]) -> tuple[Ide
     return found if previous == found[0][1] else (*found, ("previous_id", previous))
 
 
+People = dict[tuple[Text, Text], tuple[Identifier, ...]]
+"""By user id and anonymous id, as they were sent."""
+
+_young: People = {}
+_old: People = {}
+
+
+def known_people() -> People:
+    """Those of whom there were messages lately. Two generations are kept, so that who comes again stays."""
+    global _young, _old
+    if len(_young) > GENERATION:
+        _young, _old = {}, _young
+    return _young
+
+
 def people_named(user: Text, visitor: Text) -> tuple[Identifier, ...]:
     """Who a message is about that names nobody by its traits or context."""
-    if (type(user) is str or user is None) and (type(visitor) is str or visitor is None):
-        return spell_people(user, visitor)
-    return spell_people(as_text(user), as_text(visitor))
+    key = (user, visitor)
+    found = _old.get(key)
+    if found is None:
+        found = spell_people(as_text(user), as_text(visitor))
+    if not (isinstance(user, int | float) or isinstance(visitor, int | float)):  # 5 and 5.0 would be the same key
+        _young[key] = found
+    return found
 
 
 def as_text(sent: Text) -> str | None:
     return sent if sent is None or type(sent) is str else str(sent)
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=16_384)
 def spell_people(
     user: str | None, visitor: str | None, address: str | None = None, phone: str | None = None
 ) -> tuple[Identifier, ...]:
@@ -84,3 +104,5 @@ def spell_people(
 def forget_people() -> None:
     """Read everybody's identifiers anew: how values are spelt has changed."""
     spell_people.cache_clear()
+    _young.clear()
+    _old.clear()

@@ -56,6 +56,8 @@ def find_visits(events: Iterable[Incoming], sources: Mapping[int, SourceTerms]) 
     modes = {id_: terms.settings.sessions.mode for id_, terms in sources.items()}
     if all(mode == "never" for mode in modes.values()):
         return []
+    if "always" not in modes.values():
+        events = [event for event in events if event.origin.client]
     found: Visits = []
     for event in events:
         origin = event.origin
