@@ -346,8 +346,10 @@ def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tup
         if terms is None:
             continue
         items = messages.decode_row(row, allow_future=terms.settings.clock.allow_future)
-        decoded += [item for item in items if type(item) is Incoming]
-        rejected += [item for item in items if type(item) is Rejected]
+        found = [item for item in items if type(item) is Incoming]
+        decoded += found
+        if len(found) < len(items):
+            rejected += [item for item in items if type(item) is Rejected]
     return decoded, rejected
 
 
@@ -382,7 +384,7 @@ def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: dateti
         ]
 
     return identity.operations.resolve_identities(
-        {event.identifiers for event in events},
+        [event.identifiers for event in events],
         sightings_of=sightings_of,
         writing_traits={event.identifiers for event in events if event.traits}
         | {event.identifiers for event, _ in visits},
@@ -475,12 +477,13 @@ def _with(names: frozenset[int], name_id: int) -> frozenset[int]:
 def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:
     """Who may now look like somebody else: visitors of whom nothing is known do not."""
     changed = {*changed_traits, *resolution.absorbed, *resolution.absorbed.values()}
-    if not resolution.created:
+    created = resolution.created
+    if not created:
         return changed
     return changed | {
         profile_id
         for combination, profile_id in resolution.profiles.items()
-        if profile_id in resolution.created and any(kind in CONTACTS for kind, _ in combination)
+        if profile_id in created and any(kind in CONTACTS for kind, _ in combination)
     }
 
 

@@ -25,7 +25,7 @@ class _Known:
 
 
 def recall(combinations: Collection[Combination]) -> tuple[dict[Combination, int], list[Combination]]:
-    """Those that are remembered, with their profiles, and the others."""
+    """Those that are remembered, with their profiles, and the others, each once however often it is asked for."""
     found: dict[Combination, int] = {}
     others: list[Combination] = []
     aged: dict[Combination, int] = {}
@@ -41,7 +41,7 @@ def recall(combinations: Collection[Combination]) -> tuple[dict[Combination, int
         found[combination] = profile_id
     if aged:
         remember(aged, {})
-    return found, others
+    return found, list(dict.fromkeys(others))
 
 
 def origins_of(combinations: Iterable[Combination]) -> dict[Combination, int]:

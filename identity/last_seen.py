@@ -35,9 +35,10 @@ def note(messages: Iterable[Seen], resolution: Resolution, *, now: datetime) -> 
     met: dict[Combination, int] = {}
     for message in messages:
         who = message.identifiers
-        if message.ts // DAY > days.get(who, -1):
+        day = days.get(who, -1)
+        if message.ts // DAY > day:
             at = min(message.ts, today)
-            if at // DAY > days.get(who, -1) and at > met.get(who, -1):
+            if at // DAY > day and at > met.get(who, -1):
                 met[who] = at
     if not met:
         return

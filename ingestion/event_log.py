@@ -40,10 +40,10 @@ _TAIL = struct.Struct(">iqiqi").pack
 _TAIL_WITH_ORIGIN = struct.Struct(">iqiqiq").pack
 _JSON = struct.Struct(">ib").pack
 _SEEN = struct.Struct(">hiii").pack
-_NAME_ID = 2**32 - 1
 _first = itemgetter(0)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
+_LATEST = 2**63 - 1
 NO_ORIGINS: Mapping[bytes, int] = MappingProxyType({})
 
 # name -> (id, index into VALUE_PROPERTIES or None); only what is committed is remembered
@@ -130,27 +130,30 @@ def append(events: Sequence[tuple[Incoming, int]], *, origins: Mapping[bytes, in
     `origins` are those of events whose origin is not the profile itself, by the event's id.
     """
     names = _names
-    numbered = [(profile_id << 32 | names[event.name][0], event) for event, profile_id in events]
-    numbered.sort(key=_first)
-    columns = {name_id: index for name_id, index in names.values() if index is not None}
-    parts: list[bytes] = []
-    for place, event in numbered:
-        name_id, properties, context = place & _NAME_ID, event.properties, event.context
-        value = event.numbers[columns[name_id]] if name_id in columns else None
+    rows: list[tuple[int, bytes]] = []
+    earliest = _LATEST
+    for event, profile_id in events:
+        name_id, column = names[event.name]
+        ts, properties, context = event.ts, event.properties, event.context
+        if ts < earliest:  # noqa: PLR1730 - a call for every event costs more
+            earliest = ts
+        value = None if column is None else event.numbers[column]
         if value is None:
-            head = _HEAD(10, 8, event.ts, 16, event.id, 8, place >> 32, 4, name_id, -1, len(properties) + 1, 1)
+            head = _HEAD(10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, -1, len(properties) + 1, 1)
         else:
             head = _HEAD_WITH_VALUE(
-                10, 8, event.ts, 16, event.id, 8, place >> 32, 4, name_id, 8, value, len(properties) + 1, 1
+                10, 8, ts, 16, event.id, 8, profile_id, 4, name_id, 8, value, len(properties) + 1, 1
             )
         if origins and (origin := origins.get(event.id)) is not None:
             tail = _TAIL_WITH_ORIGIN(8, event.source_id, 8, event.received, 8, origin)
         else:
             tail = _TAIL(8, event.source_id, 8, event.received, -1)
-        parts += (head, properties, _JSON(len(context) + 1, 1), context, tail)
-    if parts:
-        copy_rows(table="event", columns=_COLUMNS, rows=b"".join(parts))
-        _note_late(numbered)
+        row = b"".join((head, properties, _JSON(len(context) + 1, 1), context, tail))
+        rows.append((profile_id << 32 | name_id, row))
+    if rows:
+        rows.sort(key=_first)
+        copy_rows(table="event", columns=_COLUMNS, rows=[row for _, row in rows])
+        _note_late(events, earliest=earliest)
 
 
 def name_id(name: str) -> int:
@@ -164,11 +167,13 @@ def names_of(owned: Iterable[tuple[Incoming, int]]) -> Iterator[tuple[int, int]]
     return ((profile_id, names[event.name][0]) for event, profile_id in owned)
 
 
-def _note_late(numbered: Sequence[tuple[int, Incoming]]) -> None:
+def _note_late(events: Iterable[tuple[Incoming, int]], *, earliest: int) -> None:
     """Tell the columnar copy of the log what it may lack: events of a time that it holds."""
     noted_until = notes.hold_noted()
-    if min([event.ts for _, event in numbered]) < noted_until:
-        late = [(place & _NAME_ID, event.ts, place >> 32) for place, event in numbered if event.ts < noted_until]
+    if earliest < noted_until:
+        late = [
+            (_names[event.name][0], event.ts, profile_id) for event, profile_id in events if event.ts < noted_until
+        ]
         notes.note_late(late, noted_until=noted_until)
 
 

@@ -26,15 +26,20 @@ def timestamp_micros(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def copy_rows(*, table: str, columns: Iterable[str], rows: bytes | bytearray, using: str = "default") -> None:
-    """Append encoded `rows` (without header and trailer) to `table` inside the current transaction."""
+def copy_rows(
+    *, table: str, columns: Iterable[str], rows: bytes | bytearray | Sequence[bytes], using: str = "default"
+) -> None:
+    """Append encoded `rows` (without header and trailer, one by one or together) to `table` inside the current
+    transaction.
+    """
+    pieces = (rows,) if isinstance(rows, bytes | bytearray) else rows
     connection = connections[using]
     connection.ensure_connection()
     names = ", ".join(f'"{column}"' for column in columns)
     statement = f'COPY "{table}" ({names}) FROM STDIN (FORMAT binary)'
     with connection.cursor() as cursor, connection.wrap_database_errors:
         raw: Any = cursor
-        raw.copy_expert(statement, BytesIO(b"".join((HEADER, rows, TRAILER))), _AT_ONCE)
+        raw.copy_expert(statement, BytesIO(b"".join((HEADER, *pieces, TRAILER))), _AT_ONCE)
 
 
 def read_rows(

@@ -41,17 +41,31 @@ _taken: dict[tuple[int, str], tuple[int, int]] = {}  # (source, name) -> minute,
 
 def observe(rows: Sequence[InboxRow], owned: Sequence[Owned], *, sources: Mapping[int, SourceTerms]) -> None:
     """Note one chunk in the transaction that stores it: the inbox rows it came from, and what was stored."""
-    groups: Groups = defaultdict(list)
-    for pair in owned:
-        event = pair[0]
-        groups[event.source_id, event.name, event.received // _HOUR].append(pair)
-    flagged = [pair for pair in owned if pair[0].changes]
+    groups, flagged = _grouped(owned)
     _add_receipts(row for row in rows if row.source_id in sources and row.held is None)
     _add_volumes(groups, _keep_flags(flagged) if flagged else Counter())
     loading = {id_ for id_, terms in sources.items() if terms.settings.quality.loads}
     if loading:
         _add_loads(pair for pair in owned if pair[0].source_id in loading)
     _add_samples(groups)
+
+
+def _grouped(owned: Sequence[Owned]) -> tuple[Groups, list[Owned]]:
+    """By source, name and hour of arrival, which a request's messages have in common; and those that were changed."""
+    groups: Groups = defaultdict(list)
+    flagged: list[Owned] = []
+    row, group_of = None, {}
+    for pair in owned:
+        event = pair[0]
+        if event.row is not row:
+            row, group_of = event.row, {}
+        group = group_of.get(event.name)
+        if group is None:
+            group = group_of[event.name] = groups[event.source_id, event.name, event.received // _HOUR]
+        group.append(pair)
+        if event.changes:
+            flagged.append(pair)
+    return groups, flagged
 
 
 def forget_samples() -> None:
