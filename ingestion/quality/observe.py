@@ -54,7 +54,8 @@ def _grouped(owned: Sequence[Owned]) -> tuple[Groups, list[Owned]]:
     """By source, name and hour of arrival, which a request's messages have in common; and those that were changed."""
     groups: Groups = defaultdict(list)
     flagged: list[Owned] = []
-    row, group_of = None, {}
+    row: InboxRow | None = None
+    group_of: dict[str, list[Owned]] = {}
     for pair in owned:
         event = pair[0]
         if event.row is not row:
