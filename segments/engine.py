@@ -1,6 +1,6 @@
 """Definitions run against the database: the dictionary they need, and the settings their queries run under."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -27,13 +27,19 @@ def plan_at(node: Node, *, now: datetime) -> Plan:
 
 def load_dictionary(*nodes: Node) -> Dictionary:
     """The names that occur; one that no event has borne yet is missing, and matches nothing."""
-    names = {
-        name
-        for node in nodes
-        for condition in conditions(node)
-        for stream in streams_of(condition)
-        for name in stream.events
-    }
+    return dictionary_of(
+        {
+            name
+            for node in nodes
+            for condition in conditions(node)
+            for stream in streams_of(condition)
+            for name in stream.events
+        }
+    )
+
+
+def dictionary_of(names: Collection[str]) -> Dictionary:
+    """Those of these names that events have borne."""
     if not names:
         return {}
     rows = _KNOWN.rows(list(names))

@@ -1,7 +1,7 @@
 """Ask segments about some profiles, and say whose fault it is where that fails."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -12,15 +12,17 @@ from django.db import DataError, NotSupportedError, OperationalError, Programmin
 
 from cdp.kernel.prepared import Prepared, array
 from segments.asking.answers import States, ask
+from segments.asking.outline import Outline
 from segments.asking.questions import Questions
-from segments.ast import DefinitionError, Node, parse
-from segments.engine import fetch, is_timeout, load_dictionary
+from segments.ast import Consent, DefinitionError, InSegment, Node, parse
+from segments.engine import dictionary_of, fetch, is_timeout
 from segments.plan import Clock, conditions
 from segments.references import expand
 from segments.sql import Sql
 
 CONDITIONS_AT_ONCE = 200
 REMEMBERED = 4_096
+REMEMBERED_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -72,42 +74,68 @@ def states_of(segments: Sequence[Live], questions: Questions, *, now: datetime, 
     Raises:
         SegmentFailedError: for one of these segments.
     """
-    meant = [(segment, _meaning(segment)) for segment in segments]
     found: list[States] = []
     at = 0
-    for batch in ([one] for one in meant) if alone else _batches(meant):
-        rows = slice(at, at + len(batch))
+    for outline in _outlines(segments, alone=alone):
+        rows = slice(at, at + len(outline.nodes))
         try:
-            found.append(_ask([node for _, node in batch], questions, rows, now))
+            found.append(_ask(outline, questions, rows, now))
         except Exception as error:
             if alone and is_of_the_segment(error):
-                raise SegmentFailedError(batch[0][0].id, error) from error
+                raise SegmentFailedError(segments[at].id, error) from error
             raise
-        at += len(batch)
+        at = rows.stop
     return States.of(found)
 
 
-def _batches(meant: Sequence[tuple[Live, Node]]) -> Iterator[list[tuple[Live, Node]]]:
-    """As many as have not too many conditions in sum."""
-    batch: list[tuple[Live, Node]] = []
-    size = 0
-    for segment, node in meant:
-        more = sum(1 for _ in conditions(node))
-        if batch and size + more > CONDITIONS_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append((segment, node))
-        size += more
-    if batch:
-        yield batch
-
-
-def _ask(nodes: Sequence[Node], questions: Questions, rows: slice, now: datetime) -> States:
+def _ask(outline: Outline, questions: Questions, rows: slice, now: datetime) -> States:
     asked = questions.asked[rows]
     people = np.flatnonzero(asked.any(axis=0))
-    clock, dictionary = Clock(now, settings.TIME_ZONE), load_dictionary(*nodes)
-    states = ask(nodes, questions.profiles[people], asked[:, people], clock=clock, dictionary=dictionary)
+    clock, dictionary = Clock(now, settings.TIME_ZONE), dictionary_of(outline.names)
+    states = ask(outline, questions.profiles[people], asked[:, people], clock=clock, dictionary=dictionary)
     return states if len(people) == len(questions.profiles) else states.among(people, len(questions.profiles))
+
+
+# --- What they mean -----------------------------------------------------------------------------------------
+
+
+def _outlines(segments: Sequence[Live], *, alone: bool) -> Sequence[Outline]:
+    if alone:
+        return [Outline.of([_meaning(segment)]) for segment in segments]
+    if all(map(_means_itself, segments)):
+        return _remembered(tuple(segment.definition for segment in segments))
+    return _outlined([_meaning(segment) for segment in segments])
+
+
+@lru_cache(maxsize=REMEMBERED_TOGETHER)
+def _remembered(definitions: tuple[str, ...]) -> Sequence[Outline]:
+    """Most changes touch the same few segments, again and again."""
+    return _outlined([_parsed(definition) for definition in definitions])
+
+
+def _outlined(nodes: Sequence[Node]) -> Sequence[Outline]:
+    """As many together as have not too many conditions in sum."""
+    outlines: list[Outline] = []
+    batch: list[Node] = []
+    size = 0
+    for node in nodes:
+        more = sum(1 for _ in conditions(node))
+        if batch and size + more > CONDITIONS_AT_ONCE:
+            outlines.append(Outline.of(batch))
+            batch, size = [], 0
+        batch.append(node)
+        size += more
+    if batch:
+        outlines.append(Outline.of(batch))
+    return outlines
+
+
+def _means_itself(segment: Live) -> bool:
+    """Whether no other segment and no purpose is named that may have changed or gone."""
+    try:
+        return _is_plain(segment.definition)
+    except DefinitionError as error:
+        raise SegmentFailedError(segment.id, error) from error
 
 
 def _meaning(segment: Live) -> Node:
@@ -115,6 +143,11 @@ def _meaning(segment: Live) -> Node:
         return expand(_parsed(segment.definition), own=segment.slug)
     except DefinitionError as error:
         raise SegmentFailedError(segment.id, error) from error
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _is_plain(definition: str) -> bool:
+    return not any(isinstance(one, InSegment | Consent) for one in conditions(_parsed(definition)))
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -17,6 +17,7 @@ import numpy as np
 from segments.asking import measures, trails
 from segments.asking.arrays import NEVER, Flags, Ids, Instants, instant, listed, never
 from segments.asking.measures import Answer
+from segments.asking.outline import Outline
 from segments.asking.streams import Reading, TooMuchError
 from segments.asking.table import Rows, read
 from segments.ast import Account, All, Any, Condition, Consent, Event, Given, InSegment, Node, Not, Trait, Where
@@ -53,20 +54,20 @@ class States:
         return States(holds, due)
 
 
-def ask(nodes: Sequence[Node], profiles: Ids, asked: Flags, *, clock: Clock, dictionary: Dictionary) -> States:
+def ask(outline: Outline, profiles: Ids, asked: Flags, *, clock: Clock, dictionary: Dictionary) -> States:
     """`asked` has a row per definition and a column per profile; what was not asked may have any answer.
 
     Where the events of all these people are too many to be held at once, of some of them after the other; where those
     of one person are, PostgreSQL works it out.
     """
     try:
-        return _Asking(nodes, profiles, asked, clock, dictionary).states()
+        return _Asking(outline, profiles, asked, clock, dictionary).states()
     except TooMuchError:
         if len(profiles) == 1:
-            return _Asking(nodes, profiles, asked, clock, dictionary, in_memory=False).states()
+            return _Asking(outline, profiles, asked, clock, dictionary, in_memory=False).states()
     half = len(profiles) // 2
     parts = [
-        ask(nodes, profiles[some], asked[:, some], clock=clock, dictionary=dictionary)
+        ask(outline, profiles[some], asked[:, some], clock=clock, dictionary=dictionary)
         for some in (slice(None, half), slice(half, None))
     ]
     return States(
@@ -79,7 +80,7 @@ class _Asking:
 
     def __init__(
         self,
-        nodes: Sequence[Node],
+        outline: Outline,
         profiles: Ids,
         asked: Flags,
         clock: Clock,
@@ -87,24 +88,17 @@ class _Asking:
         *,
         in_memory: bool = True,
     ) -> None:
-        self.nodes = nodes
+        self.outline = outline
         self.profiles = profiles
         self.dictionary = dictionary
         self.clock = clock
-        # Definitions are looked up by what they are only here: that reads each condition from end to end.
-        self.conditions: dict[Condition, int] = {}
-        self.places: dict[int, int] = {}  # by the identity of a condition, of which `nodes` has many that are equal
-        self.people: list[Flags] = []
-        for node, some in zip(nodes, asked, strict=True):
-            for condition in conditions(node):
-                place = self.places[id(condition)] = self.conditions.setdefault(condition, len(self.people))
-                if place == len(self.people):
-                    self.people.append(some)
-                else:
-                    self.people[place] = self.people[place] | some
+        self.people: list[Flags] = [
+            asked[numbers[0]] if len(numbers) == 1 else np.bitwise_or.reduce(asked[numbers])
+            for numbers in outline.nodes_of
+        ]
         self.counted: dict[int, Behaviour] = {}
         self.told: list[int] = []
-        for condition, place in self.conditions.items():
+        for place, condition in enumerate(outline.conditions):
             behaviour = behaviour_of(condition, clock) if in_memory and isinstance(condition, Event | Steps) else None
             if behaviour is not None and self._is_counted(behaviour):
                 self.counted[place] = behaviour
@@ -149,7 +143,6 @@ class _Asking:
 
     def _asked_of_the_database(self) -> Iterator[Sql]:
         """A part for all conditions that are asked about the same people."""
-        listing = list(self.conditions)
         groups: defaultdict[bytes, list[int]] = defaultdict(list)
         for number, place in enumerate(self.told):
             groups[self.people[place].tobytes()].append(number)
@@ -157,7 +150,7 @@ class _Asking:
             people = self.people[self.told[numbers[0]]]
             for start in range(0, len(numbers), TOLD_AT_ONCE):
                 some = numbers[start : start + TOLD_AT_ONCE]
-                yield self._part([listing[self.told[number]] for number in some], some, people)
+                yield self._part([self.outline.conditions[self.told[number]] for number in some], some, people)
 
     def _part(self, asked: Sequence[Condition], numbers: Sequence[int], people: Flags) -> Sql:
         plan = make_plan(Any(tuple(asked)), now=self.clock.now, zone=self.clock.zone)
@@ -203,9 +196,10 @@ class _Asking:
 
     def _put_together(self, exists: Flags) -> States:
         horizon = instant(self.clock.now + HORIZON)
-        holds = np.empty((len(self.nodes), len(self.profiles)), dtype=np.bool_)
-        due = np.empty((len(self.nodes), len(self.profiles)), dtype=np.int64)
-        for place, node in enumerate(self.nodes):
+        nodes = self.outline.nodes
+        holds = np.empty((len(nodes), len(self.profiles)), dtype=np.bool_)
+        due = np.empty((len(nodes), len(self.profiles)), dtype=np.int64)
+        for place, node in enumerate(nodes):
             moments = self._due(node)
             holds[place] = exists & self._holds(node)
             due[place] = np.where(exists & (moments < horizon), moments, NEVER)
@@ -220,14 +214,15 @@ class _Asking:
             case Not(of):
                 return np.logical_not(self._holds(of))
             case Trait() | Account() | Event() | Steps() | Given() | Consent():
-                return self.answers[self.places[id(node)]][0]
+                return self.answers[self.outline.places[id(node)]][0]
             case InSegment(slug):
                 raise UnexpandedError(slug)
             case _:
                 assert_never(node)
 
     def _due(self, node: Node) -> Instants:
-        return reduce(np.minimum, (self.answers[self.places[id(condition)]][1] for condition in conditions(node)))
+        places = self.outline.places
+        return reduce(np.minimum, (self.answers[places[id(condition)]][1] for condition in conditions(node)))
 
 
 def _looked_at(behaviour: Behaviour) -> Iterator[tuple[tuple[str, ...], tuple[Where, ...]]]:
