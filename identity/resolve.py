@@ -72,8 +72,7 @@ def resolve(
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
     involved |= set(stated.places.values())
     updated = involved | {settled[combination] for combination in writing_traits if combination in settled}
-    _lock(updated, strength="NO KEY UPDATE", settled=settled)
-    _lock(set(settled.values()) - updated, strength="KEY SHARE", settled=settled)
+    _lock(updated, set(settled.values()) - updated, settled=settled)
     if not homes.holds():
         raise ContendedError
     homes.remember(found, found_origins)
@@ -248,22 +247,32 @@ def _look_up_kinds(asked: Mapping[str, Collection[str]]) -> list[tuple[str, str,
     return rows
 
 
-def _lock(ids: Collection[int], *, strength: str, settled: dict[Combination, int]) -> None:
-    """Lock profiles in id order. One that is gone was absorbed a moment ago, or since it was remembered."""
-    if not ids:
+def _lock(updated: Collection[int], written_to: Collection[int], *, settled: dict[Combination, int]) -> None:
+    """Lock profiles in id order, first those that may gain something themselves, in one way there and back.
+
+    One that is gone was absorbed a moment ago, or since it was remembered.
+    """
+    if not updated and not written_to:
         return
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM"
-            f" (SELECT FROM profile WHERE id = ANY(%s::bigint[]) ORDER BY id FOR {strength}) AS locked",
-            [_array(ids)],
-        )
-        if cursor.fetchone()[0] == len(ids):
+        cursor.execute(_LOCK, [_array(updated), _array(written_to)])
+        if cursor.fetchone()[0] == len(updated) + len(written_to):
             return
+        ids = {*updated, *written_to}
         cursor.execute("SELECT id FROM profile WHERE id = ANY(%s::bigint[])", [_array(ids)])
-        gone = set(ids) - {id_ for (id_,) in cursor.fetchall()}
+        gone = ids - {id_ for (id_,) in cursor.fetchall()}
     homes.forget(combination for combination, profile_id in settled.items() if profile_id in gone)
     raise ContendedError
+
+
+def _locked(strength: str) -> str:
+    return (
+        "(SELECT count(*) FROM"
+        f" (SELECT FROM profile WHERE id = ANY(%s::bigint[]) ORDER BY id FOR {strength}) AS locked)"
+    )
+
+
+_LOCK = f"SELECT {_locked('NO KEY UPDATE')} + {_locked('KEY SHARE')}"
 
 
 def _holdings(ids: Collection[int]) -> dict[int, list[Identifier]]:

@@ -22,11 +22,12 @@ def about(ids: Collection[str], *, making: bool) -> dict[str, set[str]]:
         return {}
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_advisory_xact_lock{'' if making else '_shared'}(%s)", [_LOCK])
+        # Two statements: the second must see what was committed while the first waited.
         cursor.execute(
-            "SELECT previous, user_id FROM identity_statement"
+            f"SELECT pg_advisory_xact_lock{'' if making else '_shared'}(%s);"
+            " SELECT previous, user_id FROM identity_statement"
             " WHERE previous = ANY(string_to_array(%s, E'\\x1f')) ORDER BY 1, 2",
-            ["\x1f".join(sorted(ids))],
+            [_LOCK, "\x1f".join(sorted(ids))],
         )
         for previous, user in cursor.fetchall():
             found.setdefault(previous, set()).add(user)

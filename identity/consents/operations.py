@@ -31,7 +31,7 @@ _NOTE = (
 def note_stale(profile_ids: Collection[int]) -> None:
     """These profiles have gained or lost identifiers, or are no more."""
     if profile_ids:
-        _run(_NOTE, [sorted(profile_ids), [], []])
+        _run(_NOTE, ["{" + ",".join(map(str, sorted(profile_ids))) + "}", [], []])
 
 
 def note_resolved(resolution: Resolution) -> None:

@@ -138,6 +138,10 @@ class TestValue:
 
 
 class TestDuplicates:
+    @pytest.fixture(autouse=True, params=[0, event_log.FEW], ids=["of many", "of few"])
+    def mark_as_few_or_many(self, request, monkeypatch):
+        monkeypatch.setattr(event_log, "FEW", request.param)
+
     def test_within_a_batch_are_stored_once(self, accept):
         twin = message(messageId="m-1")
         accept(twin, twin, message(messageId="m-2"))
