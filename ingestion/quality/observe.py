@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 from django.db import connection
@@ -36,17 +37,28 @@ _COLUMNS = ("source_id", "name_id", "profile_id", "event_id", "ts", "received_at
 _HEAD = struct.Struct(">hiqiiiqi16siqiqi").pack
 _LOAD_MARK = b'"load"'
 
+
+class _Upsert(NamedTuple):
+    """Lines are sorted by key, so that two workers never wait for each other in a circle."""
+
+    statement: str
+    lines: Sequence[tuple[object, ...]]
+
+
 _taken: dict[tuple[int, str], tuple[int, int]] = {}  # (source, name) -> minute, how many were sampled in it
 
 
 def observe(rows: Sequence[InboxRow], owned: Sequence[Owned], *, sources: Mapping[int, SourceTerms]) -> None:
     """Note one chunk in the transaction that stores it: the inbox rows it came from, and what was stored."""
     groups, flagged = _grouped(owned)
-    _add_receipts(row for row in rows if row.source_id in sources and row.held is None)
-    _add_volumes(groups, _keep_flags(flagged) if flagged else Counter())
+    upserts = [
+        _receipts(row for row in rows if row.source_id in sources and row.held is None),
+        _volumes(groups, _keep_flags(flagged) if flagged else Counter()),
+    ]
     loading = {id_ for id_, terms in sources.items() if terms.settings.quality.loads}
     if loading:
-        _add_loads(pair for pair in owned if pair[0].source_id in loading)
+        upserts.append(_loads(pair for pair in owned if pair[0].source_id in loading))
+    _write([upsert for upsert in upserts if upsert.lines])
     _add_samples(groups)
 
 
@@ -80,35 +92,33 @@ def message_hash(message_id: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def _add_receipts(rows: Iterable[InboxRow]) -> None:
+def _receipts(rows: Iterable[InboxRow]) -> _Upsert:
     found: dict[tuple[int, datetime], tuple[int, int, datetime]] = {}
     for row in rows:
         key = (row.source_id, row.received_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
         requests, events, last = found.get(key, (0, 0, row.received_at))
         found[key] = (requests + 1, events + row.events, max(last, row.received_at))
-    if found:
-        _upsert(
-            "INSERT INTO quality_receipt AS old (source_id, hour, requests, events, last_at) SELECT * FROM"
-            " unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::timestamptz[])"
-            " ON CONFLICT (source_id, hour) DO UPDATE SET requests = old.requests + EXCLUDED.requests,"
-            " events = old.events + EXCLUDED.events, last_at = greatest(old.last_at, EXCLUDED.last_at)",
-            sorted((*key, *values) for key, values in found.items()),
-        )
+    return _Upsert(
+        "INSERT INTO quality_receipt AS old (source_id, hour, requests, events, last_at) SELECT * FROM"
+        " unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::timestamptz[])"
+        " ON CONFLICT (source_id, hour) DO UPDATE SET requests = old.requests + EXCLUDED.requests,"
+        " events = old.events + EXCLUDED.events, last_at = greatest(old.last_at, EXCLUDED.last_at)",
+        sorted((*key, *values) for key, values in found.items()),
+    )
 
 
-def _add_volumes(groups: Groups, flags: Counter[tuple[int, str, int]]) -> None:
+def _volumes(groups: Groups, flags: Counter[tuple[int, str, int]]) -> _Upsert:
     lines = sorted(
         (source_id, event_log.name_id(name), _EPOCH + timedelta(hours=hour), len(pairs), flags[source_id, name, hour])
         for (source_id, name, hour), pairs in groups.items()
     )
-    if lines:
-        _upsert(
-            "INSERT INTO quality_volume AS old (source_id, name_id, hour, events, flagged) SELECT * FROM"
-            " unnest(%s::bigint[], %s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[])"
-            " ON CONFLICT (source_id, name_id, hour) DO UPDATE SET events = old.events + EXCLUDED.events,"
-            " flagged = old.flagged + EXCLUDED.flagged",
-            lines,
-        )
+    return _Upsert(
+        "INSERT INTO quality_volume AS old (source_id, name_id, hour, events, flagged) SELECT * FROM"
+        " unnest(%s::bigint[], %s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[])"
+        " ON CONFLICT (source_id, name_id, hour) DO UPDATE SET events = old.events + EXCLUDED.events,"
+        " flagged = old.flagged + EXCLUDED.flagged",
+        lines,
+    )
 
 
 def _keep_flags(changed: Iterable[Owned]) -> Counter[tuple[int, str, int]]:
@@ -147,24 +157,23 @@ def _load_of(context: bytes) -> str:
     return "" if load is None or load.id is None else str(load.id)[:100].replace("\0", "\ufffd")
 
 
-def _add_loads(owned: Iterable[Owned]) -> None:
+def _loads(owned: Iterable[Owned]) -> _Upsert:
     found: dict[tuple[int, str], tuple[int, int, int]] = {}
     for event, _ in owned:
         if _LOAD_MARK in event.context and (load := _load_of(event.context)):
             key = (event.source_id, load)
             count, checksum, last = found.get(key, (0, 0, 0))
             found[key] = (count + 1, checksum ^ message_hash(event.message_id), max(last, event.received))
-    if found:
-        _upsert(
-            "INSERT INTO quality_load_tally AS old (source_id, key, stored, checksum, last_at) SELECT * FROM"
-            " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[])"
-            " ON CONFLICT (source_id, key) DO UPDATE SET stored = old.stored + EXCLUDED.stored,"
-            " checksum = old.checksum # EXCLUDED.checksum, last_at = greatest(old.last_at, EXCLUDED.last_at)",
-            sorted(
-                (*key, count, checksum, _EPOCH + timedelta(microseconds=last))
-                for key, (count, checksum, last) in found.items()
-            ),
-        )
+    return _Upsert(
+        "INSERT INTO quality_load_tally AS old (source_id, key, stored, checksum, last_at) SELECT * FROM"
+        " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[])"
+        " ON CONFLICT (source_id, key) DO UPDATE SET stored = old.stored + EXCLUDED.stored,"
+        " checksum = old.checksum # EXCLUDED.checksum, last_at = greatest(old.last_at, EXCLUDED.last_at)",
+        sorted(
+            (*key, count, checksum, _EPOCH + timedelta(microseconds=last))
+            for key, (count, checksum, last) in found.items()
+        ),
+    )
 
 
 def _add_samples(groups: Groups) -> None:
@@ -197,7 +206,11 @@ def _sample_of(source_id: int, name: str, pairs: Sequence[Owned]) -> Iterable[Ow
     return chosen
 
 
-def _upsert(statement: str, lines: Sequence[tuple[object, ...]]) -> None:
-    """Lines are sorted by key, so that two workers never wait for each other in a circle."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [list(column) for column in zip(*lines, strict=True)])
+def _write(upserts: Sequence[_Upsert]) -> None:
+    """In one way there and back."""
+    if upserts:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "; ".join([upsert.statement for upsert in upserts]),
+                [list(column) for upsert in upserts for column in zip(*upsert.lines, strict=True)],
+            )
