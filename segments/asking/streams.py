@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -78,27 +78,41 @@ class Reading:
 
     def parts(self) -> Iterator[Sql]:
         plain = [(number, source) for number, source in enumerate(self.wanted) if not source.where]
-        if plain:
+        if any(self.wanted[source].people.any() for _, source in plain):
             yield self._plain(plain)
         for number, source in enumerate(self.wanted):
             if source.where:
                 yield self._tested(number, source)
 
     def _plain(self, sources: Sequence[tuple[int, Source]]) -> Sql:
-        """LATERAL with OFFSET 0 stays a lookup per person and name, whatever is estimated."""
+        """One lookup for a person, of all names that are asked about: into each month it descends once.
+
+        LATERAL with OFFSET 0 stays a lookup per person, whatever is estimated.
+        """
+        names = [self.dictionary[source.names[0]].id for _, source in sources]
         wanted = [self.wanted[source] for _, source in sources]
-        people = [self.profiles[each.people] for each in wanted]
+        sets: list[str] = []
+        starts: list[str] = []
+        people: list[Ids] = []
+        for alike in _of_one_length(wanted, self.clock.now):
+            asked = np.array([wanted[place].people for place in alike])
+            since = min((start for place in alike if (start := wanted[place].since)), default=ALWAYS)
+            for some, which in _sets(asked):
+                sets.append(listed(names[alike[place]] for place in np.flatnonzero(which).tolist()))
+                starts.append(str(since))
+                people.append(self.profiles[some])
         return sql(
-            "(SELECT ({numbers}::bigint[])[i.source] AS what, i.id AS profile, e.ts AS at, e.value AS number"
-            " FROM unnest({sources}::int[], {people}::bigint[]) AS i(source, id)"
-            " CROSS JOIN LATERAL (SELECT e.ts, coalesce(e.value, 'NaN') AS value FROM event AS e"
-            " WHERE e.profile_id = i.id AND e.name_id = ({names}::int[])[i.source]"
-            " AND e.ts >= ({starts}::timestamptz[])[i.source]{within} OFFSET 0) AS e LIMIT {limit})",
+            "(SELECT ({numbers}::bigint[])[array_position({names}::int[], e.name_id)] AS what, i.id AS profile,"
+            " e.ts AS at, e.value AS number FROM unnest({asked}::int[], {people}::bigint[]) AS i(asked, id)"
+            " CROSS JOIN LATERAL (SELECT e.name_id, e.ts, coalesce(e.value, 'NaN') AS value FROM event AS e"
+            " WHERE e.profile_id = i.id AND e.name_id = ANY (({sets}::text[])[i.asked]::int[])"
+            " AND e.ts >= ({starts}::timestamptz[])[i.asked]{within} OFFSET 0) AS e LIMIT {limit})",
             numbers=[number for number, _ in sources],
-            sources=listed(np.repeat(np.arange(1, len(sources) + 1), [len(each) for each in people])),
+            names=names,
+            asked=listed(np.repeat(np.arange(1, len(sets) + 1), [len(each) for each in people])),
             people=listed(np.concatenate(people)),
-            names=[self.dictionary[source.names[0]].id for _, source in sources],
-            starts=[str(each.since or ALWAYS) for each in wanted],
+            sets=sets,
+            starts=starts,
             within=self._within(wanted),
             limit=self.limit,
         )
@@ -146,3 +160,26 @@ class Reading:
             np.concatenate([each.at for each in found]),
             np.concatenate([each.value for each in found]),
         )
+
+
+def _of_one_length(wanted: Sequence[_Wanted], now: datetime) -> Iterator[list[int]]:
+    """The places of those that go about equally far back: no stretch is read that is over twice as long as asked."""
+    ages = [now - each.since if each.since else timedelta.max for each in wanted]
+    some: list[int] = []
+    for place in sorted(range(len(ages)), key=ages.__getitem__, reverse=True):
+        if some and ages[place] < ages[some[0]] / 2:
+            yield some
+            some = []
+        some.append(place)
+    if some:
+        yield some
+
+
+def _sets(asked: Flags) -> Iterator[tuple[Ids, Flags]]:
+    """The places of the people of whom the same sources are asked, and which; `asked` has a row per source."""
+    packed = np.ascontiguousarray(np.packbits(asked, axis=0).T)
+    _, first, which = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    for place, some in zip(first.tolist(), np.split(order, np.cumsum(np.bincount(which))[:-1]), strict=True):
+        if asked[:, place].any():
+            yield some, asked[:, place]
