@@ -65,7 +65,7 @@ def contexts_over(common: bytes, *, plain: bool) -> dict[bytes, tuple[bytes, Sai
     return contexts
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _contexts(common: bytes, plain: bool) -> dict[bytes, tuple[bytes, Said]]:  # noqa: ARG001 - the key
     return {}
 
