@@ -73,7 +73,7 @@ def _texts(columns: Mapping[str, Sequence[Any]], fields: Fields, types: Collecti
 
 
 def _plain(text: str) -> str:
-    return " ".join(_WORD.findall(text.casefold()))
+    return text.casefold() if text.isalnum() else " ".join(_WORD.findall(text.casefold()))
 
 
 @transaction.atomic

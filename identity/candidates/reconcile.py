@@ -1,21 +1,19 @@
 """Candidates follow what was scored: missing ones are added, changed ones refreshed, stale ones closed."""
 
 import math
-import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 
-from cdp.kernel.copy import copy_rows
 from cdp.kernel.prepared import Call, Prepared, array, columns, run
 from identity.candidates.constraints import refusals
 from identity.candidates.contracts import Pair, Person
 from identity.candidates.live import Live
 from identity.candidates.models import Candidate
 from identity.candidates.store import by_kind
+from identity.candidates.upsert import Row, writes_of
 from identity.merging.constraints import NEVER
 
 Reason = Candidate.Reason
@@ -67,7 +65,7 @@ def reconcile(
     kept = [(key, pair) for key, pair in sorted(wanted.items()) if pair.one in known and pair.other in known]
     evidence = explain([pair for _, pair in kept])
     rows = [
-        (
+        Row(
             *key,
             pair.score,
             pair.probability,
@@ -80,13 +78,8 @@ def reconcile(
     ]
     stale = sorted(id_ for id_, pair in about.open.items() if pair not in wanted)
     due = _due(strong.keys() - bridges, best_only=verdicts is None) if live.settings.automatic else []
-    writes = _closing(stale)
-    if len(rows) > FEW:
-        run(writes)
-        _copy_and_upsert(rows, model_id=live.model_id, now=now)
-        written = run(due)
-    else:
-        written = run([*writes, *_upserting(rows, model_id=live.model_id, now=now), *due])
+    writes = writes_of(rows, model_id=live.model_id, now=now)
+    written = run([*_closing(stale), *writes, *due])
     return Reconciled(len(rows), written if due else 0, len(stale))
 
 
@@ -177,52 +170,6 @@ _CLOSE = Prepared(
     "UPDATE match_candidate c SET state = 'gone', merge_due = false, held_by_id = NULL, held_until = NULL"
     " WHERE c.state IN ('waiting', 'refused') AND c.id = ANY($1)",
 )
-
-
-# `skipped_at` stays: a person who skipped a pair is not asked again because a score moved a little.
-_UPSERT = """
-INSERT INTO match_candidate AS c (one_id, other_id, score, probability, value, evidence, state, reason, refusal,
-  model_id, found_at, updated_at, merge_due)
-SELECT u.one_id, u.other_id, u.score, u.probability, u.value, u.evidence::jsonb, 'waiting', u.reason, u.refusal,
-  {model_id}, {now}, {now}, false
-FROM {rows} AS u(one_id, other_id, score, probability, value, evidence, reason, refusal)
-ORDER BY 1, 2
-ON CONFLICT (one_id, other_id) DO UPDATE SET score = EXCLUDED.score, probability = EXCLUDED.probability,
-  value = EXCLUDED.value, evidence = EXCLUDED.evidence, state = 'waiting', reason = EXCLUDED.reason,
-  refusal = EXCLUDED.refusal, model_id = EXCLUDED.model_id, updated_at = EXCLUDED.updated_at, merge_due = false
-WHERE c.state IN ('waiting', 'refused', 'gone')
-"""
-_UPSERT_FEW = Prepared(
-    "match_upsert",
-    ["bigint[]", "bigint[]", *["float8[]"] * 3, *["text[]"] * 3, "bigint", "timestamptz"],
-    _UPSERT.format(rows="unnest($1, $2, $3, $4, $5, $6, $7, $8)", model_id="$9", now="$10"),
-)
-_UPSERT_MANY = _UPSERT.format(rows="match_found", model_id="%s", now="%s")
-_FOUND = """
-CREATE TEMP TABLE IF NOT EXISTS match_found (one_id bigint, other_id bigint, score float8, probability float8,
-  value float8, evidence text, reason text, refusal text) ON COMMIT DELETE ROWS;
-DELETE FROM match_found
-"""
-FEW = 500
-"""Pairs up to which they are sent as parameters."""
-_COLUMNS = ("one_id", "other_id", "score", "probability", "value", "evidence", "reason", "refusal")
-_ROW = struct.Struct(">hiqiqidididi").pack
-
-
-def _upserting(rows: Sequence[tuple[Any, ...]], *, model_id: int | None, now: datetime) -> list[Call]:
-    return [_UPSERT_FEW.of(*map(list, zip(*rows, strict=True)), model_id, now)] if rows else []
-
-
-def _copy_and_upsert(rows: Sequence[tuple[Any, ...]], *, model_id: int | None, now: datetime) -> None:
-    encoded = bytearray()
-    for one, other, score, probability, value, *texts in rows:
-        evidence, reason, refusal = (text.encode() for text in texts)
-        encoded += _ROW(8, 8, one, 8, other, 8, score, 8, probability, 8, value, len(evidence)) + evidence
-        encoded += len(reason).to_bytes(4, "big") + reason + len(refusal).to_bytes(4, "big") + refusal
-    with connection.cursor() as cursor:
-        cursor.execute(_FOUND)
-        copy_rows(table="match_found", columns=_COLUMNS, rows=encoded)
-        cursor.execute(_UPSERT_MANY, [model_id, now, now])
 
 
 _CLOSE_OLDER = """

@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from identity.candidates import full, jobs, keeping, operations, queue, runs, versions
+from identity.candidates import full, jobs, keeping, operations, queue, runs, upsert, versions
 from identity.candidates.errors import ModelError
 from identity.candidates.households import household_of
 from identity.candidates.models import Candidate, MatchKey, MatchModel, MatchRecord, MatchRun, MatchSeenTo
@@ -50,6 +50,20 @@ def work(now=NOW) -> None:
 
 def keys() -> list[tuple[int, int]]:
     return sorted(MatchKey.objects.values_list("profile_id", "key"))
+
+
+def pairs() -> list[tuple[Any, ...]]:
+    found = Candidate.objects.order_by("one_id", "other_id")
+    return [
+        (one.one_id, one.other_id, round(one.score, 6), round(one.value, 6), one.reason, fields_of(one.evidence))
+        for one in found
+    ]
+
+
+def fields_of(evidence: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (one["field"], one["level"], round(one["weight"], 4), one["one"], one["other"]) for one in evidence["fields"]
+    ]
 
 
 def constraints() -> list[str]:
@@ -152,6 +166,28 @@ class TestFullPass:
         runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
         work()
         assert household_of(bertram) == household
+
+    def test_writes_many_pairs_as_it_writes_few(self, accept, actor, monkeypatch):
+        accept(*people(30))
+        drain_all(NOW)
+        match()
+        few = pairs()
+        decided = Candidate.objects.order_by("pk")[0]
+        Candidate.objects.filter(pk=decided.pk).update(state="rejected")
+
+        monkeypatch.setattr(upsert, "FEW", 0)
+        Candidate.objects.filter(pk__gt=decided.pk + 3).delete()
+        runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
+        work(NOW + timedelta(minutes=1))
+
+        assert MatchRun.objects.get().error == ""
+        assert len(few) > 5
+        assert pairs() == few
+        assert set(Candidate.objects.exclude(pk=decided.pk).values_list("state", "updated_at")) == {
+            ("waiting", NOW + timedelta(minutes=1))
+        }
+        decided.refresh_from_db()
+        assert decided.state == "rejected"
 
     def test_is_asked_for_once_however_often(self, actor):
         first = runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
