@@ -66,7 +66,7 @@ from segments.regrouped import note_groups
 CHUNK_EVENTS = 3_000
 BACKLOG_EVENTS = 10_000
 """In a chunk of a backlog: it costs an eighth less an event, and nobody who waits there is served at once anyhow."""
-CHUNK_CHANGES = 5_000
+CHUNK_CHANGES = 2_000
 CHUNK_SESSIONS = 2_000
 CHUNK_DUE = 2_000
 CHUNK_DELIVERIES = 500

@@ -41,6 +41,11 @@ SHORT_SECONDS = 0.5
 BLOCK_SECONDS = 2.0
 STAY_SECONDS = 0.1
 """How long a worker of the pipeline stays for more where the next event may be on its way."""
+REST_SECONDS = 0.02
+REST_AFTER = range(50, 1_000)
+"""A worker rests after so many: more than come by chance, and too few to be worth what a turn costs. Behind more than
+that, others wait already.
+"""
 TRIAL_IDLE = timedelta(seconds=15)
 
 
@@ -308,7 +313,7 @@ def _drain_chunk() -> int:
     drained = pipeline.drain(now=timezone.now(), committed=lambda: nudge("cdp.evaluate"))
     if drained.to_match:
         nudge("cdp.match")
-    return drained.rows
+    return max(drained.rows, drained.stored)
 
 
 def _match_changes() -> bool:
@@ -333,15 +338,25 @@ def _end_sessions() -> int:
     return looked_at
 
 
-def _stay(step: Callable[[], int | bool], name: str, *, seconds: float = TURN_SECONDS) -> None:
-    """Work until there is nothing to do, and then as soon as there are news, as long as they come without a pause."""
+def _stay(step: Callable[[], int], name: str, *, seconds: float = TURN_SECONDS) -> None:
+    """Work until there is nothing to do; who found something works on as soon as there are news, until none come."""
     end = time.monotonic() + seconds
     listener = Listener(name)
+    worked = False
+
+    def work_and_rest() -> int:
+        nonlocal worked
+        found = step()
+        worked = worked or found > 0
+        if found in REST_AFTER:
+            time.sleep(REST_SECONDS)
+        return found
+
     try:
         while True:
             awake(name)
-            done = _work(step, name, until=end)
-            if not done or time.monotonic() > end or not listener.heard(seconds=STAY_SECONDS):
+            done = _work(work_and_rest, name, until=end)
+            if not done or not worked or time.monotonic() > end or not listener.heard(seconds=STAY_SECONDS):
                 break
     finally:
         missed = listener.close()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -64,10 +64,37 @@ class TestStaying:
     def test_ends_where_nothing_comes(self, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
         monkeypatch.setattr(tasks, "STAY_SECONDS", 0.01)
 
-        tasks._stay(lambda: False, NAME)
+        tasks._stay(once(), NAME)
         nudge(NAME)
 
         assert sent == [NAME]
+
+    def test_is_for_who_has_worked(self, monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+        listened: list[float] = []
+
+        def hear(_listener: Listener, *, seconds: float) -> bool:
+            listened.append(seconds)
+            return False
+
+        monkeypatch.setattr(Listener, "heard", hear)
+
+        tasks._stay(lambda: 0, NAME)
+        assert listened == []
+
+        tasks._stay(once(), NAME)
+        assert listened == [tasks.STAY_SECONDS]
+
+    @pytest.mark.parametrize(("found", "pauses"), [(20, []), (200, [tasks.REST_SECONDS]), (3_000, [])])
+    def test_comes_with_a_rest_where_more_at_once_cost_less(
+        self, monkeypatch: pytest.MonkeyPatch, sent: list[str], found: int, pauses: list[float]
+    ) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr(tasks, "STAY_SECONDS", 0.01)
+        monkeypatch.setattr("cdp.tasks.time.sleep", slept.append)
+
+        tasks._stay(once(found), NAME)
+
+        assert slept == pauses
 
 
 class TestListener:
@@ -99,7 +126,7 @@ class TestListener:
 
         monkeypatch.setattr(Listener, "close", close_late)
 
-        tasks._stay(lambda: False, NAME)
+        tasks._stay(once(), NAME)
 
         assert sent == [NAME]
 
@@ -114,6 +141,12 @@ class TestListener:
         assert tell(NAME)
         assert listener.heard(seconds=5)
         listener.close()
+
+
+def once(found: int = 1) -> Callable[[], int]:
+    """A step that finds so much, and then nothing."""
+    waiting = [found]
+    return lambda: waiting.pop() if waiting else 0
 
 
 def wait_for_listener() -> None:
