@@ -72,6 +72,7 @@ CHUNK_DUE = 2_000
 CHUNK_DELIVERIES = 500
 CHUNK_REPLAYED = 500
 ATTEMPTS = 5
+PREPARATIONS = 50
 NOTHING: frozenset[Any] = frozenset()
 EVERY_TRAIT = frozenset({ANY_TRAIT})
 CONTACTS = frozenset({"email", "phone"})
@@ -210,19 +211,26 @@ def deliver(*, now: datetime, limit: int = CHUNK_DELIVERIES) -> int:
 
 
 def _persistently(step: Callable[[], Result], *, now: datetime) -> Result:
-    """Try again after what another try mends: a partition or a name that is missing, a deadlock."""
+    """Try again after what another try mends: a partition or a name that is missing, a deadlock.
+
+    What is missing is made for the rows of one try. Where others take those meanwhile, the next lacks another month.
+    """
+    attempts, preparations = ATTEMPTS, PREPARATIONS
     with collecting_later():
-        for _ in range(ATTEMPTS):
+        while attempts and preparations:
             try:
                 return step()
             except event_log.UnpreparedError as unprepared:
                 event_log.prepare(unprepared.events, now=now)
+                preparations -= 1
             except event_log.RepeatedError:
                 log.info("drain_repeated")
+                attempts -= 1
             except OperationalError as error:
                 if not _is_deadlock(error):
                     raise
                 log.info("drain_deadlock")
+                attempts -= 1
         return step()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from cdp import pipeline
 from cdp.kernel.ids import message_uuid
 from consent.models import Purpose
 from consent.operations import record_consent
-from ingestion import event_log, inbox, operations, partitions
+from ingestion import event_log, inbox, messages, operations, partitions
+from ingestion.contracts import InboxRow, Incoming
 from ingestion.models import HourlyCount, InboxItem, Source
 from ingestion.quarantine.models import QuarantinedMessage
 from segments.changes import ProfileChange, note_changes
@@ -462,6 +464,32 @@ class TestAtomicity:
         assert len(claimed) == 1
         assert others == [pipeline.Drained()]
         assert drain_all(NOW).stored == 1
+
+
+class TestContention:
+    def test_prepares_as_often_as_others_take_the_rows_that_it_has_prepared_for(
+        self, accept, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A year that is loaded at once by several workers: what each claims next lies in another month."""
+        require_prepared = event_log.require_prepared
+        lacking = [month(number) for number in range(10)]
+
+        def require(events: Sequence[Incoming]) -> None:
+            if lacking:
+                raise event_log.UnpreparedError(lacking.pop())
+            require_prepared(events)
+
+        accept(message())
+        monkeypatch.setattr("ingestion.event_log.require_prepared", require)
+
+        assert pipeline.drain(now=NOW).stored == 1
+
+
+def month(number: int) -> list[Incoming]:
+    """What a chunk of somebody else's month would be."""
+    body = batch_body([message(timestamp=f"2025-{number + 1:02}-03T00:00:00Z")])
+    row = InboxRow(1, 1, NOW, "batch", 1, "", body)
+    return [one for one in messages.decode_row(row) if isinstance(one, Incoming)]
 
 
 class TestBacklog:
