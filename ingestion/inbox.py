@@ -10,7 +10,7 @@ import zstandard
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows, timestamp_micros
-from cdp.kernel.prepared import Prepared, array, run
+from cdp.kernel.prepared import Prepared, array
 from ingestion.contracts import InboxRow
 
 _COLUMNS = ("source_id", "received_at", "kind", "events", "remote_addr", "body")
@@ -57,7 +57,7 @@ def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
 
 
 def remove(ids: Collection[int]) -> None:
-    run([_REMOVE.of(array(ids))])
+    _REMOVE.run(array(ids))
 
 
 _REMOVE = Prepared("inbox_remove", ["bigint[]"], "DELETE FROM inbox WHERE id = ANY($1)")

@@ -43,7 +43,7 @@ def awake(name: str) -> None:
 # --- Listening beside the broker ----------------------------------------------------------------------------
 
 LISTENED_SECONDS = 60.0
-"""After so long, who has not said so is taken to listen no more: it was killed."""
+"""Longer than any turn: after it a listener that has not said that it ends is taken to have been killed."""
 
 
 class Listener:
