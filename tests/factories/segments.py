@@ -19,8 +19,12 @@ from identity.merging.listeners import tell
 from identity.models import Identifier, ProfileIdentifier
 from ingestion.models import EventName
 from ingestion.partitions import ensure_event_partitions, next_month
+from segments import operations
 from segments.changes import ANY_TRAIT, ProfileChange, note_changes
+from segments.models import Segment
 from tests.oracles.segments import Chosen
+
+NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -214,3 +218,12 @@ def part(
         cursor.execute(_PART_MEMBERS, [of, [profile_id], profile_id])
         cursor.execute("UPDATE identifier SET profile_id = %s WHERE value = ANY(%s)", [profile_id, known])
     tell({profile_id, of}, now=now)
+
+
+def live_segment(definition: dict[str, Any], *, name: str = "Test", now: datetime = NOW) -> Segment:
+    """Published and computed."""
+    segment = operations.create_segment(name=name, definition=definition, now=now)
+    operations.recompute(segment_id=segment.pk, now=now)
+    segment.refresh_from_db()
+    assert segment.state == Segment.State.LIVE, segment.error
+    return segment

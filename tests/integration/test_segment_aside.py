@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,8 +20,8 @@ from segments.errors import NothingOnItsWayError
 from segments.models import Computation, Dependency, Draft, Membership, Noted, Segment, SegmentVersion, Transition
 from segments.publishing import Staging
 from tests.factories import segments as make
+from tests.factories.segments import NOW, live_segment
 
-NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 ORDER = "Order Completed"
 GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
@@ -33,12 +33,6 @@ BOUGHT = {"type": "event", "event": ORDER, "window": {"last": "1h"}}
 def _months(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         make.ensure_months(NOW.date() - timedelta(days=40), NOW.date())
-
-
-def live_segment(definition: dict[str, Any], *, name: str = "Test") -> Segment:
-    segment = operations.create_segment(name=name, definition=definition, now=NOW)
-    operations.recompute(segment_id=segment.pk, now=NOW)
-    return Segment.objects.get(pk=segment.pk)
 
 
 def begin(segment: Segment, definition: dict[str, Any]) -> tuple[computations.Lease, Staging]:
