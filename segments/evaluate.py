@@ -18,14 +18,14 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from cdp.kernel.prepared import Call, Prepared, array, rows_after, run, set_local
+from cdp.kernel.prepared import Prepared, array, rows_after, set_local
 from segments.asking.answers import States
 from segments.asking.questions import Questions
 from segments.computations import note
 from segments.computed import evaluate as computed
 from segments.consents import changed_consents
 from segments.contracts import TransitionSpan
-from segments.engine import fetch, reason_of
+from segments.engine import fetch, local_settings, reason_of
 from segments.models import Segment
 from segments.news import News
 from segments.sql import Sql
@@ -65,11 +65,11 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
     """
     segments = read_live()
     questions = Questions.of([([segment.id for segment in segments], profile_ids)])
-    run([_limits()])
     found: dict[int, set[int]] = {segment.id: set() for segment in segments}
-    for some, states, _ in _answers(segments, Asked(questions), now):
-        for segment, holds in zip(some, states.holds, strict=True):
-            found[segment.id] = set(questions.profiles[holds].tolist())
+    with local_settings(**_LIMITS):
+        for some, states, _ in _answers(segments, Asked(questions), now):
+            for segment, holds in zip(some, states.holds, strict=True):
+                found[segment.id] = set(questions.profiles[holds].tolist())
     return found
 
 
@@ -119,12 +119,11 @@ def _due(segment_ids: Sequence[int], *, now: datetime, limit: int) -> list[tuple
     """
     if not segment_ids:
         return []
-    rows = rows_after([_limits()], _DUE.of(array(segment_ids), now, limit))
+    rows = rows_after([set_local(**_LIMITS)], _DUE.of(array(segment_ids), now, limit))
     return [(row[0], row[1]) for row in rows]
 
 
-def _limits() -> Call:
-    return set_local(statement_timeout=f"{EVALUATE_SECONDS}s", jit="off")
+_LIMITS = {"statement_timeout": f"{EVALUATE_SECONDS}s", "jit": "off"}
 
 
 def _computed(changes: Sequence[Change], now: datetime) -> list[Change]:
