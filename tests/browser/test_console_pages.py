@@ -69,6 +69,7 @@ class TestFrame:
             assert fits(page), path
         page.goto("/profiles/?q=anna")
         page.get_by_role("link", name=re.compile("Anna Smith")).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Anna Smith")
         page.wait_for_load_state("networkidle")
         screenshot(page, f"profile-{viewport['width']}-{scheme}")
         assert fits(page)

@@ -79,5 +79,6 @@ class TestMerging:
         assert queries.canonical_id(two[1]) == two[1]
 
         page.get_by_role("link", name="Split").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Split this profile")
         screenshot(page, f"split-{width}")
         assert fits(page)

@@ -1,5 +1,6 @@
 """From a bad message in the live view to the same message, mended and stored, by clicks."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -92,9 +93,11 @@ class TestBadMessage:
             assert fits(page), page.evaluate(WIDEST)
         page.goto("/sources/shop/quarantine/")
         page.get_by_role("link", name="track").click()
+        expect(page.get_by_role("heading", level=2, name="Messages per hour")).to_be_visible()
         assert fits(page)
         screenshot(page, "reason-narrow")
         page.locator(".held summary").first.click()
         page.get_by_role("link", name="Look closer").click()
+        expect(page).to_have_title(re.compile(r"^Message \d+"))
         assert fits(page)
         screenshot(page, "message-narrow")
