@@ -135,7 +135,7 @@ def exported(now: datetime) -> list[bytes]:
     """The rows of one run as binary COPY, in the order and in the chunks in which they were written."""
     from django.db import connection
 
-    from cdp.pipeline import BACKLOG_EVENTS
+    from cdp.drain import BACKLOG_EVENTS
 
     chunks = []
     with connection.cursor() as cursor:

@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp import pipeline
+from cdp.drain import CHUNK_EVENTS, Drained
 from identity import homes, last_seen
 from identity.candidates import fields
 from identity.kinds import rules
@@ -141,9 +142,9 @@ def accept(source: Source) -> Accept:
     return put
 
 
-def drain_all(now: datetime | None = None, *, max_events: int = pipeline.CHUNK_EVENTS) -> pipeline.Drained:
+def drain_all(now: datetime | None = None, *, max_events: int = CHUNK_EVENTS) -> Drained:
     """Drain until the inbox is empty; what became of it all."""
-    total = pipeline.Drained()
+    total = Drained()
     while (step := pipeline.drain(now=now or timezone.now(), max_events=max_events)).rows:
         total += step
     return total

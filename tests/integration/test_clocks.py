@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdp import pipeline
+from cdp.drain import Drained
 from ingestion import inbox, operations, partitions
 from tests.factories.ingestion import SourceFactory, batch_body, identify, message
 from tests.integration.conftest import at_once, drain_all, rows, wipe
@@ -38,7 +39,7 @@ class TestWeeksChange:
                 first_is_about_to_commit.set()
                 second_is_done.wait(0.5)
 
-        def drain(number: int) -> pipeline.Drained:
+        def drain(number: int) -> Drained:
             if number == 1:
                 first_is_about_to_commit.wait(10)
             now = (SUNDAY, MONDAY)[number]
@@ -81,7 +82,7 @@ class TestPartitions:
         rows("DROP TABLE event_2011_08; SELECT 1")
         accept(message(timestamp="2011-08-16T12:00:00Z"), message(), now=MONDAY)
 
-        assert drain_all(MONDAY) == pipeline.Drained(rows=1, stored=2)
+        assert drain_all(MONDAY) == Drained(rows=1, stored=2)
 
     def test_of_the_last_two_weeks_that_had_messages_are_kept(self, accept):
         for weeks in (0, 1, 4, 7):

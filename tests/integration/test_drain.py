@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from cdp import pipeline
+from cdp.drain import Drained
 from cdp.kernel.ids import message_uuid
 from consent.models import Purpose
 from consent.operations import record_consent
@@ -88,7 +89,7 @@ class TestStoredRow:
 
         drained = drain_all(NOW)
 
-        assert drained == pipeline.Drained(rows=1, stored=2)
+        assert drained == Drained(rows=1, stored=2)
         assert not InboxItem.objects.exists()
         names = dict(rows("SELECT name, id FROM event_name"))
         assert rows("SELECT events, traits, merged, created FROM change") == [
@@ -96,7 +97,7 @@ class TestStoredRow:
         ]
 
     def test_an_empty_inbox_is_nothing(self, database):
-        assert pipeline.drain(now=NOW) == pipeline.Drained()
+        assert pipeline.drain(now=NOW) == Drained()
 
 
 class TestValue:
@@ -153,7 +154,7 @@ class TestDuplicates:
         accept(message(messageId="m-1"))
         accept(message(messageId="m-1"))
 
-        assert drain_all(NOW) == pipeline.Drained(rows=2, stored=1, duplicates=1)
+        assert drain_all(NOW) == Drained(rows=2, stored=1, duplicates=1)
 
     def test_across_drains_and_days(self, accept):
         for days in (0, 1, 7):
@@ -221,7 +222,7 @@ class TestDuplicates:
         batch = [message(messageId=f"m-{n}", userId=f"u-{n % 7}", anonymousId=f"a-{n % 5}") for n in range(60)]
         body = batch_body(batch)
 
-        def one(number: int) -> pipeline.Drained:
+        def one(number: int) -> Drained:
             operations.accept(
                 source_id=source.pk, kind="batch", events=60, body=body, remote_addr="", now=timezone.now()
             )
@@ -246,7 +247,7 @@ class TestDuplicates:
 
         results = at_once(4, lambda _: drain_all(NOW, max_events=50))
 
-        assert sum((result for result in results), pipeline.Drained()).stored == 600
+        assert sum((result for result in results), Drained()).stored == 600
         assert len(stored()) == len(sent)
         assert inbox.depth()[0] == 0
 
@@ -258,7 +259,7 @@ class TestOutcomes:
 
         drained = drain_all(NOW + HOUR)
 
-        assert drained == pipeline.Drained(rows=2, stored=2, duplicates=2, refused=0, quarantined=2)
+        assert drained == Drained(rows=2, stored=2, duplicates=2, refused=0, quarantined=2)
         assert sorted(HourlyCount.objects.values_list("hour", "outcome", "events")) == [
             (NOW, "duplicate", 1),
             (NOW, "quarantined", 2),
@@ -307,7 +308,7 @@ class TestPoison:
 
         drained = drain_all(NOW)
 
-        assert drained == pipeline.Drained(rows=2, stored=5, quarantined=1)
+        assert drained == Drained(rows=2, stored=5, quarantined=1)
         assert counts() == {"stored": 5, "quarantined": 1}
         item = QuarantinedMessage.objects.get()
         assert (item.code, item.message_id) == (code, "poison")
@@ -364,7 +365,7 @@ class TestPoison:
         drain_all(NOW)
         accept(identify(userId="u-2", anonymousId="a-1", messageId="odd\0id"))
 
-        assert drain_all(NOW) == pipeline.Drained(rows=1, stored=1)
+        assert drain_all(NOW) == Drained(rows=1, stored=1)
         assert rows("SELECT message_id FROM identity_conflict_sample") == [("odd\ufffdid",)]
 
     def test_of_a_source_that_was_deleted_blocks_nothing(self, accept, source: Source):
@@ -403,7 +404,7 @@ class TestConsentAtTheDoor:
 
         drained = drain_all(NOW)
 
-        assert drained == pipeline.Drained(rows=1, stored=1, refused=2)
+        assert drained == Drained(rows=1, stored=1, refused=2)
         assert stored() == ["B"]
         assert counts() == {"stored": 1, "no_consent": 2}
         assert rows("SELECT value FROM identifier") == [("u-yes",)]

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 
 from cdp import pipeline
+from cdp.drain import Drained
 from ingestion import event_log, inbox, messages, partitions
 from ingestion.contracts import InboxRow, Incoming
 from tests.factories.ingestion import NOW, batch_body, identify, message
@@ -37,7 +38,7 @@ class TestAtomicity:
             others = at_once(1, lambda _: drain_all(NOW))
 
         assert len(claimed) == 1
-        assert others == [pipeline.Drained()]
+        assert others == [Drained()]
         assert drain_all(NOW).stored == 1
 
 

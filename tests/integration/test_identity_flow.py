@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdp import pipeline
+from cdp.drain import Drained
 from identity import queries
 from ingestion import operations
 from tests.factories.ingestion import NOW, batch_body, identify, message, track
@@ -28,7 +28,7 @@ def events_of(profile_id: int) -> list[str]:
     ]
 
 
-def drain(accept, *messages: dict[str, Any], now=NOW) -> pipeline.Drained:
+def drain(accept, *messages: dict[str, Any], now=NOW) -> Drained:
     accept(*messages, now=now)
     return drain_all(now)
 

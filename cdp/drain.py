@@ -1,0 +1,409 @@
+"""The drain, step by step: from rows of the inbox to events, traits and notes of what changed (`cdp.pipeline`)."""
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime
+from itertools import chain
+from typing import Any, TypeVar
+
+import structlog
+from django.db import DataError, IntegrityError, InternalError, OperationalError, transaction
+
+import consent.queries
+import identity.accounts.operations
+import identity.candidates.queue
+import identity.consents.operations
+import identity.kinds.stage
+import identity.operations
+import ingestion.ledger
+import ingestion.operations
+import ingestion.quality.observe
+from cdp.kernel.garbage import collecting_later
+from consent.subjects import subject_hash
+from identity import last_seen
+from identity.accounts.contracts import Belonging
+from identity.contracts import Combination, Identifier, Resolution, Sighting
+from identity.traits import TraitUpdate
+from ingestion import event_log, inbox, messages, partitions, treatment
+from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
+from ingestion.enrich.operations import enrich
+from ingestion.live import feed as live
+from ingestion.plans import violations
+from ingestion.quarantine import keep
+from ingestion.quarantine import operations as quarantine
+from ingestion.quarantine.refuse import refuse_batches
+from ingestion.sessions import operations as sessions
+from ingestion.trace.drops import note_drops
+from segments.changes import ANY_TRAIT, ProfileChange, note_account_changes, note_changes
+from segments.regrouped import note_groups
+
+CHUNK_EVENTS = 3_000
+BACKLOG_EVENTS = 10_000
+"""In a chunk of a backlog: it costs an eighth less an event, and nobody who waits there is served at once anyhow."""
+ATTEMPTS = 5
+PREPARATIONS = 50
+NOTHING: frozenset[Any] = frozenset()
+EVERY_TRAIT = frozenset({ANY_TRAIT})
+CONTACTS = frozenset({"email", "phone"})
+
+# What one message can bring about: PostgreSQL or a decoder cannot take it, or code of ours did not think of it. Losing
+# the database, a deadlock or another worker is nobody's message, and is tried again.
+POISON = (
+    DataError,
+    IntegrityError,
+    InternalError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+Outcome = ingestion.ledger.Outcome
+Result = TypeVar("Result")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one chunk of the inbox became."""
+
+    rows: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    quarantined: int = 0
+    to_match: int = field(default=0, compare=False)
+    """Profiles that may look like others now."""
+
+    def __add__(self, other: "Drained") -> "Drained":
+        return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+def persistently(step: Callable[[], Result], *, now: datetime) -> Result:
+    """Try again after what another try mends: a partition or a name that is missing, a deadlock.
+
+    What is missing is made for the rows of one try. Where others take those meanwhile, the next lacks another month.
+    """
+    attempts, preparations = ATTEMPTS, PREPARATIONS
+    with collecting_later():
+        while attempts and preparations:
+            try:
+                return step()
+            except event_log.UnpreparedError as unprepared:
+                event_log.prepare(unprepared.events, now=now)
+                preparations -= 1
+            except event_log.RepeatedError:
+                log.info("drain_repeated")
+                attempts -= 1
+            except OperationalError as error:
+                if not _is_deadlock(error):
+                    raise
+                log.info("drain_deadlock")
+                attempts -= 1
+        return step()
+
+
+def drain_chunk(*, now: datetime, max_events: int | None, committed: Callable[[], None] | None) -> Drained:
+    def claim() -> list[InboxRow]:
+        rows = inbox.claim(max_events=max_events or CHUNK_EVENTS, backlog_events=0 if max_events else BACKLOG_EVENTS)
+        if rows and committed:
+            transaction.on_commit(committed)
+        return rows
+
+    try:
+        with transaction.atomic():
+            return _drain_rows(claim(), now=now)
+    except POISON as error:
+        log.warning("chunk_taken_apart", error=str(error))
+        partitions.forget_dropped_partitions()
+        with transaction.atomic():
+            return sum((_drain_suspect(row, now=now) for row in claim()), Drained())
+
+
+def replay_batch(*, now: datetime, limit: int) -> bool:
+    with transaction.atomic():
+        batch = quarantine.claim_replay(now=now, limit=limit)
+        if batch is None or not batch.rows:
+            return batch is not None
+        try:
+            with transaction.atomic():
+                drained = _drain_rows(batch.rows, now=now)
+        except POISON as error:
+            log.warning("replay_taken_apart", error=str(error))
+            drained = sum((_drain_suspect(row, now=now) for row in batch.rows), Drained())
+        quarantine.settle_replay(
+            batch, stored=drained.stored, duplicates=drained.duplicates, refused=drained.refused, now=now
+        )
+        return True
+
+
+def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
+    if not rows:
+        return Drained()
+    sources = ingestion.operations.hold_sources(ids={row.source_id for row in rows})
+    identity.kinds.stage.follow_rules(sources)
+    decoded, rejected = _decode(rows, sources)
+    return _store(rows, decoded, rejected, sources, now=now)
+
+
+def _store(
+    rows: Sequence[InboxRow],
+    decoded: list[Incoming],
+    rejected: list[Rejected],
+    sources: Mapping[int, SourceTerms],
+    *,
+    now: datetime,
+) -> Drained:
+    admitted, refused = _ask_consent(decoded, sources, now=now)
+    treated = treatment.treat(admitted, sources)
+    admitted, rejected = identity.kinds.stage.spell(treated.kept, rejected + treated.rejected, now=now)
+    admitted, rejected = refuse_batches(admitted, rejected, sources)
+    enrich(admitted, sources)
+    visits = sessions.find_visits(admitted, sources)
+    event_log.require_prepared([*admitted, *sessions.heralds(visits)])
+    fresh = event_log.keep_unseen(admitted, now=now)
+    if len(fresh) < len(admitted):
+        visits = sessions.only_of(fresh, visits)
+    resolution = _resolve(admitted, visits, now=now)
+    woven = sessions.weave_in(
+        visits, resolution.profiles, sources, absorbed=resolution.absorbed, origins=resolution.origins
+    )
+    owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
+    event_log.append([*owned, *woven.started], origins=_origins(fresh, resolution) | woven.origins)
+    changed_traits = identity.operations.write_traits(
+        _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
+    )
+    identity.consents.operations.note_resolved(resolution)
+    last_seen.note(fresh, resolution, now=now)
+    accounts = identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
+    note_account_changes(accounts.traits)
+    note_changes(
+        changes_of([*owned, *woven.started], resolution, changed_traits, others=woven.changed, joined=accounts.joined)
+    )
+    note_groups((absorbed, survivor) for absorbed, survivor in resolution.absorbed.items())
+    to_match = _to_match(resolution, changed_traits)
+    identity.candidates.queue.note_changed(to_match)
+    keep.keep(rejected, now=now)
+    violations.record(fresh, rejected, now=now)
+    inbox.remove([row.id for row in rows])
+    repeated = _without(fresh, admitted) if len(fresh) < len(admitted) else []
+    ingestion.ledger.add_counts(
+        ingestion.ledger.tally(
+            {
+                Outcome.STORED: fresh,
+                Outcome.DUPLICATE: repeated,
+                Outcome.NO_CONSENT: refused,
+            },
+            rejected,
+        )
+    )
+    ingestion.quality.observe.observe(rows, owned, sources=sources)
+    note_drops(refused=refused, duplicates=repeated, sources=sources)
+    live.show_after_commit(stored=owned, duplicates=repeated, refused=refused, rejected=rejected)
+    return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected), len(to_match))
+
+
+def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tuple[list[Incoming], list[Rejected]]:
+    """The messages of all rows; those of a source that is gone are dropped with it."""
+    decoded: list[Incoming] = []
+    rejected: list[Rejected] = []
+    for row in rows:
+        terms = sources.get(row.source_id)
+        if terms is None:
+            continue
+        items = messages.decode_row(row, allow_future=terms.settings.clock.allow_future)
+        found = [item for item in items if type(item) is Incoming]
+        decoded += found
+        if len(found) < len(items):
+            rejected += [item for item in items if type(item) is Rejected]
+    return decoded, rejected
+
+
+def _ask_consent(
+    events: list[Incoming], sources: Mapping[int, SourceTerms], *, now: datetime
+) -> tuple[list[Incoming], list[Incoming]]:
+    """Part the messages of people who do not allow the purpose that their source collects for."""
+    purposes = {id_: terms.purpose_id for id_, terms in sources.items() if terms.purpose_id is not None}
+    if not purposes:
+        return events, []
+    refused: set[tuple[int, tuple[Identifier, ...]]] = set()
+    for purpose_id in set(purposes.values()):
+        people = {event.identifiers for event in events if purposes.get(event.source_id) == purpose_id}
+        hashed = {person: [subject_hash(*identifier) for identifier in person] for person in people}
+        decisions = consent.queries.decide_many(people=hashed, purpose_id=purpose_id, now=now)
+        refused |= {(purpose_id, person) for person, decision in decisions.items() if not decision.allowed}
+    admitted: list[Incoming] = []
+    dropped: list[Incoming] = []
+    for event in events:
+        (dropped if (purposes.get(event.source_id), event.identifiers) in refused else admitted).append(event)
+    return admitted, dropped
+
+
+def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: datetime) -> Resolution:
+    """Whose traits or sessions are written is locked for it at once, so that one worker at a time does."""
+
+    def sightings_of(combinations: Collection[Combination]) -> list[Sighting]:
+        return [
+            Sighting(event.identifiers, event.source_id, event.message_id, event.ts)
+            for event in events
+            if event.identifiers in combinations
+        ]
+
+    return identity.operations.resolve_identities(
+        [event.identifiers for event in events],
+        sightings_of=sightings_of,
+        writing_traits={event.identifiers for event in events if event.traits}
+        | {event.identifiers for event, _ in visits},
+        now=now,
+    )
+
+
+def _origins(events: Iterable[Incoming], resolution: Resolution) -> dict[bytes, int]:
+    """The origins of those events whose origin is not their profile itself: of people that were merged."""
+    origins = resolution.origins
+    return (
+        {event.id: origins[event.identifiers] for event in events if event.identifiers in origins} if origins else {}
+    )
+
+
+def _trait_updates(
+    events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
+) -> list[TraitUpdate]:
+    """Traits of new messages only: a repetition, whose time may be corrected differently, says nothing newer."""
+    return [
+        TraitUpdate(
+            resolution.profiles[event.identifiers],
+            event.ts,
+            event.source_id,
+            sources[event.source_id].priority,
+            event.traits,
+            event.id,
+            resolution.origins.get(event.identifiers),
+        )
+        for event in events
+        if event.traits
+    ]
+
+
+def _belongings(
+    owned: Iterable[tuple[Incoming, int]], resolution: Resolution, sources: Mapping[int, SourceTerms]
+) -> list[Belonging]:
+    """Which messages name an account; those of type group say what it is like."""
+    return [
+        Belonging(
+            event.group,
+            profile_id,
+            event.ts,
+            event.source_id,
+            sources[event.source_id].priority,
+            messages.decode_object(event.properties) if event.type == "group" else None,
+            resolution.origins.get(event.identifiers),
+        )
+        for event, profile_id in owned
+        if event.group is not None
+    ]
+
+
+def changes_of(
+    owned: Iterable[tuple[Incoming, int]],
+    resolution: Resolution,
+    changed_traits: dict[int, set[str]],
+    *,
+    others: Iterable[tuple[int, int]] = (),
+    joined: Collection[int] = NOTHING,
+) -> list[ProfileChange]:
+    """`others` are profiles with the id of an event name that changed otherwise than by new events.
+
+    `joined` have come to belong to an account. What merged is noted by `note_groups`.
+    """
+    names: dict[int, frozenset[int]] = {}
+    for profile_id, name_id in chain(others, event_log.names_of(owned)):
+        known = names.get(profile_id, NOTHING)
+        if name_id not in known:
+            names[profile_id] = _with(known, name_id)
+    return [
+        ProfileChange(
+            profile_id,
+            names.get(profile_id, NOTHING),
+            frozenset(changed_traits.get(profile_id, NOTHING)),
+            merged=False,
+            created=profile_id in resolution.created,
+            accounts=EVERY_TRAIT if profile_id in joined else NOTHING,
+        )
+        for profile_id in sorted(names.keys() | changed_traits.keys() | resolution.created | set(joined))
+    ]
+
+
+@functools.lru_cache(maxsize=4_096)
+def _with(names: frozenset[int], name_id: int) -> frozenset[int]:
+    """The same few sets come again and again: they are built once."""
+    return names | {name_id}
+
+
+def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:
+    """Who may now look like somebody else: visitors of whom nothing is known do not."""
+    changed = {*changed_traits, *resolution.absorbed, *resolution.absorbed.values()}
+    created = resolution.created
+    if not created:
+        return changed
+    return changed | {
+        profile_id
+        for combination, profile_id in resolution.profiles.items()
+        if profile_id in created and any(kind in CONTACTS for kind, _ in combination)
+    }
+
+
+def _without(stored: Iterable[Incoming], events: Iterable[Incoming]) -> list[Incoming]:
+    """The repetitions: every message but the first of each that was stored."""
+    waiting = {event.id for event in stored}
+    repeated = []
+    for event in events:
+        if event.id in waiting:
+            waiting.discard(event.id)
+        else:
+            repeated.append(event)
+    return repeated
+
+
+# --- When one message fails a chunk -------------------------------------------------------------------------
+
+
+def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
+    try:
+        with transaction.atomic():
+            return _drain_rows([row], now=now)
+    except POISON:
+        sources = ingestion.operations.hold_sources(ids={row.source_id})
+        decoded, rejected = _decode([row], sources)
+    good = [event for event in decoded if _can_be_stored(event, row, sources, now=now)]
+    kept = {id(event) for event in good}
+    rejected += [
+        messages.reject(
+            event,
+            received_at=row.received_at,
+            code="not_storable",
+            message="This message cannot be stored: a number is out of range, or we did not expect its like.",
+        )
+        for event in decoded
+        if id(event) not in kept
+    ]
+    with transaction.atomic():
+        return _store([row], good, rejected, sources, now=now)
+
+
+def _can_be_stored(event: Incoming, row: InboxRow, sources: Mapping[int, SourceTerms], *, now: datetime) -> bool:
+    """Try the message alone, and take it back."""
+    try:
+        with transaction.atomic():
+            _store([replace(row, id=0)], [event], [], sources, now=now)
+            transaction.set_rollback(True)
+    except POISON:
+        return False
+    return True
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "pgcode", None) == "40P01"
