@@ -147,7 +147,8 @@ def fill(people: identity_people.People, there: int, live: Any) -> None:
         insert(people, ids)
         known = load_people(ids)
         made = {id_: record_of(known[id_], live.fields) for id_ in ids}
-        keys = keys_of(made, {id_: value_keys(record, live.fields) for id_, record in made.items()}, live)
+        said = {id_: [record] for id_, record in made.items()}
+        keys = keys_of(said, {id_: value_keys(records, live.fields) for id_, records in said.items()}, live)
         copy(
             "match_record (profile_id, origin_id, record)", ((i, i, escaped(dump_record(r))) for i, r in made.items())
         )

@@ -1,6 +1,6 @@
 """What crosses the border of this room."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,18 +28,21 @@ class Person:
 
     traits: dict[str, Any]
     identifiers: dict[str, list[str]]
+    origins: Mapping[int, "Person"] = field(default_factory=dict)
+    """Of a merged profile: what each of its origins said."""
 
 
 @dataclass(slots=True)
 class Refreshed:
-    """Profiles by their leading ids: `records` of those that exist, `gone` those that do not any more.
+    """Profiles by their leading ids: `records` of those that exist, one of each origin that said anything, its own
+    first; `gone` those that do not exist any more.
 
     `changed` are those whose records are not what they were, `new` those that had none. `writes` are to be sent by the
     caller, with what it asks next. `unkept` are records that are not stored yet, by profile and origin, where the
     caller would rather write those in bulk.
     """
 
-    records: dict[int, Record] = field(default_factory=dict)
+    records: dict[int, list[Record]] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)

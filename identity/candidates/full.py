@@ -5,12 +5,15 @@ what changes under it is in the queue, and is matched after it as ever. Of a kil
 wrote are right, and it is begun again.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from django.db import connection, transaction
 
 from cdp.kernel import prepared
@@ -28,7 +31,7 @@ from identity.candidates.models import MatchRun
 from identity.candidates.pairs import write_pairs
 from identity.candidates.records import IDENTIFYING, record_of
 from identity.candidates.runs import Progress
-from identity.candidates.store import copy_records, load_people, load_records, refresh_records
+from identity.candidates.store import copy_records, load_origins, load_people, records_of, refresh_records
 from identity.matching.contracts import Record
 
 PAGE = 4_000
@@ -38,27 +41,52 @@ MOST_KNOWN = 50_000
 
 @dataclass(slots=True)
 class Population:
-    """Everybody: `ids` in order, and their values by column, as `matching.match` takes them."""
+    """Everybody: `ids` in order, and the values of their origins by column, as `matching.match` takes them."""
 
     ids: list[int] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    owners: list[int] = field(default_factory=list)
+    """By row: the place of its profile. The rows of a profile's origins follow each other, its own first."""
+    _leading: dict[int, Record] = field(default_factory=dict)
     _known: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
-    def add(self, records: Mapping[int, Record]) -> None:
+    def add(self, records: Mapping[int, Sequence[Record]], people: Mapping[int, Record] | None = None) -> None:
+        """`people`: what those of several origins say together, the winning value first, where that is known."""
         ids = sorted(records)
+        for place, id_ in enumerate(ids, len(self.ids)):
+            self.owners += [place] * len(records[id_])
+            if people and id_ in people:
+                self._leading[place] = people[id_]
         self.ids += ids
         for column, cells in self.columns.items():
-            found = [_cell(records[id_].get(column, ())) for id_ in ids]
+            found = [_cell(record.get(column, ())) for id_ in ids for record in records[id_]]
             known = self._known[column]
             keep = known.setdefault if len(known) < MOST_KNOWN else known.get
             cells += [keep(cell, cell) if cell.__class__ is str else cell for cell in found]
 
     def places(self) -> dict[int, int]:
-        return {id_: place for place, id_ in enumerate(self.ids)}
+        """The row of each profile, its own."""
+        return {self.ids[owner]: row for row, owner in reversed(list(enumerate(self.owners)))}
+
+    def same(self) -> list[tuple[int, int]]:
+        """Rows that are one profile."""
+        return [(row, row + 1) for row, (one, other) in enumerate(pairwise(self.owners)) if one == other]
+
+    def leading(self) -> dict[str, list[Any]]:
+        """By column, a cell for each profile: what it says itself, or its origins together."""
+        if not self._leading and len(self.owners) == len(self.ids):
+            return self.columns
+        rows = list(self.places().values())[::-1]
+        found = {column: [cells[row] for row in rows] for column, cells in self.columns.items()}
+        for place, record in self._leading.items():
+            for column, cells in found.items():
+                cells[place] = _cell(record.get(column, ()))
+        return found
 
     def record(self, place: int) -> Record:
-        """As it was matched."""
-        cells = {column: values[place] for column, values in self.columns.items()}
+        """What a profile says itself, as it was matched."""
+        row = bisect_left(self.owners, place)
+        cells = {column: values[row] for column, values in self.columns.items()}
         return {name: _values(cell) for name, cell in cells.items() if cell is not None}
 
 
@@ -79,7 +107,7 @@ def _full_pass(run: MatchRun, progress: Progress) -> None:
         keeper.finish()
     written = write_pairs(population.ids, result, live, progress, since=run.started_at)
     progress.begin("Households")
-    homes = households.find(population.ids, population.columns, live.fields, result.clusters)
+    homes = households.find(population.ids, population.leading(), live.fields, result.clusters)
     lived = households.write(population.ids, homes, now=progress.clock())
     _note_warnings(result.report.warnings, now=progress.clock())
     queue.drop(seen)
@@ -99,7 +127,9 @@ def read_everybody(live: Live, keeper: Keeper, progress: Progress, *, now: datet
             prepared.run(refreshed.writes)
             copy_records(refreshed.unkept)
             keeper.take({*ids, *refreshed.records, *refreshed.gone}, wanted_rows(refreshed.records, live))
-        population.add(refreshed.records)
+        merged = [id_ for id_, said in refreshed.records.items() if len(said) > 1]
+        together = {id_: record_of(refreshed.people[id_], live.fields) for id_ in merged}
+        population.add(refreshed.records, together)
         progress.advance(len(ids))
     keeper.index()
     told = drop_shared(population, live.fields)
@@ -112,7 +142,7 @@ def load_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        population.add(load_records(ids))
+        population.add(load_origins(ids))
         progress.advance(len(ids))
     return population
 
@@ -122,7 +152,8 @@ def build_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        population.add({id_: record_of(person, fields) for id_, person in load_people(ids).items()})
+        people = load_people(ids).items()
+        population.add({id_: list(records_of(id_, person, fields).values()) for id_, person in people})
         progress.advance(len(ids))
     return population
 
@@ -133,13 +164,28 @@ def match_population(
     """Pairs that somebody said are never one stay apart; without a model, one is estimated."""
     places = population.places()
     never = [(places[one], places[other]) for one, other in all_never_pairs() if one in places and other in places]
-    return matching.match(
+    return match_rows(population, fields, model=model, threshold=threshold, never=never)
+
+
+def match_rows(
+    population: Population,
+    fields: Fields,
+    *,
+    model: "matching.Model | None",
+    threshold: float,
+    never: Sequence[tuple[int, int]] = (),
+) -> "matching.MatchResult":
+    """Profiles, by what each of their origins says, which are together already."""
+    result = matching.match(
         population.columns,
         types_of(fields),
         settings=matching.MatchSettings(threshold=threshold),
         model=model,
         never=never,
+        must=population.same(),
     )
+    told: matching.MatchResult = matching.by_profile(result, np.asarray(population.owners, dtype=np.int64))
+    return told
 
 
 def figures(report: matching.MatchReport) -> dict[str, Any]:
@@ -165,12 +211,22 @@ def drop_shared(population: Population, fields: Fields) -> dict[tuple[str, str],
     told: dict[tuple[str, str], int] = {}
     for field_ in fields:
         if field_.type in IDENTIFYING:
-            told |= _drop_shared(population.columns[field_.column], field_)
+            told |= _drop_shared(population.columns[field_.column], population.owners, field_)
     return told
 
 
-def _drop_shared(cells: list[Any], field_: Field) -> dict[tuple[str, str], int]:
-    counts = Counter(plain for cell in cells if cell is not None for plain in _plain(cell, field_))
+def _drop_shared(cells: list[Any], owners: Sequence[int], field_: Field) -> dict[tuple[str, str], int]:
+    counts: Counter[str] = Counter()
+    last, met = -1, dict[str, None]()
+    for owner, cell in zip(owners, cells, strict=True):
+        if cell is not None:
+            found = _plain(cell, field_)
+            if owner == last:
+                counts.update(found.keys() - met.keys())
+                met |= found
+            else:
+                counts.update(found.keys())
+                last, met = owner, found
     shared = {plain: count for plain, count in counts.items() if plain and count > SHARED_BY}
     told: dict[str, str] = {}
     for place, cell in enumerate(cells if shared else ()):

@@ -1,6 +1,6 @@
 """The keys of many profiles at once, as arrays: what they shall be, what is stored, and what differs."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,23 +47,24 @@ def in_order(profiles: Numbers, keys: Numbers) -> KeyRows:
     return KeyRows(profiles[first], keys[first])
 
 
-def wanted_rows(records: Mapping[int, Record], live: Live) -> KeyRows:
+def wanted_rows(records: Mapping[int, Sequence[Record]], live: Live) -> KeyRows:
     """What `turn.keys_of` says of few."""
-    ids = np.fromiter(records, np.int64, len(records))
-    places, blocking = live.scorer.key_rows(list(records.values()))
+    ids = np.asarray([id_ for id_, said in records.items() for _ in said], dtype=np.int64)
+    places, blocking = live.scorer.key_rows([record for said in records.values() for record in said])
     profiles, values = np.asarray(list(_identifying(records, live.fields)), dtype=np.int64).reshape(-1, 2).T
     return in_order(np.concatenate((ids[places], profiles)), np.concatenate((blocking, values)))
 
 
-def _identifying(records: Mapping[int, Record], fields: Fields) -> Iterator[tuple[int, int]]:
+def _identifying(records: Mapping[int, Sequence[Record]], fields: Fields) -> Iterator[tuple[int, int]]:
     """As `lookup.value_keys`."""
     for field in fields:
         if field.type in IDENTIFYING:
             column, type_ = field.column, field.type
-            for id_, record in records.items():
-                for value in record.get(column, ()):
-                    if plain := plain_of(value, type_):
-                        yield id_, key_of(plain, type_)
+            for id_, said in records.items():
+                for record in said:
+                    for value in record.get(column, ()):
+                        if plain := plain_of(value, type_):
+                            yield id_, key_of(plain, type_)
 
 
 def stored_rows(ids: Collection[int]) -> KeyRows:

@@ -43,10 +43,11 @@ class Neighbours:
     shared: dict[int, int] = field(default_factory=dict)
 
 
-def value_keys(record: Record, fields: Fields) -> list[ValueKey]:
-    """Keys of the e-mails, phones and numbers of a record, for counting who else has them."""
+def value_keys(records: Iterable[Record], fields: Fields) -> list[ValueKey]:
+    """Keys of the e-mails, phones and numbers of a profile's records, for counting who else has them."""
     return [
         ValueKey(field.column, value, key_of(plain, field.type))
+        for record in records
         for field in fields
         if field.type in IDENTIFYING
         for value in record.get(field.column, ())

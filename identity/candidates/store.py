@@ -1,12 +1,12 @@
 """What the matcher keeps of profiles: their records and their blocking keys, written as differences in key order.
 
 A row of `match_record` is an origin's record, kept under the profile that the origin belongs to now. So a profile is
-compared by all that it was ever known by, and a merge that is taken back takes its record with it.
+compared by all that its origins say, and a merge that is taken back takes its record with it.
 """
 
 import struct
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -28,17 +28,13 @@ def refresh_records(ids: Collection[int], *, fields: Fields, in_bulk: bool = Fal
     """
     # 1. Who the changed are now, what was kept of them, and of whom they consist. 2. What is to be kept.
     kept, leads, people = _look_up(ids)
-    wanted = {(leads[origin], origin): text for (_, origin), text in kept.items() if leads[origin] in people}
-    records = {id_: record_of(person, fields) for id_, person in people.items()}
-    wanted |= {(id_, id_): dump_record(record) for id_, record in records.items()}
-    if len(wanted) > len(records):
-        several = {profile for profile, origin in wanted if origin != profile}
-        records |= _united({key: text for key, text in wanted.items() if key[0] in several})
+    said = {id_: records_of(id_, person, fields) for id_, person in people.items()}
+    wanted = {(id_, origin): dump_record(record) for id_, of in said.items() for origin, record in of.items()}
     unkept = {key: text for key, text in wanted.items() if key not in kept} if in_bulk else {}
     touched = {*ids, *leads.values(), *(profile for profile, _ in kept)}
     different = {profile for (profile, _), _ in kept.items() ^ wanted.items()}
     return Refreshed(
-        records=records,
+        records={id_: list(of.values()) for id_, of in said.items()},
         people=people,
         changed=different & people.keys(),
         gone=touched - people.keys(),
@@ -46,6 +42,16 @@ def refresh_records(ids: Collection[int], *, fields: Fields, in_bulk: bool = Fal
         writes=_record_writes(kept, wanted, besides=unkept),
         unkept=unkept,
     )
+
+
+def records_of(id_: int, person: Person, fields: Fields) -> dict[int, Record]:
+    """What each origin of a profile says, by origin: its own first, which may say nothing, then the oldest."""
+    own = person.origins.get(id_, person)
+    found = {id_: record_of(own, fields)}
+    for origin in sorted(person.origins.keys() - {id_}):
+        if record := record_of(person.origins[origin], fields):
+            found[origin] = record
+    return found
 
 
 def copy_records(unkept: Mapping[tuple[int, int], str]) -> None:
@@ -58,24 +64,33 @@ def copy_records(unkept: Mapping[tuple[int, int], str]) -> None:
 
 
 def load_records(ids: Collection[int]) -> dict[int, Record]:
-    """The records of profiles, as the matcher last saw them; those it has not seen are missing."""
-    if not ids:
-        return {}
-    return _united({(profile, origin): text for profile, origin, text in _RECORDS.rows(array(ids))})
+    """What all origins of a profile say together, as the matcher last saw it; those it has not seen are missing."""
+    return {id_: unite(records) for id_, records in load_origins(ids).items()}
+
+
+def load_origins(ids: Collection[int]) -> dict[int, list[Record]]:
+    """The records of profiles' origins, its own first, as the matcher last saw them."""
+    texts: defaultdict[int, list[tuple[bool, int, str]]] = defaultdict(list)
+    for profile, origin, text in _RECORDS.rows(array(ids)) if ids else ():
+        texts[profile].append((origin != profile, origin, text))
+    return {profile: [_decode(text) for _, _, text in sorted(found)] for profile, found in texts.items()}
 
 
 def load_people(ids: Collection[int]) -> dict[int, Person]:
-    """Traits and identifiers of the profiles that exist."""
+    """Traits and identifiers of the profiles that exist, together and of each origin."""
     if not ids:
         return {}
-    found = _PEOPLE.rows(array(sorted(ids)))
-    return {id_: _person(traits, identifiers) for id_, traits, identifiers in found}
+    return {id_: _person(*said) for id_, *said in _PEOPLE.rows(array(sorted(ids)))}
 
 
 def by_kind(identifiers: str | None) -> dict[str, list[str]]:
     """From a JSON array of pairs, as PostgreSQL makes it; None where there are none."""
+    return _by_kind(msgspec.json.decode(identifiers)) if identifiers else {}
+
+
+def _by_kind(identifiers: Iterable[Sequence[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for kind, value in msgspec.json.decode(identifiers) if identifiers else ():
+    for kind, value in identifiers:
         found.setdefault(kind, []).append(value)
     return found
 
@@ -106,19 +121,28 @@ def _look_up(ids: Collection[int]) -> tuple[dict[tuple[int, int], str], dict[int
     kept: dict[tuple[int, int], str] = {}
     leads: dict[int, int] = {}
     people: dict[int, Person] = {}
-    for what, id_, other, lead, text, identifiers in _LOOK_UP.rows(array(ids)) if ids else ():
+    for what, id_, other, lead, text, *said in _LOOK_UP.rows(array(ids)) if ids else ():
         if what == _LEADS:
             leads[id_] = lead
         elif what == _KEPT:
             kept[id_, other] = text
             leads[other] = lead
         else:
-            people[id_] = _person(text, identifiers)
+            people[id_] = _person(text, *said)
     return kept, leads, people
 
 
-def _person(traits: str, identifiers: str | None) -> Person:
-    return Person(msgspec.json.decode(traits), by_kind(identifiers))
+def _person(traits: str, identifiers: str | None, parts: str | None, recorded: str | None) -> Person:
+    """`parts` and `recorded`, what was said and which identifiers came first under each origin, only if it merged."""
+    known = by_kind(identifiers)
+    if parts is None:
+        return Person(msgspec.json.decode(traits), known)
+    said = {int(origin): part["traits"] for origin, part in msgspec.json.decode(parts).items()}
+    theirs: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for origin, kind, value in msgspec.json.decode(recorded) if recorded else ():
+        theirs[origin].append((kind, value))
+    origins = {one: Person(said.get(one, {}), _by_kind(theirs.get(one, ()))) for one in {*said, *theirs}}
+    return Person(msgspec.json.decode(traits), known, origins)
 
 
 def _record_writes(
@@ -135,21 +159,16 @@ def _record_writes(
     return writes
 
 
-def _united(rows: Mapping[tuple[int, int], str]) -> dict[int, Record]:
-    """Per profile, what its origins say: its own word first, then the others from the oldest on."""
-    texts: defaultdict[int, list[tuple[bool, int, str]]] = defaultdict(list)
-    for (profile, origin), text in rows.items():
-        texts[profile].append((origin != profile, origin, text))
-    return {
-        profile: _decode(found[0][2]) if len(found) == 1 else unite(_decode(text) for _, _, text in sorted(found))
-        for profile, found in texts.items()
-    }
-
-
 _LEADS, _KEPT, _PERSON = 1, 2, 3
 _IDENTIFIERS = """
 (SELECT json_agg(json_build_array(i.kind, i.value) ORDER BY i.first_seen_at DESC, i.value)
   FROM profile_identifier i WHERE i.profile_id = p.id)::text
+"""
+_ORIGINS = """
+p.parts::text, CASE WHEN p.parts IS NOT NULL THEN (
+  SELECT json_agg(json_build_array(coalesce(i.origin_id, p.id), i.kind, i.value)
+    ORDER BY i.first_seen_at DESC, i.value)
+  FROM profile_identifier i WHERE i.profile_id = p.id)::text END
 """
 _LOOK_UP = Prepared(
     "match_look_up",
@@ -166,9 +185,9 @@ WITH asked AS MATERIALIZED (
     UNION SELECT r.* FROM named n JOIN match_record r ON r.origin_id = n.id
   ) AS r LEFT JOIN profile_alias a ON a.profile_id = r.origin_id
 )
-SELECT {_LEADS}, id, NULL::bigint, leads, NULL, NULL FROM asked
-UNION ALL SELECT {_KEPT}, profile_id, origin_id, leads, record, NULL FROM kept
-UNION ALL SELECT {_PERSON}, p.id, NULL, NULL, p.traits::text, {_IDENTIFIERS}
+SELECT {_LEADS}, id, NULL::bigint, leads, NULL, NULL, NULL, NULL FROM asked
+UNION ALL SELECT {_KEPT}, profile_id, origin_id, leads, record, NULL, NULL, NULL FROM kept
+UNION ALL SELECT {_PERSON}, p.id, NULL, NULL, p.traits::text, {_IDENTIFIERS}, {_ORIGINS}
   FROM (SELECT leads FROM asked UNION SELECT leads FROM kept) AS u JOIN profile p ON p.id = u.leads
 """,
 )
@@ -180,7 +199,7 @@ _RECORDS = Prepared(
 _PEOPLE = Prepared(
     "match_people",
     ["bigint[]"],
-    f"SELECT p.id, p.traits::text, {_IDENTIFIERS} FROM profile p WHERE p.id = ANY($1)",
+    f"SELECT p.id, p.traits::text, {_IDENTIFIERS}, {_ORIGINS} FROM profile p WHERE p.id = ANY($1)",
 )
 _REMOVE_RECORDS = Prepared(
     "match_remove_records",

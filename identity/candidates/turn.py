@@ -21,7 +21,7 @@ from identity.candidates.contracts import Matched, Pair
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import ValueKey, find_neighbours, value_keys
 from identity.candidates.reconcile import Explain, reconcile
-from identity.candidates.store import key_writes, load_records, refresh_records
+from identity.candidates.store import key_writes, load_origins, refresh_records
 from identity.matching.contracts import Record
 
 CHUNK = 200
@@ -42,7 +42,7 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bo
     """Compare these profiles with everybody, inside the caller's transaction; `noted`: and say whose keys it wrote."""
     refreshed = refresh_records(ids, fields=live.fields)
     changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
-    identifying = {id_: value_keys(record, live.fields) for id_, record in changed.items()}
+    identifying = {id_: value_keys(records, live.fields) for id_, records in changed.items()}
     keys = keys_of(changed, identifying, live)
     writes = [*refreshed.writes, *key_writes(keys, gone=refreshed.gone, new=refreshed.new)]
     if noted:
@@ -50,8 +50,8 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bo
     neighbours = find_neighbours(keys, after=writes)
     shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)
-    records = load_records({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())
-    records |= {id_: without(record, shared[id_]) for id_, record in changed.items()}
+    records = load_origins({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())
+    records |= {id_: [without(record, shared[id_]) for record in said] for id_, said in changed.items()}
     pairs, compared, explain = _score(neighbours.of, records, live)
     found = reconcile(
         pairs,
@@ -65,13 +65,15 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bo
 
 
 def keys_of(
-    records: Mapping[int, Record], identifying: Mapping[int, Collection[ValueKey]], live: Live
+    records: Mapping[int, Sequence[Record]], identifying: Mapping[int, Collection[ValueKey]], live: Live
 ) -> dict[int, set[int]]:
-    """All keys of these profiles: those that the model blocks by, and those of identifying values."""
-    blocking = live.scorer.keys(list(records.values())) if records else []
-    return {
-        id_: {*found, *(one.key for one in identifying[id_])} for id_, found in zip(records, blocking, strict=True)
-    }
+    """All keys of these profiles: those that the model blocks their records by, and those of identifying values."""
+    keys = {id_: {one.key for one in identifying[id_]} for id_ in records}
+    owners = [id_ for id_, said in records.items() for _ in said]
+    blocking = live.scorer.keys([record for said in records.values() for record in said]) if records else []
+    for id_, found in zip(owners, blocking, strict=True):
+        keys[id_].update(found)
+    return keys
 
 
 def without(record: Record, shared: Collection[ValueKey]) -> Record:
@@ -87,7 +89,7 @@ def without(record: Record, shared: Collection[ValueKey]) -> Record:
 
 
 def _score(
-    neighbours: Mapping[int, Collection[int]], records: Mapping[int, Record], live: Live
+    neighbours: Mapping[int, Collection[int]], records: Mapping[int, Sequence[Record]], live: Live
 ) -> tuple[list[Pair], int, Explain]:
     """The pairs above the review threshold, each once; how many were compared; and who explains them."""
     asked = sorted(
@@ -100,7 +102,7 @@ def _score(
     )
     place_of = {id_: place for place, id_ in enumerate({id_ for pair in asked for id_ in pair})}
     pairs = np.array([(place_of[one], place_of[other]) for one, other in asked], dtype=np.int64).reshape(-1, 2)
-    judgement = live.scorer.judge_among([records[id_] for id_ in place_of], pairs)
+    judgement = live.scorer.judge_profiles([records[id_] for id_ in place_of], pairs)
     scores = judgement.scores
     chances = live.model.probability(scores)
     likely = {asked[at]: at for at in np.flatnonzero(chances >= live.settings.review_above).tolist()}

@@ -8,8 +8,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from identity import matching
-from identity.candidates.fields import types_of
-from identity.candidates.full import Population, build_everybody, drop_shared, load_everybody
+from identity.candidates.full import Population, build_everybody, drop_shared, load_everybody, match_rows
 from identity.candidates.live import Live, live_by, load_live, load_settings
 from identity.candidates.models import Label, MatchModel
 from identity.candidates.runs import Progress
@@ -37,12 +36,7 @@ def measure_profiles(*, model: MatchModel | None, progress: Progress) -> Profile
     threshold = live.settings.accept_above
     population = _read(live, progress)
     progress.begin("Matching")
-    result = matching.match(
-        population.columns,
-        types_of(live.fields),
-        settings=matching.MatchSettings(threshold=threshold),
-        model=live.model,
-    )
+    result = match_rows(population, live.fields, model=live.model, threshold=threshold)
     progress.begin("Holding labels against it")
     labels = list(Label.objects.filter(withdrawn_at=None).order_by("id"))
     scores = score_labels(labels, live.scorer)

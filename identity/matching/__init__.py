@@ -47,6 +47,7 @@ __all__ = [
     "Sample",
     "Scorer",
     "Types",
+    "by_profile",
     "choose_to_ask",
     "default_model",
     "draw_sample",
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "byprofile": ("by_profile",),
     "groups": ("Bridge",),
     "guess": ("guess_types",),
     "learning": ("Quality", "Sample", "choose_to_ask", "draw_sample", "estimate_quality", "learn"),

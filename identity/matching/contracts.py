@@ -40,6 +40,7 @@ Types = Mapping[str, ColumnType]
 
 OTHERS = "household"
 """The field of an explanation that says how well relatives or namesakes would explain the pair."""
+OTHERS_TOLD = "relatives or namesakes may look like this too"
 
 
 class FieldEvidence(msgspec.Struct, frozen=True):

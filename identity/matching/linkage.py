@@ -140,13 +140,13 @@ def _score(edges: Pairs, at: Ints, scores: Floats, *, clusters: Ints, known: _Kn
     values[single] = scores[at[single]]
     asked = np.flatnonzero(np.isnan(values))
     if len(asked):
-        pairs, group = _across(edges[asked], clusters)
+        pairs, group = across(edges[asked], clusters)
         values[asked] = np.round(judge(pairs, group, len(asked)) * GRAIN) / GRAIN
     known.put(edges, values)
     return values
 
 
-def _across(edges: Pairs, clusters: Ints) -> tuple[Pairs, Ints]:
+def across(edges: Pairs, clusters: Ints) -> tuple[Pairs, Ints]:
     """All record pairs between the clusters of each edge, and the edge of each."""
     asked = np.zeros(len(clusters), dtype=bool)
     asked[edges] = True

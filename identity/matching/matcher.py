@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,11 @@ MOST_FREQUENCIES = 5000
 COVERAGE_SAMPLE = 5000
 
 
+class Explains(Protocol):
+    def explain(self, pairs: Pairs) -> list[str]:
+        """`Explanation` as JSON, pair by pair."""
+
+
 @dataclass(frozen=True)
 class MatchResult:
     clusters: Ints
@@ -53,7 +59,7 @@ class MatchResult:
     probabilities: Floats
     model: Model
     report: MatchReport
-    waterfalls: Waterfalls
+    waterfalls: "Explains"
     """Explains any pairs of the records, as long as their columns are as they were."""
 
 
@@ -139,7 +145,7 @@ def _in_given_order(result: MatchResult, order: Ints, columns: Columns) -> Match
         households=_numbered(result.households, order),
         suspicious=bridges,
         pairs=np.sort(order[result.pairs], axis=1).reshape(-1, 2),
-        waterfalls=replace(result.waterfalls, place=np.argsort(order), columns=columns),
+        waterfalls=replace(cast("Waterfalls", result.waterfalls), place=np.argsort(order), columns=columns),
     )
 
 

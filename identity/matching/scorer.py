@@ -8,16 +8,17 @@ import numpy as np
 
 from .block import PASSES, Keys, make_keys, mix
 from .compare import Comparison
-from .contracts import OTHERS, Explanation, FieldEvidence, Record
+from .contracts import OTHERS, OTHERS_TOLD, Explanation, FieldEvidence, Record
 from .few import FewJudge, Judged
 from .judge import Judge, frequencies_of_model
 from .keyrows import key_rows
 from .model import Model, unpack
+from .profiles import Profiles
 from .rowkeys import KeyMaker
 from .rowlevels import FewComparer, RowComparer
 from .rows import Reader, Row
 from .score import Evidence, score
-from .table import Floats, Ints, Table, build_records
+from .table import Flags, Floats, Ints, Table, build_records
 
 MOST_CROWDED = 6
 """Crowded keys of a record that are combined with each other."""
@@ -95,16 +96,16 @@ class Scorer:
         """Log2 odds that the record and each other are one person."""
         if not others:
             return np.zeros(0)
-        judge = self._judge([record, *others], len(others))
+        judge = self.judge_of([record, *others], len(others))
         pairs = np.stack([np.zeros(len(others), dtype=np.int64), np.arange(1, len(others) + 1)], axis=1)
         return judge.score(pairs)
 
     def score_pairs(self, pairs: Sequence[tuple[Record, Record]]) -> Floats:
-        judge = self._judge([record for pair in pairs for record in pair], len(pairs))
+        judge = self.judge_of([record for pair in pairs for record in pair], len(pairs))
         return judge.score(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
 
     def evidence_of(self, pairs: Sequence[tuple[Record, Record]]) -> Evidence:
-        judge = self._judge([record for pair in pairs for record in pair], len(pairs))
+        judge = self.judge_of([record for pair in pairs for record in pair], len(pairs))
         return judge.evidence(np.arange(2 * len(pairs), dtype=np.int64).reshape(-1, 2))
 
     def score_among(self, records: Sequence[Record], pairs: Ints) -> Floats:
@@ -117,8 +118,17 @@ class Scorer:
             return Judgement(self, records, pairs)
         read = self._read(records) if len(pairs) <= FEW_PAIRS else None
         if read is None or any(len(rows) > 1 for rows in read):
-            return Judgement(self, records, pairs, judge=self._judge(records, len(pairs), read=read))
+            return Judgement(self, records, pairs, judge=self.judge_of(records, len(pairs), read=read))
         return Judgement(self, records, pairs, judged=self._few.judge([row for (row,) in read], pairs))
+
+    def judge_profiles(self, profiles: Sequence[Sequence[Record]], pairs: Ints) -> "Judgement | ProfilesJudgement":
+        """Of pairs (n × 2 indices) of profiles, each of which is the records of its origins, at least one.
+
+        Two profiles of one record each are judged as their records are, others as profile linkage judges clusters.
+        """
+        if all(len(records) == 1 for records in profiles):
+            return self.judge_among([record for (record,) in profiles], pairs)
+        return ProfilesJudgement(self, profiles, pairs)
 
     def explain(self, one: Record, other: Record) -> Explanation:
         """The waterfall of a pair: prior and weights add up to the score."""
@@ -145,7 +155,7 @@ class Scorer:
     def _table(self, records: Sequence[Record]) -> Table:
         return build_records(records, self.model.types, self.model.formats)
 
-    def _judge(self, records: Sequence[Record], pairs: int, *, read: list[list[Row]] | None = None) -> Judge:
+    def judge_of(self, records: Sequence[Record], pairs: int, *, read: list[list[Row]] | None = None) -> Judge:
         """A judge of these records, made for so many pairs: of few, one by one is faster than with arrays."""
         if pairs <= FEW_PAIRS:
             return self._judge_few(read or self._read(records))
@@ -217,9 +227,45 @@ class Judgement:
                 for at, comparison in enumerate(weights.comparisons)
             ]
             rest = scores[place] - prior - sum(field.weight for field in fields)
-            fields.append(FieldEvidence(OTHERS, "relatives or namesakes may look like this too", rest))
+            fields.append(FieldEvidence(OTHERS, OTHERS_TOLD, rest))
             found.append(Explanation(prior, tuple(fields), scores[place], chances[place]))
         return found
+
+
+class ProfilesJudgement:
+    """Scores of pairs of profiles, some of several records, and why, for those of which somebody asks."""
+
+    def __init__(self, scorer: Scorer, profiles: Sequence[Sequence[Record]], pairs: Ints) -> None:
+        self._records = [record for records in profiles for record in records]
+        height = np.array([len(records) for records in profiles])
+        first = np.cumsum(height) - height
+        several: Flags = np.asarray((height[pairs] > 1).any(axis=1))
+        self._place = np.where(several, np.cumsum(several), np.cumsum(~several)) - 1
+        self._several = several
+        self._singly = scorer.judge_among(self._records, first[pairs[~several]])
+        owner = np.repeat(np.arange(len(profiles)), height)
+        crossed = int((height[pairs[several, 0]] * height[pairs[several, 1]]).sum())
+        self._jointly = Profiles(scorer.judge_of(self._records, crossed), scorer.model, pairs[several], owner)
+
+    @cached_property
+    def scores(self) -> Floats:
+        found = np.empty(len(self._several))
+        found[~self._several], found[self._several] = self._singly.scores, self._jointly.scores
+        return found
+
+    def explain(self, places: Sequence[int]) -> list[Explanation]:
+        """The waterfalls of the pairs at these places."""
+        return (
+            [
+                (self._jointly.explain([at], self._text) if jointly else self._singly.explain([at]))[0]
+                for at, jointly in zip(self._place[places].tolist(), self._several[places].tolist(), strict=True)
+            ]
+            if places
+            else []
+        )
+
+    def _text(self, record: int, comparison: Comparison, rank: int) -> str:
+        return _text(self._records[record], comparison, rank)
 
 
 def _add(found: list[dict[int, None]], keys: Keys, table: Table) -> None:

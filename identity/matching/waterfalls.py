@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compare import Comparison
-from .contracts import OTHERS, Columns
+from .contracts import OTHERS, OTHERS_TOLD, Columns
 from .judge import Judge
 from .model import Model
 from .score import score
@@ -53,11 +53,15 @@ class Waterfalls:
         rest = _numbers(totals - prior - each.sum(axis=1))
         end = (rest, _numbers(totals), _numbers(self.model.probability(totals)))
         begin, told = f'{{"prior":{_json(prior).decode()},"fields":[', _json(OTHERS).decode()
-        others_head = f'{{"field":{told},"level":"relatives or namesakes may look like this too","weight":'
+        others_head = f'{{"field":{told},"level":"{OTHERS_TOLD}","weight":'
         return [
             f'{begin}{"".join(fields)}{others_head}{left},"one":"","other":""}}],"score":{total},"probability":{chance}}}'
             for fields, left, total, chance in zip(zip(*pieces, strict=True), *end, strict=True)
         ]
+
+    def text(self, record: int, comparison: Comparison, rank: int) -> str:
+        """What a record as given says, in this row of its values."""
+        return _text([self.columns[name][record] for name in comparison.columns if name in self.columns], rank)
 
     def _heads(self, at: int, comparison: Comparison, levels: npt.NDArray[Any]) -> Texts:
         """A field's name and the level's words, up to the weight."""

@@ -206,6 +206,12 @@ class TestAutomaticMerging:
         assert (pair.state, Profile.objects.count()) == ("rejected", 3)
         assert Label.objects.get().same is False
 
+    def test_keeps_what_each_of_a_merged_profile_says(self, pair):
+        before = dict(MatchRecord.objects.values_list("origin_id", "record"))
+        merge_all()
+
+        assert dict(MatchRecord.objects.values_list("origin_id", "record")) == before
+
     def test_leaves_it_to_people_where_it_is_switched_off(self, pair):
         Candidate.objects.update(merge_due=True)
         operations.change_settings(actor=None, now=NOW, automatic=False)
