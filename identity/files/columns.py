@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from identity.files.errors import FileError, unknown
 from identity.files.texts import Table
+from identity.files.together import find_joined
 from identity.matching.contracts import Columns, ColumnType
 
 KEYS = re.compile(
@@ -71,6 +72,7 @@ def choose_columns(
         for name in table.names
     ]
     used = {use.name: columns[use.name] for use in uses if use.type is not ColumnType.IGNORE}
+    uses, used = join_columns(uses, used, columns, told=told)
     if not used:
         raise FileError(
             "No column says who somebody is: all are empty, keys or not recognised. Name them with "
@@ -78,6 +80,26 @@ def choose_columns(
             code="no_usable_column",
         )
     return uses, used
+
+
+def join_columns(
+    uses: list[ColumnUse],
+    used: dict[str, list[str | None]],
+    columns: Mapping[str, list[str | None]],
+    *,
+    told: Mapping[str, ColumnType],
+) -> tuple[list[ColumnUse], dict[str, list[str | None]]]:
+    """Columns that are one thing become one column. What somebody said of a column is left as it is."""
+    types = {use.name: use.type for use in uses if use.name in columns and use.name not in told}
+    joined = find_joined({name: columns[name] for name in types}, types)
+    parts = {name: one.name for one in joined for name in one.of}
+    kept = [
+        replace(use, type=ColumnType.IGNORE, why=f"part of “{parts[use.name]}”") if use.name in parts else use
+        for use in uses
+    ]
+    made = [use_of(one.name, one.texts, guessed=one.type, told=None, truth=None) for one in joined]
+    left = {name: texts for name, texts in used.items() if name not in parts}
+    return made + kept, {one.name: one.texts for one in joined} | left
 
 
 def use_of(

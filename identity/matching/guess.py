@@ -1,66 +1,40 @@
 """Guess what the columns of a table say of a person, from their names and values."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 from .contracts import Columns, ColumnType
-from .normalise import birth_date, email, phone, squeeze
+from .headers import is_of_a_firm, is_of_an_event, read_header
+from .nicknames import ROOTS
+from .normalise import age, birth_date, email, phone, squeeze
 
 SAMPLE = 500
+T = ColumnType
+NAMES = {T.GIVEN_NAME, T.SURNAME, T.FULL_NAME}
 
-NAMES: tuple[tuple[ColumnType, str], ...] = (
-    (ColumnType.EMAIL, r"e?mail|mail_?address|courriel"),
-    (ColumnType.PHONE, r"(tele|mobile_?|cell_?|home_?|work_?)?phone|mobile|msisdn|tel|cell|fax|handy|telefon"),
-    (
-        ColumnType.NATIONAL_ID,
-        (
-            r"ssn|sin|nin|nino|nhs|pesel|cpf|passport|tax_?id|national_?id|(soc|social)_?sec(urity)?(_?(id|no|num|number))?"
-            r"|personal_?(id|number|code)|id_?card|medicare|tfn"
-        ),
-    ),
-    (ColumnType.BIRTH_DATE, r"dob|birth_?(date|day)|date_?of_?birth|born(_?on)?|geburtsdatum|birth"),
-    (ColumnType.AGE, r"age|alter"),
-    (ColumnType.SEX, r"sex|gender|geschlecht"),
-    (ColumnType.INITIAL, r"(middle_?|first_?|given_?)?initials?|mi"),
-    (
-        ColumnType.SURNAME,
-        r"sur_?name|last_?name|family_?name|lname|nachname|familienname|maiden_?name|last|(birth|previous)_?surname",
-    ),
-    (
-        ColumnType.GIVEN_NAME,
-        r"given(_?name)?|first_?name|fore_?name|fname|christian_?name|middle(_?name)?|vorname|first|second_?name|nick_?name",
-    ),
-    (ColumnType.FULL_NAME, r"(full|customer|person|contact|display|complete|patient|client)?_?name"),
-    (
-        ColumnType.HOUSE_NUMBER,
-        (
-            r"(street|house|building|bldg|street_?addr(ess)?|addr(ess)?)_?(no|num|nr|number)|hausnummer|unit|apt|apartment|flat"
-            r"|po_?box|suite|unit_?number"
-        ),
-    ),
-    (ColumnType.POSTCODE, r"post_?(al_?)?code|zip(_?code)?|plz|pcode"),
-    (ColumnType.CITY, r"city|town|suburb|locality|municipality|ort|stadt|place|village"),
-    (ColumnType.STATE, r"state|province|region|county|department|canton|land|district"),
-    (ColumnType.ADDRESS, r"(full|home|mailing|postal|residential)?_?addr(ess)?"),
-    (ColumnType.STREET, r"street(_?(name|address))?|address_?(line)?_?\d|addr_?\d|strasse|road|line_?\d"),
-    (
-        ColumnType.IGNORE,
-        (
-            r"(.*_)?u?u?id|rec(ord)?_?(id|no)?|rid|index|row(_?num(ber)?)?|key|cluster.*|created.*|updated.*|modified.*"
-            r"|time_?stamp|.*_at|truth.*|entity.*|source_?(record_?)?id"
-        ),
-    ),
-    (ColumnType.CATEGORY, r"race|ethnicity|nationality|country|language|occupation|title|religion|marital.*|blood.*"),
-)
-_NAMES = tuple((kind, re.compile(rf"(?:{pattern})_?\d?")) for kind, pattern in NAMES)
-_BEFORE = re.compile(r"^(customer|person|client|user|contact|primary|secondary|main|home|work|billing|shipping|alt)_")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+Values = Sequence[str]
 
 
 def guess_types(columns: Columns) -> dict[str, ColumnType]:
-    """The likeliest type of every column; one that tells nothing of a person becomes `IGNORE`."""
-    return {name: _guess(name, list(islice(_present(values), SAMPLE))) for name, values in columns.items()}
+    """The likeliest type of every column; one that tells nothing of a person becomes `IGNORE`.
+
+    1. What a name says holds if the values can be that. 2. What no name says is guessed from the values, where they
+    leave no doubt. 3. Columns are looked at together: `name` beside `vorname` is a surname; of columns with names
+    that say nothing, which are names of people.
+    """
+    values = {name: list(islice(_present(column), SAMPLE)) for name, column in columns.items()}
+    types = {name: _guess(name, given) for name, given in values.items()}
+    types |= _halves(types, values)
+    found = {name: kind for name, kind in types.items() if kind is not None}
+    open_ = {name: values[name] for name, kind in types.items() if kind is None and not is_of_an_event(name)}
+    if T.BIRTH_DATE not in found.values():
+        found |= {name: T.BIRTH_DATE for name, given in list(open_.items()) if _are_births(given)}
+    if not NAMES & set(found.values()):
+        found |= _names_among({name: given for name, given in open_.items() if name not in found}, found)
+    if not NAMES & set(found.values()):
+        found |= dict.fromkeys([name for name in columns if values[name] and is_of_a_firm(name)][:1], T.SURNAME)
+    return {name: found.get(name, T.IGNORE) for name in columns}
 
 
 def _present(values: Sequence[object]) -> Iterable[str]:
@@ -70,41 +44,62 @@ def _present(values: Sequence[object]) -> Iterable[str]:
             yield chosen
 
 
-def _guess(name: str, values: Sequence[str]) -> ColumnType:
-    named = guess_by_name(name)
+def _guess(name: str, values: Values) -> ColumnType | None:
+    named, whole = read_header(name)
     if not values:
-        return named or ColumnType.IGNORE
-    if named in {ColumnType.FULL_NAME, ColumnType.GIVEN_NAME} and _share(values, _is_email) > 0.5:
-        return ColumnType.EMAIL
-    if named is ColumnType.STREET and _share(values, _starts_with_number) > 0.5:
-        return ColumnType.ADDRESS
-    return named or _guess_by_values(values)
+        return named or T.IGNORE
+    if named in {T.FULL_NAME, T.GIVEN_NAME} and _share(values, _is_email) > 0.5:
+        return T.EMAIL
+    if named is not None and _share(values, FITS.get(named, _anything)) < (DOUBTFUL if whole else LIKELY):
+        named = None
+    if named is T.STREET and _share(values, _has_number) > 0.5:
+        return T.ADDRESS
+    if named is T.CATEGORY and not whole and not _are_repeated(values):
+        return T.IGNORE
+    if named is not None or is_of_an_event(name):
+        return named
+    return _guess_by_values(values)
 
 
-def guess_by_name(name: str) -> ColumnType | None:
-    plain = re.sub(r"[^a-z0-9]+", "_", _CAMEL.sub("_", name.strip()).lower()).strip("_")
-    for candidate in (plain, _BEFORE.sub("", plain), plain.rpartition("__")[2]):
-        for kind, pattern in _NAMES:
-            if pattern.fullmatch(candidate):
-                return kind
-    return None
+DOUBTFUL, LIKELY = 0.2, 0.5
+"""Share of values that must fit a type, where all of the name says it and where a part does."""
 
 
-def _guess_by_values(values: Sequence[str]) -> ColumnType:
+def _guess_by_values(values: Values) -> ColumnType | None:
+    """None where they may be names, dates or nothing: that takes a look at the other columns."""
     if _share(values, _is_email) > 0.6:
-        return ColumnType.EMAIL
-    if _share(values, _is_date) > 0.6:
-        return ColumnType.BIRTH_DATE
-    if _share(values, _is_phone) > 0.6:
-        return ColumnType.PHONE
-    distinct = len({squeeze(value) for value in values})
-    if distinct <= max(2, min(30, len(values) // 5)):
-        return ColumnType.CATEGORY
-    return ColumnType.IGNORE
+        return T.EMAIL
+    if _share(values, _is_phone) > 0.6 and _share(values, _is_date) < 0.6:
+        return T.PHONE
+    if _share(values, _has_number) > 0.6:
+        return T.ADDRESS
+    known = {squeeze(value) for value in values}
+    if known <= SEXES and len(known) > 1:
+        return T.SEX
+    if _are_postcodes(values):
+        return T.POSTCODE
+    return T.CATEGORY if _are_few(known, values) else None
 
 
-def _share(values: Sequence[str], test: object) -> float:
-    return sum(map(test, values)) / len(values) if callable(test) else 0.0
+def _are_few(known: set[str], values: Values) -> bool:
+    return len(known) <= max(2, min(30, len(values) // 5))
+
+
+def _are_repeated(values: Values) -> bool:
+    return len({squeeze(value) for value in values}) < max(2, 0.95 * len(values))
+
+
+def _share(values: Values, test: Callable[[str], bool]) -> float:
+    return sum(map(test, values)) / len(values)
+
+
+# --- What values can be -------------------------------------------------------------------------------------
+def _anything(_: str) -> bool:
+    return True
+
+
+def _digits(value: str) -> int:
+    return sum(map(str.isdigit, value))
 
 
 def _is_email(value: str) -> bool:
@@ -113,12 +108,131 @@ def _is_email(value: str) -> bool:
 
 def _is_date(value: str) -> bool:
     found = birth_date(value)
-    return found is not None and 1900 <= int(found[:4]) <= 2100 and len(re.findall(r"\d", value)) >= 6
+    return found is not None and 1900 <= int(found[:4]) <= 2100 and _digits(value) >= 6
 
 
 def _is_phone(value: str) -> bool:
-    return phone(value) is not None and len(re.sub(r"\D", "", value)) >= 9 and not re.search(r"[A-Za-z]{3}", value)
+    return phone(value) is not None and _digits(value) >= 9 and not re.search(r"[A-Za-z]{3}", value)
 
 
-def _starts_with_number(value: str) -> bool:
-    return re.match(r"\s*\d+\w?[\s,]+\D", value) is not None
+def _is_words(value: str) -> bool:
+    return any(map(str.isalpha, value)) and "@" not in value and 2 * _digits(value) < len(value)
+
+
+_NUMBER_FIRST = re.compile(r"\s*\d+\w?[\s,]+\D")
+_NUMBER_LAST = re.compile(r"\D*[^\W\d]{3}\D*[\s,]\d+\s?\w?\s*")
+
+
+def _has_number(value: str) -> bool:
+    """A number and words, as in an address: `12 Main Street`, `Hauptstr. 5`."""
+    words = value[:200]
+    return bool((_NUMBER_FIRST.match(words) and _is_words(words)) or _NUMBER_LAST.fullmatch(words))
+
+
+FITS: Mapping[ColumnType, Callable[[str], bool]] = {
+    T.EMAIL: lambda value: email(value) is not None,
+    T.PHONE: lambda value: _digits(value) >= 5,
+    T.BIRTH_DATE: lambda value: birth_date(value) is not None,
+    T.AGE: lambda value: age(value) is not None,
+    T.SEX: lambda value: len(value) <= 12,
+    T.NATIONAL_ID: lambda value: _digits(value) > 0,
+    T.HOUSE_NUMBER: lambda value: len(value) <= 20,
+    T.POSTCODE: lambda value: _digits(value) > 0 and len(value) <= 15,
+    **dict.fromkeys((*NAMES, T.CITY, T.STATE, T.STREET, T.ADDRESS), _is_words),
+}
+SEXES = frozenset(
+    [
+        "m",
+        "f",
+        "male",
+        "female",
+        "man",
+        "woman",
+        "w",
+        "h",
+        "homme",
+        "femme",
+        "mann",
+        "frau",
+        "hombre",
+        "mujer",
+        "uomo",
+        "donna",
+        "other",
+        "unknown",
+        "x",
+        "u",
+        "d",
+    ]
+)
+_SHAPES = re.compile(
+    r"\d{5}(-\d{4})?|\d{4} ?[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|\d{2,3}[- ]\d{2,4}"
+)
+
+
+def _are_postcodes(values: Values) -> bool:
+    return _share(values, lambda value: _SHAPES.fullmatch(value.strip().upper()) is not None) > 0.8 and _are_repeated(
+        values
+    )
+
+
+LATEST_MEDIAN, LEAST_SPREAD = 2010, 15
+
+
+def _are_births(values: Values) -> bool:
+    """Dates that lie as far apart, and as long ago, as births of people do."""
+    years = sorted(int(found[:4]) for value in values if _is_date(value) and (found := birth_date(value)))
+    if len(years) < 0.6 * len(values) or not years:
+        return False
+    middle, early, late = years[len(years) // 2], years[len(years) // 10], years[-1 - len(years) // 10]
+    return len(years) == 1 or (middle <= LATEST_MEDIAN and late - early >= LEAST_SPREAD)
+
+
+# --- Columns together ---------------------------------------------------------------------------------------
+def _halves(types: Mapping[str, ColumnType | None], values: Mapping[str, Values]) -> dict[str, ColumnType]:
+    """A `name` of one word is the half that no other column has: `nom` beside `prénom`, `nome` beside `cognome`."""
+    kinds = set(types.values())
+    halves = {T.GIVEN_NAME, T.SURNAME} & kinds
+    if len(halves) != 1:
+        return {}
+    missing = T.SURNAME if T.GIVEN_NAME in halves else T.GIVEN_NAME
+    return {
+        name: missing
+        for name, kind in types.items()
+        if kind is T.FULL_NAME and values[name] and _share(values[name], lambda value: " " in value.strip()) < 0.5
+    }
+
+
+MOST_WORDS, LONGEST_NAME = 4, 30
+LEAST_KNOWN = 0.1
+"""Share of known given names from which a column holds given names."""
+
+
+def _names_among(columns: Mapping[str, Values], taken: Mapping[str, ColumnType]) -> dict[str, ColumnType]:
+    """Of columns whose names say nothing: full names, or given names beside surnames and towns."""
+    texts = {name: values for name, values in columns.items() if values and _share(values, _may_be_name) > 0.8}
+    known = {name: _share(values, _is_known_given) for name, values in texts.items()}
+    best = max(known, key=lambda name: known[name], default=None)
+    if best is None or known[best] < LEAST_KNOWN:
+        return {}
+    if _share(texts[best], lambda value: " " in value.strip()) > 0.5:
+        return {best: T.FULL_NAME}
+    distinct = {name: len({squeeze(value) for value in values}) for name, values in texts.items() if name != best}
+    order = sorted(distinct, key=lambda name: -distinct[name])
+    kinds = [T.SURNAME] + ([T.CITY] if T.CITY not in taken.values() else [])
+    return {best: T.GIVEN_NAME} | dict(zip(order, kinds, strict=False))
+
+
+def _may_be_name(value: str) -> bool:
+    return (
+        not _digits(value) and len(value) <= LONGEST_NAME and 0 < len(value.split()) <= MOST_WORDS and _is_words(value)
+    )
+
+
+_GIVEN = frozenset(ROOTS) | frozenset(ROOTS.values())
+
+
+def _is_known_given(value: str) -> bool:
+    """The first word, or the first after a comma."""
+    words = squeeze(value.rpartition(",")[2]).split()
+    return bool(words) and words[0] in _GIVEN

@@ -5,6 +5,7 @@ Every function takes any text: empty, of one letter, of ten thousand, in any scr
 
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
 from unicodedata import category as category_of
 
 from anyascii import anyascii
@@ -18,6 +19,8 @@ LONGEST = 120
 _NO_LETTER = re.compile(r"[^a-z]+")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _NO_DIGIT = re.compile(r"\D+")
+_EXTENSION = re.compile(r"(?<=\d)\s*(?:x|ext|extn|#|;)", re.IGNORECASE)
+_EPOCH = re.compile(r"-[0-9]{5,13}(\.0+)?|[0-9]{9,13}(\.0+)?")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 GROUPS = re.compile(r"\d+|[a-z]{3,}")
 EMPTY = frozenset(
@@ -79,6 +82,10 @@ TITLES = frozenset(
     ]
 )
 SUFFIXES = frozenset(["jr", "sr", "junior", "senior", "ii", "iii", "iv", "esq", "phd", "md"])
+FORMS = frozenset(
+    ["inc", "llc", "ltd", "limited", "corp", "corporation", "gmbh", "plc", "llp", "sarl", "srl", "pty", "bv"]
+)
+"""What a firm is by law, at the end of its name."""
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -237,6 +244,8 @@ def surname(value: str) -> str | None:
     words = _words(value, _NO_LETTER)
     if len(words) > 1:
         words = [word for word in words if word not in SUFFIXES and word not in TITLES] or words
+    while len(words) > 1 and words[-1] in FORMS:
+        words = words[:-1]
     return _person(" ".join(words))
 
 
@@ -258,6 +267,8 @@ def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) 
     """`YYYYMMDD`. `day_first`: read 05/08/2003 as 5 August. `year_first`: read 19800503 as 3 May 1980."""
     if _ISO_DATE.fullmatch(value):
         return value.replace("-", "")
+    if _EPOCH.fullmatch(value):
+        return _from_epoch(value)
     text = squeeze(value)
     groups: list[str] = GROUPS.findall(text[:10] if text[10:11] == "t" else text)
     if len(groups) == 1 and len(groups[0]) != 8:
@@ -266,6 +277,18 @@ def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) 
         whole: str = groups[0]
         return whole if year_first else whole[4:] + _month_day(whole[:2], whole[2:4], day_first=day_first)
     return _from_groups(groups, day_first=day_first) if len(groups) >= 3 else None
+
+
+EPOCH = date(1970, 1, 1)
+LARGEST_SECONDS = 10**10
+"""Above it, a count since 1970 is of milliseconds."""
+
+
+def _from_epoch(value: str) -> str | None:
+    """A day as programs keep it: seconds, or thousandths of them, since 1970."""
+    count = float(value)
+    seconds = count / 1000 if abs(count) >= LARGEST_SECONDS else count
+    return f"{EPOCH + timedelta(days=seconds // 86_400):%Y%m%d}"
 
 
 def _from_groups(groups: list[str], *, day_first: bool) -> str | None:
@@ -311,8 +334,11 @@ def email(value: str) -> str | None:
 
 
 def phone(value: str) -> str | None:
-    """The last nine digits: with and without a country's code they are the same."""
-    digits = value if len(value) <= LONGEST and value.isdecimal() else _NO_DIGIT.sub("", value[:LONGEST])
+    """The last nine digits: with and without a country's code they are the same, and without an extension."""
+    if len(value) <= LONGEST and value.isdecimal():
+        digits = value
+    else:
+        digits = _NO_DIGIT.sub("", _EXTENSION.split(value[:LONGEST], maxsplit=1)[0])
     if len(digits) < 6 or len(set(digits)) < 3 or digits in "01234567890123456789":
         return None
     return digits[-9:]
@@ -354,7 +380,10 @@ def sex(value: str) -> str | None:
 
 
 def age(value: str) -> str | None:
+    """Years, or a year of birth: of that too, one apart is near."""
     digits = _NO_DIGIT.sub("", value.partition(".")[0][:LONGEST])
+    if len(digits) == 4 and digits[:2] in {"18", "19", "20"}:
+        return digits
     return digits.lstrip("0") or "0" if 0 < len(digits) <= 3 else None
 
 
