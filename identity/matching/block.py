@@ -454,6 +454,7 @@ def _choose(
     random: np.random.Generator,
 ) -> tuple[list[Chosen], list[Keys], list[PassReport]]:
     budget = settings.pairs_per_record * max(rows, 1000)
+    most = MOST_REPEATED * budget
     least = LEAST_FOUND * max(1.0, rows / LARGE) ** 0.7
     bounds = [1, *SIZES, settings.largest_block]
     classes = [
@@ -477,10 +478,11 @@ def _choose(
     for candidate, (start, end) in zip(classes, pairwise([0, *ends]), strict=True):
         found.append(float((chances[start:end] * new[start:end]).mean()))
         costs.append(float(new[start:end].mean()) * candidate.blocks.pairs)
-        if found[-1] >= least and candidate.blocks.pairs <= budget:
+        if found[-1] >= least and costs[-1] <= budget and candidate.blocks.pairs <= most:
             kept.append(candidate)
             covered.append(_within(candidate))
-            budget -= candidate.blocks.pairs
+            budget -= costs[-1]
+            most -= candidate.blocks.pairs
             left = end + np.flatnonzero(new[end:])
             new[left] = ~shares_key(covered[-1], probed[left])
     extra = _affordable(classes, found, costs, kept=kept, spare=settings.spare_pairs)
@@ -513,6 +515,8 @@ def _within(chosen: Chosen) -> Keys:
     return Keys(chosen.keys.name, chosen.keys.arrays, chosen.blocks.members(len(chosen.keys.arrays[0])))
 
 
+MOST_REPEATED = 4
+"""Budgets that pairs may fill which are in several blocks: of people with many records most are."""
 LEAST_FOUND = 0.002
 """New likely matches per pair from which a class of blocks is worth comparing."""
 LARGE = 50_000

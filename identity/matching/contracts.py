@@ -89,7 +89,7 @@ class MatchSettings(msgspec.Struct, frozen=True):
     threshold: float = 0.5
     """Probability from which two clusters are one person."""
     pairs_per_record: float = 24.0
-    """Budget: candidate pairs in all, as a multiple of the number of records."""
+    """Budget: different candidate pairs in all, as a multiple of the number of records."""
     spare_pairs: int = 20_000
     """Pairs in all of blocking keys that are used although a probe finds little."""
     largest_block: int = 100
