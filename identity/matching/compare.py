@@ -617,11 +617,20 @@ def days_of(date: str) -> int:
     return round(365.25 * year + 30.44 * month) + day
 
 
+NEAR = 366
+"""Days between birth dates of people of about one age."""
+
+
 def _age(look: _Look, column: str) -> Levels:
+    """Of birth dates that are near each other, ages say nothing more."""
     feature = look.table.clean(column)
     level, left = look.start(feature)
     years = look.table.measure(column, "years", int, 0)
     level[left] = np.where(np.abs(years[look.one[left]] - years[look.other[left]]) <= 1, 2, 3)
+    for birth in look.table.layout.of(ColumnType.BIRTH_DATE)[:1]:
+        days = look.table.measure(birth, "days", days_of, 0)
+        near = np.abs(days[look.one] - days[look.other]) <= NEAR
+        level[look.known(look.table.clean(birth)) & near] = 0
     return level
 
 

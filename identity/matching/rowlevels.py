@@ -13,6 +13,7 @@ from .compare import (
     FAINT,
     GIVEN,
     MOST_EDITS,
+    NEAR,
     NUMBER,
     PUBLIC,
     RARE,
@@ -29,6 +30,7 @@ from .compare import (
     holds_only,
     local_digits,
 )
+from .contracts import ColumnType
 from .normalise import root
 from .rows import Reader, Row
 from .table import sound_of
@@ -102,6 +104,9 @@ class RowComparer:
             return _surname(reader.surname(column), may_swap=reader.may_swap(column))
         if part.name == "email":
             return _email(reader.clean(column), self._names)
+        if part.name == "age":
+            births = reader.layout.of(ColumnType.BIRTH_DATE)
+            return _age(reader.clean(column), reader.clean(births[0]) if births else None)
         slot = {"street": reader.street, "number": reader.number}.get(part.name, reader.clean)(column)
         return _valued(slot, _DIFFERING.get(part.name, lambda _one, _other: 2))
 
@@ -178,6 +183,24 @@ def _valued(at: int, differing: Differing) -> Levels:
         ]
 
     return levels
+
+
+def _age(at: int, birth: int | None) -> Levels:
+    """Missing where birth dates are near each other."""
+    plain = _valued(at, _ages)
+
+    def levels(ones: Rows, others: Rows, swaps: Sequence[int]) -> list[int]:
+        found = plain(ones, others, swaps)
+        if birth is None:
+            return found
+        births = [(one[birth], other[birth]) for one, other in zip(ones, others, strict=True)]
+        return [0 if _near(*both) else level for level, both in zip(found, births, strict=True)]
+
+    return levels
+
+
+def _near(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and abs(_days(one) - _days(other)) <= NEAR
 
 
 def _given(at: int, *, may_swap: bool) -> Levels:
@@ -331,7 +354,6 @@ def _by_edits(most: int) -> Differing:
 
 _DIFFERING: dict[str, Differing] = {
     "birth": _births,
-    "age": _ages,
     "phone": _by_edits(2),
     "id": _by_edits(2),
     "street": _by_similarity(0.92, 0.82),
