@@ -79,8 +79,8 @@ def _whole(text: str | None) -> int | None:
 
 
 def _date(year: str | None, month: str | None, day: str | None) -> str | None:
-    parts = [_whole(part) for part in (year, month, day)]
-    return None if None in parts else "{:04}-{:02}-{:02}".format(*parts)
+    whole = [number for part in (year, month, day) if (number := _whole(part)) is not None]
+    return f"{whole[0]:04}-{whole[1]:02}-{whole[2]:02}" if len(whole) == len(BOUNDS) else None
 
 
 def _complements(columns: Mapping[str, Texts], types: Mapping[str, ColumnType]) -> list[Joined]:
