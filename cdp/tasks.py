@@ -27,6 +27,7 @@ from ingestion.quality import operations as quality
 from ingestion.quality import scans, score, watch
 from ingestion.quality.fold import fold_samples
 from ingestion.quarantine import operations as quarantine
+from ingestion.queries import drain_is_behind
 from ingestion.trace import drops, left_out, refusals
 from segments.computed import passes
 from segments.computed.operations import estimate_due
@@ -46,6 +47,9 @@ REST_AFTER = range(50, 1_000)
 """A worker rests after so many: more than come by chance, and too few to be worth what a turn costs. Behind more than
 that, others wait already.
 """
+WAY_RATIO = 4
+"""What only follows the drain rests so many times as long as it has worked, while the drain is behind."""
+WAY_SECONDS = 2.0
 TRIAL_IDLE = timedelta(seconds=15)
 
 
@@ -213,7 +217,7 @@ def replay() -> None:
 def match() -> None:
     """Profiles that changed are compared with their like, and what is sure enough is merged."""
     awake("cdp.match")
-    _until_done(_match_changes, "cdp.match")
+    _until_done(lambda: _giving_way(_match_changes), "cdp.match")
 
 
 @shared_task(name="cdp.match_runs")
@@ -257,13 +261,13 @@ def build_blocks() -> None:
     def build() -> int:
         return build_due(now=timezone.now(), seconds=BLOCK_SECONDS)
 
-    _until_done(build, "cdp.build_blocks")
+    _until_done(lambda: _giving_way(build), "cdp.build_blocks")
 
 
 @shared_task(name="cdp.fold_quality")
 def fold_quality() -> None:
     """Sampled events become the profiles of their sources."""
-    _until_done(fold_samples, "cdp.fold_quality")
+    _until_done(lambda: _giving_way(fold_samples), "cdp.fold_quality")
 
 
 @shared_task(name="cdp.watch_quality")
@@ -336,6 +340,18 @@ def _end_sessions() -> int:
     if looked_at:
         nudge("cdp.evaluate")
     return looked_at
+
+
+def _giving_way(step: Callable[[], int | bool]) -> int | bool:
+    """Do what only follows the drain, and rest after it while requests wait there: they are wanted now.
+
+    A lower priority does so much for this process alone, and nothing for the session of PostgreSQL that works for it.
+    """
+    began = time.monotonic()
+    more = step()
+    if more and drain_is_behind(now=timezone.now()):
+        time.sleep(min(WAY_SECONDS, WAY_RATIO * (time.monotonic() - began)))
+    return more
 
 
 def _stay(step: Callable[[], int], name: str, *, seconds: float = TURN_SECONDS) -> None:

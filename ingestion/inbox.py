@@ -71,6 +71,15 @@ def depth() -> tuple[int, datetime | None]:
     return count, oldest
 
 
+def oldest() -> datetime | None:
+    """When the request that has waited longest came."""
+    rows = _OLDEST.rows()
+    return rows[0][0] if rows else None
+
+
+_OLDEST = Prepared("inbox_oldest", [], "SELECT received_at FROM inbox ORDER BY id LIMIT 1")
+
+
 def _waits(events: int, *, after: int) -> bool:
     """Whether so many messages wait behind a row, as far as is committed."""
     with connection.cursor() as cursor:

@@ -28,7 +28,14 @@ def week_of(day: date) -> date:
 def ensure_event_partitions(months: Iterable[date]) -> None:
     """Create the monthly partitions that are missing. Call it outside of a chunk's transaction."""
     for month in sorted(set(months)):
-        _ensure(_event_name(month), parent="event", start=month, end=next_month(month), options=_EVENT_OPTIONS)
+        _ensure(
+            _event_name(month),
+            parent="event",
+            start=month,
+            end=next_month(month),
+            options=_EVENT_OPTIONS,
+            columns=_EVENT_COLUMNS,
+        )
 
 
 def ensure_seen_partition(day: date) -> None:
@@ -115,9 +122,11 @@ def _seen_name(week: date) -> str:
 
 
 _EVENT_OPTIONS = "WITH (autovacuum_vacuum_insert_scale_factor = 0.01)"
+# Nothing is planned by the statistics of whole JSON documents, and to gather them is most of what ANALYZE costs.
+_EVENT_COLUMNS = "ALTER properties SET STATISTICS 0, ALTER context SET STATISTICS 0"
 
 
-def _ensure(name: str, *, parent: str, start: date, end: date, options: str = "") -> None:
+def _ensure(name: str, *, parent: str, start: date, end: date, options: str = "", columns: str = "") -> None:
     """Attach rather than create as a partition: that takes no exclusive lock on the parent."""
     if name in _known:
         return
@@ -126,6 +135,8 @@ def _ensure(name: str, *, parent: str, start: date, end: date, options: str = ""
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
             try:
                 cursor.execute(f'CREATE TABLE IF NOT EXISTS "{name}" (LIKE {parent} INCLUDING DEFAULTS) {options}')
+                if columns:
+                    cursor.execute(f'ALTER TABLE "{name}" {columns}')
                 if not _is_attached(cursor, name):
                     cursor.execute(
                         f'ALTER TABLE {parent} ATTACH PARTITION "{name}" FOR VALUES FROM (%s) TO (%s)', [start, end]

@@ -15,6 +15,7 @@ from ingestion.models import EventName, HourlyCount, WriteKey
 
 SAMPLE_EVENTS = 2_000
 MAX_DIGITS = 300
+BEHIND = timedelta(seconds=1)
 
 
 def inbox_depth() -> int:
@@ -26,6 +27,12 @@ def pipeline_lag(*, now: datetime) -> timedelta:
     """How long the oldest request in the inbox has waited; zero when it is empty."""
     oldest = inbox.depth()[1]
     return timedelta() if oldest is None else max(timedelta(), now - oldest)
+
+
+def drain_is_behind(*, now: datetime) -> bool:
+    """Whether a request waits for longer than any does where the drain keeps up."""
+    oldest = inbox.oldest()
+    return oldest is not None and now - oldest > BEHIND
 
 
 def events_per_day(*, days: int, now: datetime) -> list[DayCount]:

@@ -3,13 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from cdp import tasks
 from cdp.kernel.tasks import nudge
 from cdp.kernel.wake import Listener, awake, claim_wake, tell
 from segments.contracts import TransitionSpan
+from tests.factories.ingestion import track
 
 ALWAYS_MORE = TransitionSpan((), 0, 0, 0, claimed=1)
 NAME = "cdp.test_turns"
@@ -26,6 +29,38 @@ def test_evaluation_gives_way_and_asks_for_another_turn(monkeypatch: pytest.Monk
 
     assert asked == ["cdp.evaluate"]
     assert claim_wake("cdp.evaluate")  # news that come now are a nudge of their own
+
+
+class TestGivingWay:
+    """What only follows the drain."""
+
+    @pytest.fixture
+    def rests(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        found: list[float] = []
+        monkeypatch.setattr("cdp.tasks.time.sleep", found.append)
+        return found
+
+    def test_rests_while_a_request_has_waited_for_long(self, accept, rests: list[float]) -> None:
+        accept(track("A"), now=timezone.now() - timedelta(seconds=5))
+
+        assert tasks._giving_way(lambda: 7) == 7
+
+        (rest,) = rests
+        assert 0 < rest <= tasks.WAY_SECONDS
+
+    def test_goes_on_where_the_drain_keeps_up(self, accept, rests: list[float]) -> None:
+        accept(track("A"), now=timezone.now())
+
+        assert tasks._giving_way(lambda: 7) == 7
+
+        assert rests == []
+
+    def test_ends_at_once_where_nothing_is_left(self, accept, rests: list[float]) -> None:
+        accept(track("A"), now=timezone.now() - timedelta(seconds=5))
+
+        assert not tasks._giving_way(lambda: 0)
+
+        assert rests == []
 
 
 @pytest.fixture
