@@ -63,7 +63,8 @@ class Trail:
 
     def _matched(self, *narrowed: Sql) -> Sql:
         extent = self.followed.extent
-        named = sql("({any})", any=join(" OR ", (selected.named for selected in self.selected)))
+        some = (sql("({step})", step=conjunction((each.named, *each.lasting))) for each in self.selected)
+        any_step = sql("({any})", any=join(" OR ", some))
         since = [sql("e.ts >= {since}", since=extent.since)] if extent.since else []
         matches = (
             sql(f"({{passes}}) IS TRUE AS m{number}", passes=self._passes(selected))
@@ -75,7 +76,7 @@ class Trail:
             "SELECT e.profile_id, e.id, e.ts, {columns}, {edge} AS edge FROM event AS e WHERE {where}",
             columns=join(", ", (*matches, *ties)),
             edge=edge,
-            where=conjunction((*narrowed, named, *since)),
+            where=conjunction((*narrowed, any_step, *since)),
         )
 
     def _passes(self, selected: Selected) -> Sql:

@@ -1,7 +1,7 @@
 """Sequences over events in memory, exactly as `segments.sequences` has them in SQL.
 
 Every event gets a key, its person and its time in one number, so that "the last step before this one, of the same
-person" is a search in a sorted array; see there for the steps.
+person" is a search in a sorted array; see there for the steps. `segments.columnar` follows everybody the same way.
 """
 
 from collections.abc import Hashable, Sequence
@@ -46,7 +46,7 @@ def _follow_alike(
     asked: Sequence[Followed], events: Sequence[Sequence[Events]], clock: Clock, count: int
 ) -> list[Answer]:
     try:
-        return _Trail(asked, [stack(stage, count) for stage in zip(*events, strict=True)], clock, count).answers()
+        return Trail(asked, [stack(stage, count) for stage in zip(*events, strict=True)], clock, count).answers()
     except TooMuchError:
         if len(asked) == 1:
             raise
@@ -56,18 +56,18 @@ def _follow_alike(
 
 
 @dataclass(frozen=True)
-class _Times:
+class Times:
     """The events that can be one step, by now: sorted by person and time."""
 
     place: Ids
     at: Instants
     key: Ids
 
-    def only(self, which: Flags) -> "_Times":
-        return _Times(self.place[which], self.at[which], self.key[which])
+    def only(self, which: Flags) -> "Times":
+        return Times(self.place[which], self.at[which], self.key[which])
 
 
-class _Trail:
+class Trail:
     """Sequences of one shape, each with a block of places of its own."""
 
     def __init__(self, asked: Sequence[Followed], events: Sequence[Events], clock: Clock, count: int) -> None:
@@ -89,11 +89,11 @@ class _Trail:
             raise TooMuchError
         self.times = [self._times(each) for each in self.events]
 
-    def _times(self, events: Events) -> _Times:
+    def _times(self, events: Events) -> Times:
         past = events.only(events.at <= self.now)
-        keys = self._keys(past.place, past.at)
-        order = np.argsort(keys, kind="stable")
-        return _Times(past.place[order], past.at[order], keys[order])
+        keys = np.sort(self._keys(past.place, past.at))
+        place, since = np.divmod(keys, self.width)
+        return Times(place, since + self.start, keys)
 
     def _keys(self, places: Ids, moments: Instants) -> Ids:
         """A moment after everything else there is counts as the one after it."""
@@ -101,33 +101,42 @@ class _Trail:
 
     def answers(self) -> list[Answer]:
         present = group(self.asked[0].stages)
-        reached = self.times[0]
-        if self.extents[0].until:
-            until = instants([extent.until for extent in self.extents])
-            reached = reached.only(reached.at < until[reached.place // self.count])
+        reached = self._first()
         oldest = earliest(reached.place, reached.at, self.places)
         for before, step in pairwise(present):
-            reached = self._next(reached, before, step)
+            follows, _ = self._follows(reached, before, step)
+            reached = self.times[step.number].only(follows)
         holds, due = self._end(reached, present[-1], oldest)
         shape = len(self.asked), self.count
         return list(zip(holds.reshape(shape), due.reshape(shape), strict=True))
 
-    def _in_time(self, events: _Times, number: int) -> Instants:
+    def _first(self) -> Times:
+        """The first steps, which alone have to be in the window."""
+        reached = self.times[0]
+        if not self.extents[0].until:
+            return reached
+        until = instants([extent.until for extent in self.extents])
+        return reached.only(reached.at < until[reached.place // self.count])
+
+    def _in_time(self, events: Times, number: int) -> Instants:
         """Until when this step, which has to come within some time of each of these events, may come."""
         return later(events.at, self.within[number][events.place // self.count])
 
-    def _next(self, reached: _Times, before: Present, step: Present) -> _Times:
-        """Those that can be the next step: a time of some strictly earlier one has not run out before them."""
+    def _follows(self, reached: Times, before: Present, step: Present) -> tuple[Flags, Ids]:
+        """Which events can be the next step: a time of some strictly earlier one has not run out before them.
+
+        And for each event, which of those that were reached is the last before it.
+        """
         candidates = self.times[step.number]
         if not len(reached.key) or not len(candidates.key):
-            return candidates.only(np.zeros(len(candidates.key), dtype=np.bool_))
+            return np.zeros(len(candidates.key), dtype=np.bool_), np.zeros(len(candidates.key), dtype=np.int64)
         latest = np.maximum.accumulate(self._keys(reached.place, self._runs_out(reached, before, step)))
         last = np.searchsorted(reached.key, candidates.key, side="left") - 1
         known = last >= 0
         last = np.maximum(last, 0)
-        return candidates.only(known & (reached.place[last] == candidates.place) & (latest[last] >= candidates.key))
+        return known & (reached.place[last] == candidates.place) & (latest[last] >= candidates.key), last
 
-    def _runs_out(self, reached: _Times, before: Present, following: Present) -> Instants:
+    def _runs_out(self, reached: Times, before: Present, following: Present) -> Instants:
         ends = never(len(reached.at))
         if following.stage.within:
             ends = self._in_time(reached, following.number)
@@ -138,7 +147,7 @@ class _Trail:
             ends = np.minimum(ends, coming)
         return ends
 
-    def _coming(self, reached: _Times, number: int) -> Instants:
+    def _coming(self, reached: Times, number: int) -> Instants:
         """For each of these events, when the first that can be this step comes strictly after it."""
         times = self.times[number]
         if not len(times.key):
@@ -148,7 +157,7 @@ class _Trail:
         following = np.minimum(following, len(times.key) - 1)
         return np.where(known & (times.place[following] == reached.place), times.at[following], NEVER)
 
-    def _end(self, reached: _Times, last: Present, oldest: Instants) -> Answer:
+    def _end(self, reached: Times, last: Present, oldest: Instants) -> Answer:
         over = np.full(len(reached.at), np.iinfo(np.int64).min)
         missed = np.ones(len(reached.at), dtype=np.bool_)
         for number, stage in last.absent:

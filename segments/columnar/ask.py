@@ -1,9 +1,10 @@
 """Whether a question about everybody is for arrays, and asking it. This module is light: NumPy comes when it is."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.conf import settings
 from identity.columns.wanted import packed_traits, want_trait
 from ingestion.blocks.wanted import want
 from segments.ast import Any, Condition, Event, Node, Trait
+from segments.ast import Sequence as Steps
 from segments.columnar.errors import DeclinedError
 from segments.engine import after_snapshot, fetch, load_dictionary, plan_at, too_slow
 from segments.plan import RELATIVE, Plan, conditions
@@ -19,7 +21,7 @@ from segments.streams import Dictionary
 
 if TYPE_CHECKING:
     from segments.columnar.population import Crowd, Population
-    from segments.columnar.reading import Reading
+    from segments.columnar.reading import Reading, Readings
     from segments.columnar.states import States
 
 Asking = TypeVar("Asking", bound="Population")
@@ -71,7 +73,7 @@ def worth_it() -> bool:
 
 
 def answers(condition: Condition, *, timed: bool = False) -> bool:
-    """Whether arrays can: what runs through lists, or follows one event after another, is asked of SQL.
+    """Whether arrays can: what runs through lists, or ties one event to another by a property, is asked of SQL.
 
     With `timed`, so is when the test of an event's date changes its answer.
     """
@@ -82,6 +84,10 @@ def answers(condition: Condition, *, timed: bool = False) -> bool:
             tested = all(each.property.single for each in where)
             relative = test.op in RELATIVE or any(each.test.op in RELATIVE for each in where)
             return tested and (of is None or (of.single and not of.of_time)) and not (timed and relative)
+        case Steps(stages):
+            tests = [where for stage in stages for where in stage.where]
+            tied = any(stage.same for stage in stages)
+            return not tied and all(one.property.single and one.test.op not in RELATIVE for one in tests)
         case _:
             return False
 
@@ -95,13 +101,13 @@ class Question:
         found = [one for one in dict.fromkeys(conditions(plan.root)) if answers(one, timed=timed)]
         self.traits = [one for one in found if isinstance(one, Trait)]
         packed = packed_traits({one.trait.text for one in self.traits})
-        events = [one for one in found if isinstance(one, Event)]
+        events = [one for one in found if isinstance(one, Event | Steps)]
         self.readings = self._readings(events, timed=timed, dated=dated)
         self.covered = frozenset[Condition](
             {one for one in self.traits if one.trait.text in packed}
-            | {event for event, reading in self.readings.items() if reading.is_packed()}
+            | {one for one, readings in self.readings.items() if all(reading.is_packed() for reading in readings)}
         )
-        self._want(self.readings.values())
+        self._want(chain(*self.readings.values()))
 
     @classmethod
     def about(cls, root: Node, *, now: datetime, timed: bool = False) -> Self:
@@ -114,12 +120,14 @@ class Question:
         """One query tests many traits in a row; condition by condition, each would read all rows once more."""
         return len([one for one in self.traits if one not in self.covered]) > 1
 
-    def _readings(self, events: Sequence[Event], *, timed: bool, dated: bool) -> "dict[Event, Reading]":
-        from segments.columnar.reading import reading_of
+    def _readings(
+        self, events: Sequence[Event | Steps], *, timed: bool, dated: bool
+    ) -> "dict[Event | Steps, Readings]":
+        from segments.columnar.reading import readings_of
 
-        return {event: reading_of(event, self.plan, self.dictionary, timed=timed, dated=dated) for event in events}
+        return {event: readings_of(event, self.plan, self.dictionary, timed=timed, dated=dated) for event in events}
 
-    def _want(self, readings: "Collection[Reading]") -> None:
+    def _want(self, readings: "Iterable[Reading]") -> None:
         """So that there is a column the next time, however this ends."""
         for path in {one.trait.text for one in self.traits}:
             after_snapshot(partial(want_trait, path))

@@ -20,15 +20,18 @@ from identity.columns.queries import read_profiles, read_traits
 from segments.ast import NEGATIVE, All, Event, InSegment, Node, Not, Trait
 from segments.ast import Any as AnyOf
 from segments.ast import Condition as AnyCondition
+from segments.ast import Sequence as Steps
 from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags, People
-from segments.columnar.reading import Reading, reading_of
+from segments.columnar.reading import Reading, Readings, readings_of
+from segments.columnar.sequences import follow
+from segments.columnar.timing import Moments
 from segments.columnar.values import Coded, judge_of
 from segments.compile import compile_sets, compile_states_of
 from segments.engine import fetch
-from segments.plan import Plan, UnexpandedError, conditions, holds_when_empty, make_plan
+from segments.plan import Followed, Plan, UnexpandedError, conditions, holds_when_empty, make_plan
 from segments.streams import Dictionary
 
 MOST_DOUBTFUL = 5_000
@@ -67,7 +70,7 @@ class Population:
         covered: frozenset[AnyCondition],
         *,
         pause: Pause,
-        readings: Mapping[Event, Reading] = MappingProxyType({}),
+        readings: Mapping[Event | Steps, Readings] = MappingProxyType({}),
     ) -> None:
         """`covered` are the conditions that are answered from arrays; `pause` is called now and then.
 
@@ -91,29 +94,39 @@ class Population:
         known: dict[Node, Flags] = self._traits(
             [one for one in listed if isinstance(one, Trait) and one in self.covered]
         )
-        known |= self._events([one for one in listed if isinstance(one, Event) and one in self.covered])
+        known |= self._events([one for one in listed if isinstance(one, Event | Steps) and one in self.covered])
         known |= self._asked([one for one in listed if one not in known])
         inside = [combined(root, known) for root in roots]
         self._settle(roots, inside)
         return Crowd(self.people.ids, inside)
 
-    def _events(self, found: Sequence[Event]) -> dict[Node, Flags]:
+    def _events(self, found: Sequence[Event | Steps]) -> dict[Node, Flags]:
         """Without those that turn out to be too much for arrays."""
         sets: dict[Node, Flags] = {}
         for event in found:
             self.pause()
             with suppress(DeclinedError):
-                verdict = self._gathered(self.readings.get(event) or self._reading(event))
+                readings = self._readings(event)
+                verdict = self._followed(event, readings) if isinstance(event, Steps) else self._gathered(*readings)
                 if verdict.doubtful is not None:
                     self.doubtful |= self.people.everybody(verdict.doubtful)
                 sets[event] = self.people.everybody(verdict.holds)
         return sets
 
-    def _reading(self, event: Event) -> Reading:
-        return reading_of(event, self.plan, self.dictionary, timed=self.timed)
+    def _readings(self, event: Event | Steps) -> Readings:
+        return self.readings.get(event) or readings_of(event, self.plan, self.dictionary, timed=self.timed)
 
     def _gathered(self, reading: Reading) -> Verdict:
         return Condition(reading, self.people).gather(pause=self.pause)
+
+    def _followed(self, steps: Steps, readings: Readings) -> Verdict:
+        return Verdict(self._trails(steps, readings)[0])
+
+    def _trails(self, steps: Steps, readings: Readings) -> tuple[Flags, Moments]:
+        followed = self.plan.behaviours[self.plan.place(steps)]
+        if not isinstance(followed, Followed):
+            raise TypeError(followed)
+        return follow(followed, readings, self.people, clock=self.plan.clock, pause=self.pause)
 
     def _traits(self, found: Sequence[Trait]) -> dict[Node, Flags]:
         sets: dict[Node, Flags] = {}

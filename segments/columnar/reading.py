@@ -1,27 +1,35 @@
-"""Which events a measured condition reads, and what of each."""
+"""Which events a condition reads, and what of each."""
 
 from collections.abc import Iterator
 from datetime import datetime
 
 from ingestion.blocks.contracts import Rows
 from ingestion.blocks.read import Held, find
-from segments.ast import Event, Measure, Path, Where
+from segments.ast import Event, Measure, Op, Path, Sequence, Test, Where
 from segments.ast.times import MICROSECOND
-from segments.plan import Clock, Measured, Plan
+from segments.plan import Clock, Extent, Measured, Plan
 from segments.predicates import COMPARISONS
 from segments.streams import VALUE_MEASURES, Dictionary, Selected
 
 _BY_TIME = frozenset({Measure.DAYS, Measure.FIRST, Measure.LAST})
 
 
-def reading_of(
-    event: Event, plan: Plan, dictionary: Dictionary, *, timed: bool = False, dated: bool = False
-) -> "Reading":
+Readings = tuple["Reading", ...]
+"""One for each stage of a sequence, else a single one."""
+
+_ANY = Test(Op.GTE, 1)
+
+
+def readings_of(
+    condition: Event | Sequence, plan: Plan, dictionary: Dictionary, *, timed: bool = False, dated: bool = False
+) -> Readings:
     """Of a condition that `segments.columnar.ask` says arrays answer."""
-    measured = plan.behaviours[plan.place(event)]
-    if not isinstance(measured, Measured):
-        raise TypeError(measured)
-    return Reading(measured, dictionary, plan.clock, timed=timed, dated=dated)
+    behaviour = plan.behaviours[plan.place(condition)]
+    if isinstance(behaviour, Measured):
+        return (Reading(behaviour, dictionary, plan.clock, timed=timed, dated=dated),)
+    extent = Extent(since=behaviour.extent.since)  # the first step alone has to come before the end of the window
+    stages = (Measured(stage.events, stage.where, Measure.COUNT, None, _ANY, extent) for stage in behaviour.stages)
+    return tuple(Reading(stage, dictionary, plan.clock, timed=timed, dated=True) for stage in stages)
 
 
 class Reading:

@@ -12,12 +12,13 @@ from cdp.kernel.copy import read_rows as copy_out
 from identity.columns.contracts import TraitColumn
 from segments.ast import Condition as AnyCondition
 from segments.ast import Node, Not, Trait
+from segments.ast import Sequence as Steps
 from segments.columnar.errors import DeclinedError
 from segments.columnar.gather import Condition
 from segments.columnar.measures import Verdict
 from segments.columnar.people import Flags
 from segments.columnar.population import Population, unpacked
-from segments.columnar.reading import Reading
+from segments.columnar.reading import Reading, Readings
 from segments.columnar.timing import NEVER, Moments, Timing
 from segments.columnar.values import MOST_ASKED, Coded, dumps
 from segments.compile import HORIZON, compile_state
@@ -76,6 +77,11 @@ class Timed(Population):
         verdict = Condition(reading, self.people, timing=timing).gather(pause=self.pause)
         self._earlier(self.people.everybody(timing.due(verdict.holds)))
         return verdict
+
+    def _followed(self, steps: Steps, readings: Readings) -> Verdict:
+        holds, due = self._trails(steps, readings)
+        self._earlier(self.people.everybody(due))
+        return Verdict(holds)
 
     def _earlier(self, due: Moments) -> None:
         np.minimum(self.due, due, out=self.due)

@@ -14,6 +14,7 @@ from ingestion.blocks import operations as blocks
 from ingestion.blocks.wanted import want
 from segments import operations, queries
 from segments.ast import Node, parse
+from segments.columnar import sequences
 from segments.columnar.ask import answers
 from segments.columnar.population import Population
 from segments.columnar.states import Timed
@@ -78,6 +79,8 @@ def definitions(world: World, replica: Replica, now: datetime) -> Iterator[dict[
     yield world.telling_definition(replica.people.values(), now)
     for _ in range(12):
         yield world.event()
+    for _ in range(8):
+        yield world.sequence()
     for _ in range(3):
         yield world.trait()
 
@@ -85,9 +88,14 @@ def definitions(world: World, replica: Replica, now: datetime) -> Iterator[dict[
 @pytest.mark.django_db
 class TestArrays:
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_answer_like_sql_and_like_the_oracle(self, seed: int, settings: Any) -> None:
+    def test_answer_like_sql_and_like_the_oracle(
+        self, seed: int, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         world = World(seed)
         settings.TIME_ZONE = world.zone
+        if seed % 2:  # sequences of some people after the other
+            monkeypatch.setattr(sequences, "PEOPLE_BITS", 10)
+            monkeypatch.setattr(sequences, "AT_ONCE", 12)
         replica = Replica(world)
         for hours in (-200, 0, 30):
             now = START + timedelta(hours=hours)
@@ -112,7 +120,14 @@ def shop(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> list
     ids = make.make_profiles([{"country": "DE"}, {"country": "DE"}, {"country": "FR"}, {}])
     orders = ((0, 1, 150, "red"), (0, 2, 50.5, "blue"), (1, 3, 20, "red"), (2, 40, 900, 5))
     make.make_events(
-        (ids[place], ORDER, NOW - timedelta(days=day), {"revenue": revenue, "color": color}, None, {})
+        (
+            ids[place],
+            ORDER,
+            NOW - timedelta(days=day),
+            {"revenue": revenue, "color": color, "currency": "EUR"},
+            None,
+            {},
+        )
         for place, day, revenue, color in orders
     )
     want(ORDER, "color")
@@ -138,8 +153,11 @@ class TestPreviews:
         assert (found.count, found.total) == (1, len(shop))
         assert [(part.alone, part.cumulative) for part in found.breakdown] == [(2, 2), (2, 2), (2, 1)]
 
-    def test_ask_sql_for_a_sequence_and_arrays_for_the_rest(self, shop: list[int]) -> None:
-        twice = {"type": "sequence", "steps": [{"event": ORDER}, {"event": ORDER}]}
+    @pytest.mark.parametrize("tied", [{}, {"same": "currency"}], ids=["of arrays", "of SQL"])
+    def test_ask_for_a_sequence(self, shop: list[int], monkeypatch: pytest.MonkeyPatch, tied: dict[str, str]) -> None:
+        if not tied:
+            monkeypatch.setattr("segments.columnar.population.compile_sets", lambda *_: pytest.fail("SQL was asked"))
+        twice = {"type": "sequence", "steps": [{"event": ORDER}, {"event": ORDER, **tied}]}
         found = queries.preview(definition={"type": "all", "of": [RED, {"type": "not", "of": twice}]}, as_of=NOW)
 
         assert found.sample_ids == (shop[1],)

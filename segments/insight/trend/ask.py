@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from segments.ast import Event, Measure, Node, Trait
+from segments.ast import Event, Measure, Node, Sequence, Trait
 from segments.columnar.ask import Question, deadline, worth_it
 from segments.columnar.errors import DeclinedError
 from segments.engine import plan_at
 from segments.insight.trend.frame import Frame, Windowed
-from segments.plan import RELATIVE, Behaviour, Measured, Plan, conditions
+from segments.plan import RELATIVE, Behaviour, Plan, conditions
+from segments.sequences import group
 from segments.streams import Dictionary
 
 STEPS = frozenset({Measure.COUNT, Measure.SUM, Measure.AVG})
@@ -40,6 +41,9 @@ def steps(condition: Node) -> bool:
             return test.op not in RELATIVE
         case Event(where=where, measure=measure):
             return measure in STEPS and not any(each.test.op in RELATIVE for each in where)
+        case Sequence(stages):
+            between = (absent for step in group(stages)[:-1] for _, absent in step.absent)
+            return not any(absent.within for absent in between)
         case _:
             return False
 
@@ -52,7 +56,5 @@ def lasting(node: Node, frame: Frame) -> Plan:
     return replace(plan, behaviours=widened)
 
 
-def _widened(behaviour: Behaviour, window: Windowed) -> Measured:
-    if not isinstance(behaviour, Measured):
-        raise TypeError(behaviour)
+def _widened(behaviour: Behaviour, window: Windowed) -> Behaviour:
     return replace(behaviour, extent=window.lasting)
