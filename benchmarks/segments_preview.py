@@ -44,6 +44,20 @@ CASES: dict[str, Any] = {
         "steps": [{"event": "Product Added"}, {"event": "Order Completed", "absent": True, "within": "30m"}],
         "window": {"last": "24h"},
     },
+    "the same in 30 days": {
+        "type": "sequence",
+        "steps": [{"event": "Product Added"}, {"event": "Order Completed", "absent": True, "within": "30m"}],
+        "window": {"last": "30d"},
+    },
+    "viewed, added, bought in 30 days": {
+        "type": "sequence",
+        "steps": [
+            {"event": "Product Viewed"},
+            {"event": "Product Added", "within": "1h"},
+            {"event": "Order Completed", "within": "7d"},
+        ],
+        "window": {"last": "30d"},
+    },
 }
 COMPOUND = {"type": "all", "of": [CASES["traits"], {"type": "any", "of": [BOUGHT, CASES["3 views in 7 days"]]}]}
 

@@ -1,11 +1,13 @@
 """Sequences over everybody: the events of each step from packed blocks, followed as those of changed people are.
 
 See `segments.asking.trails`. It is done for some of the people after the other, so that what is worked out of their
-events fits into memory, and a person and a time into one number.
+events fits into memory, and a person and a time into one number. Where not even the events of everybody do, blocks are
+read again for those whose events were left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -21,13 +23,15 @@ from segments.columnar.people import People
 from segments.columnar.reading import Reading
 from segments.plan import Clock, Followed
 
-MOST_EVENTS = 16_000_000
-"""Of all steps together; each takes 12 bytes."""
+MOST_EVENTS = 8_000_000
+"""That are held, of all steps together; each takes 12 bytes."""
 AT_ONCE = 2_000_000
 PEOPLE_BITS = 17
+"""A part has so many places, as a power of two."""
 
 Pause = Callable[[], None]
 Kind = TypeVar("Kind", bound=Trail)
+_Asked = tuple[tuple[str, ...], tuple[Where, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,47 +100,78 @@ def trails_of(
     Raises:
         DeclinedError: these are too many events.
     """
-    for whole in _parts(readings, people, pause=pause):
-        waiting = [whole]
-        while waiting:
-            pause()
-            part = waiting.pop()
-            try:
-                yield part, kind([followed], part.events(), clock, part.end - part.first)
-            except TooMuchError:
-                waiting += part.halves()
+    parts, first = _number_of(people.size - 1) + 1, 0
+    while first < parts:
+        held = _Held(first, parts)
+        for reading in readings:
+            held.read(reading, people, pause=pause)
+        for number in range(first, held.end):
+            waiting = [held.part(number, readings, people)]
+            while waiting:
+                pause()
+                part = waiting.pop()
+                try:
+                    yield part, kind([followed], part.events(), clock, part.end - part.first)
+                except TooMuchError:
+                    waiting += part.halves()
+        first = held.end
 
 
-def _parts(readings: Sequence[Reading], people: People, *, pause: Pause) -> Iterator[Part]:
-    """By places; what is looked for twice is read once."""
-    asked = [(reading.measured.names, reading.measured.where) for reading in readings]
-    known: dict[tuple[tuple[str, ...], tuple[Where, ...]], list[list[Step]]] = {}
-    left = MOST_EVENTS
-    for key, reading in zip(asked, readings, strict=True):
-        if key not in known:
-            known[key] = _read(reading, people, most=left, pause=pause)
-            left -= sum(len(each.times) for some in known[key] for each in some)
-    for number, first in enumerate(range(0, people.size, 1 << PEOPLE_BITS)):
-        end = min(first + (1 << PEOPLE_BITS), people.size)
-        yield Part(first, end, [Step.of(known[key][number]) for key in asked])
+def _number_of(place: int) -> int:
+    return place >> PEOPLE_BITS
 
 
-def _read(reading: Reading, people: People, *, most: int, pause: Pause) -> list[list[Step]]:
-    """For each part, the events of its people."""
-    found: list[list[Step]] = [[] for _ in range(0, people.size, 1 << PEOPLE_BITS)]
-    for batch in Condition(reading, people).batches(pause=pause):
-        if batch.times is None:
-            raise TypeError(batch)
-        most -= len(batch.times)
-        if most < 0:
-            raise DeclinedError
-        places, times = batch.places.astype(np.int32), batch.times
-        parts = (places >> PEOPLE_BITS).astype(np.uint16)
-        if len(found) > 1:
-            order = np.argsort(parts, kind="stable")  # by radix, as sixteen bits allow
-            places, times, parts = places[order], times[order], parts[order]
-        ends = np.searchsorted(parts, np.arange(len(found)), side="right").tolist()
-        for some, start, end in zip(found, [0, *ends], ends, strict=False):
+class _Held:
+    """The events of the parts from number `first` on, until before `end`: as many as may be held, of one at least."""
+
+    def __init__(self, first: int, end: int) -> None:
+        self.first, self.end = first, end
+        self.found: dict[_Asked, list[list[Step]]] = {}
+
+    def read(self, reading: Reading, people: People, *, pause: Pause) -> None:
+        """What is looked for twice is read once.
+
+        Raises:
+            DeclinedError: one part has too many.
+        """
+        asked = _asked_of(reading)
+        if asked in self.found:
+            return
+        self.found[asked] = [[] for _ in range(self.first, self.end)]
+        for batch in Condition(reading, people).batches(pause=pause):
+            if batch.times is None:
+                raise TypeError(batch)
+            self._sort(batch.places.astype(np.int32), batch.times, self.found[asked])
+            while self._size() > MOST_EVENTS:
+                self._drop()
+
+    def part(self, number: int, readings: Sequence[Reading], people: People) -> Part:
+        first = number << PEOPLE_BITS
+        steps = [Step.of(self.found[_asked_of(reading)][number - self.first]) for reading in readings]
+        return Part(first, min(first + (1 << PEOPLE_BITS), people.size), steps)
+
+    def _sort(self, places: NDArray[np.int32], times: Instants, found: list[list[Step]]) -> None:
+        numbers = (places >> PEOPLE_BITS).astype(np.uint16)
+        if self.first or len(found) > 1:
+            order = np.argsort(numbers, kind="stable")  # by radix, as sixteen bits allow
+            places, times, numbers = places[order], times[order], numbers[order]
+        bounds = np.searchsorted(numbers, np.arange(self.first, self.end + 1)).tolist()
+        for some, (start, end) in zip(found, pairwise(bounds), strict=True):
             if end > start:
-                some.append(Step(places[start:end], times[start:end]))
-    return found
+                some.append(Step(places[start:end].copy(), times[start:end].copy()))
+
+    def _size(self) -> int:
+        return sum(len(step.times) for found in self.found.values() for some in found for step in some)
+
+    def _drop(self) -> None:
+        """The second half is read later."""
+        kept = (self.end - self.first) // 2
+        if not kept:
+            raise DeclinedError
+        self.end = self.first + kept
+        for found in self.found.values():
+            del found[kept:]
+
+
+def _asked_of(reading: Reading) -> _Asked:
+    return reading.measured.names, reading.measured.where

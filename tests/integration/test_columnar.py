@@ -94,8 +94,9 @@ class TestArrays:
         world = World(seed)
         settings.TIME_ZONE = world.zone
         if seed % 2:  # sequences of some people after the other
-            monkeypatch.setattr(sequences, "PEOPLE_BITS", 10)
-            monkeypatch.setattr(sequences, "AT_ONCE", 12)
+            monkeypatch.setattr(sequences, "PEOPLE_BITS", 3)
+            monkeypatch.setattr(sequences, "AT_ONCE", 9)
+            monkeypatch.setattr(sequences, "MOST_EVENTS", 25)
         replica = Replica(world)
         for hours in (-200, 0, 30):
             now = START + timedelta(hours=hours)
