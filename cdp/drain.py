@@ -23,7 +23,7 @@ from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity import last_seen
 from identity.accounts.contracts import Belonging
-from identity.contracts import Combination, Identifier, Resolution, Sighting
+from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
@@ -245,12 +245,9 @@ def _ask_consent(
 def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: datetime) -> Resolution:
     """Whose traits or sessions are written is locked for it at once, so that one worker at a time does."""
 
-    def sightings_of(combinations: Collection[Combination]) -> list[Sighting]:
-        return [
-            Sighting(event.identifiers, event.source_id, event.message_id, event.ts)
-            for event in events
-            if event.identifiers in combinations
-        ]
+    def sightings_of(places: Sequence[int]) -> list[Sighting]:
+        seen = (events[place] for place in places)
+        return [Sighting(event.identifiers, event.source_id, event.message_id, event.ts) for event in seen]
 
     return identity.operations.resolve_identities(
         [event.identifiers for event in events],

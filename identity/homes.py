@@ -5,7 +5,7 @@ profile that loses identifiers and stays is not caught by that: taking them away
 transaction, and whoever has locked the profiles asks whether the epoch is still the one that it remembers.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from django.db import connection
 
@@ -24,24 +24,24 @@ class _Known:
     epoch: int | None = None
 
 
-def recall(combinations: Collection[Combination]) -> tuple[dict[Combination, int], list[Combination]]:
-    """Those that are remembered, with their profiles, and the others, each once however often it is asked for."""
+def recall(combinations: Iterable[Combination]) -> tuple[dict[Combination, int], list[int]]:
+    """Those that are remembered, with their profiles, and the places of the others."""
     found: dict[Combination, int] = {}
-    others: list[Combination] = []
+    others: list[int] = []
     aged: dict[Combination, int] = {}
     young, old = _young, _old
-    for combination in combinations:
+    for place, combination in enumerate(combinations):
         profile_id = young.get(combination)
         if profile_id is None:
             profile_id = old.get(combination)
             if profile_id is None:
-                others.append(combination)
+                others.append(place)
                 continue
             aged[combination] = profile_id
         found[combination] = profile_id
     if aged:
         remember(aged, {})
-    return found, list(dict.fromkeys(others))
+    return found, others
 
 
 def origins_of(combinations: Iterable[Combination]) -> dict[Combination, int]:

@@ -1,7 +1,7 @@
 """Writes of this room: whose a message is, and what it says about that person."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ ATTEMPTS = 5
 
 
 def resolve_identities(
-    combinations: Collection[Combination],
+    combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
     writing_traits: Collection[Combination] = (),
@@ -30,8 +30,8 @@ def resolve_identities(
 ) -> Resolution:
     """The profile of every combination of identifiers, inside the caller's transaction.
 
-    `sightings_of` gives the messages in which some combinations were seen. Starts over, from a savepoint, when another
-    worker linked or merged the same people at the same time.
+    `sightings_of` gives the messages in which those at some places were seen. Starts over, from a savepoint, when
+    another worker linked or merged the same people at the same time.
     """
     for attempt in range(ATTEMPTS):
         try:

@@ -33,7 +33,8 @@ from identity.parts import Parts
 KINDS_AT_ONCE = 16
 """In one query; senders can name many, and each is a part of the plan."""
 
-SightingsOf = Callable[[Collection[Combination]], Iterable[Sighting]]
+SightingsOf = Callable[[Sequence[int]], Iterable[Sighting]]
+"""The messages at these places, each of one of the combinations that are asked for."""
 
 
 class ContendedError(Exception):
@@ -41,7 +42,7 @@ class ContendedError(Exception):
 
 
 def resolve(
-    combinations: Collection[Combination],
+    combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
     writing_traits: Collection[Combination] = (),
@@ -49,7 +50,7 @@ def resolve(
 ) -> Resolution:
     """The profile of every combination of identifiers; creates, links and merges profiles as needed.
 
-    `sightings_of` gives the messages in which some combinations were seen; it is asked for those that are not settled.
+    `sightings_of` gives the messages in which combinations were seen; it is asked for those that are not settled.
     `writing_traits` are the combinations whose profiles will be updated: they are locked for that at once.
 
     Raises:
@@ -60,7 +61,8 @@ def resolve(
     # came out is written.
     if homes.is_new():
         homes.holds()
-    settled, others = homes.recall(combinations)
+    settled, unknown = homes.recall(combinations)
+    others = dict.fromkeys(combinations[place] for place in unknown)
     origins = homes.origins_of(settled)
     places, known_origins = _look_up({identifier for combination in others for identifier in combination})
     found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
@@ -78,7 +80,7 @@ def resolve(
     homes.remember(found, found_origins)
     if not opened:
         return Resolution(profiles=settled, origins=origins)
-    seen = list(sightings_of(opened))
+    seen = list(sightings_of([place for place in unknown if combinations[place] in opened]))
     sightings = sorted(_earliest(seen).values(), key=_age)
     holdings, times = _holdings(involved), _times(involved)
 

@@ -230,7 +230,7 @@ def _check_sizes(body: bytes, batch: list[msgspec.Raw] | None) -> None:
             path="/batch",
         )
     for index, item in enumerate(batch):
-        if memoryview(item).nbytes > largest:
+        if len(item) > largest:
             raise _event_too_large(largest, f"/batch/{index}")
 
 

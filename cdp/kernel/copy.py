@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connections
 
+from cdp.kernel.prepared import bare_cursor
+
 HEADER = b"PGCOPY\n\xff\r\n\0" + b"\0\0\0\0" + b"\0\0\0\0"
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
@@ -33,13 +35,10 @@ def copy_rows(
     transaction.
     """
     pieces = (rows,) if isinstance(rows, bytes | bytearray) else rows
-    connection = connections[using]
-    connection.ensure_connection()
     names = ", ".join(f'"{column}"' for column in columns)
     statement = f'COPY "{table}" ({names}) FROM STDIN (FORMAT binary)'
-    with connection.cursor() as cursor, connection.wrap_database_errors:
-        raw: Any = cursor
-        raw.copy_expert(statement, BytesIO(b"".join((HEADER, *pieces, TRAILER))), _AT_ONCE)
+    with bare_cursor(connections[using]) as cursor, connections[using].wrap_database_errors:
+        cursor.copy_expert(statement, BytesIO(b"".join((HEADER, *pieces, TRAILER))), _AT_ONCE)
 
 
 def read_rows(

@@ -86,15 +86,10 @@ def columns(rows: Collection[Sequence[int]]) -> list[str]:
 
 
 def _send(calls: Collection[Call]) -> Any:
-    """A cursor with what the last has to say; where nobody listens the driver's own, as Django's wrapper takes longer
-    than a small statement does.
-    """
+    """A cursor with what the last has to say."""
     db: Any = connections[DEFAULT_DB_ALIAS]
-    plain = _is_healthy(db) and not db.execute_wrappers and not db.queries_logged
-    if plain:
-        db.validate_no_broken_transaction()
+    cursor = bare_cursor(db)
     with db.wrap_database_errors:
-        cursor = db.connection.cursor() if plain else db.cursor()
         known = _prepared.setdefault(db.connection, set())
         for call in calls:
             statement = call.statement
@@ -103,6 +98,15 @@ def _send(calls: Collection[Call]) -> Any:
                 known.add(statement.name)
         cursor.execute("; ".join([call.statement.execute for call in calls]), [v for c in calls for v in c.values])
     return cursor
+
+
+def bare_cursor(db: Any) -> Any:
+    """The driver's own cursor where nobody listens: Django's wrapper takes longer than a small statement does."""
+    if not _is_healthy(db) or db.execute_wrappers or db.queries_logged:
+        return db.cursor()
+    db.validate_no_broken_transaction()
+    with db.wrap_database_errors:
+        return db.connection.cursor()
 
 
 def _is_healthy(db: Any) -> bool:

@@ -304,8 +304,8 @@ def _create(unknown: Any, now: datetime) -> set[int]:
 def _create_some(combinations: Sequence[Combination], now: datetime) -> set[int]:
     at = timestamp_micros(now)
 
-    def sightings_of(asked: Collection[Combination]) -> list[Sighting]:
-        return [Sighting(one, 0, "", at) for one in combinations if one in asked]
+    def sightings_of(places: Sequence[int]) -> list[Sighting]:
+        return [Sighting(combinations[place], 0, "", at) for place in places]
 
     resolution = identity.operations.resolve_identities(combinations, sightings_of=sightings_of, now=now)
     identity.operations.write_traits([], resolution=resolution, now=now)
