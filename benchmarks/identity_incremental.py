@@ -83,8 +83,7 @@ def measure_arrivals(records: int) -> tuple[list["Spent"], dict[int, list[float]
         insert(people, ids)
         queue.note_changed(set(ids))
         with clock.measured() as spent:
-            pipeline.match_due(now=timezone.now())
-            more = pipeline.match_changed(now=timezone.now())
+            more = pipeline.match(now=timezone.now()).more
         assert not more
         assert queue.is_empty()
         return spent
@@ -134,10 +133,9 @@ def fill(people: identity_people.People, there: int, live: Any) -> None:
     """Profiles, records and keys of those that are there, straight by COPY; indexes are made afterwards."""
     from django.db import connection
 
-    from identity.candidates.lookup import value_keys
+    from identity.candidates.keyrows import add_rows, wanted_rows
     from identity.candidates.records import record_of
-    from identity.candidates.store import dump_record, load_people
-    from identity.candidates.turn import keys_of
+    from identity.candidates.store import copy_records, dump_record, load_people
 
     began = time.monotonic()
     with connection.cursor() as cursor:
@@ -146,13 +144,9 @@ def fill(people: identity_people.People, there: int, live: Any) -> None:
         ids = range(start, min(start + PAGE, there + 1))
         insert(people, ids)
         known = load_people(ids)
-        made = {id_: record_of(known[id_], live.fields) for id_ in ids}
-        said = {id_: [record] for id_, record in made.items()}
-        keys = keys_of(said, {id_: value_keys(records, live.fields) for id_, records in said.items()}, live)
-        copy(
-            "match_record (profile_id, origin_id, record)", ((i, i, escaped(dump_record(r))) for i, r in made.items())
-        )
-        copy("match_key (profile_id, key)", ((id_, key) for id_, held in keys.items() for key in sorted(held)))
+        said = {id_: [record_of(known[id_], live.fields)] for id_ in ids}
+        copy_records({(id_, id_): dump_record(record) for id_, (record,) in said.items()})
+        add_rows(wanted_rows(said, live))
         if start // PAGE % 20 == 0:
             print(f"{start - 1:,} there after {time.monotonic() - began:.0f} s", file=sys.stderr)
     with connection.cursor() as cursor:

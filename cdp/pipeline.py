@@ -8,7 +8,7 @@
     end_sessions()          the visits in which nothing has happened for long enough
     keep_computed()         traits that follow from events, where only time has passed; `evaluate` keeps the others
     wake(due)               the same evaluation where only time has passed
-    match_changed()         who changed is compared with those alike; a person is asked, or match_due() merges them
+    match()                 who changed is compared with those alike; a person is asked, or both are merged
     replay()                messages of the quarantine, mended, through the same drain
     plan(transitions)       one delivery per subscription that consent allows
     deliver(deliveries)     ask consent again, send, record the attempt, schedule the next
@@ -19,6 +19,7 @@ Every step moves rows from one table to the next in one transaction, so a step t
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -101,17 +102,24 @@ def decide_traits(*, run_id: int, now: datetime) -> bool:
     return step.more
 
 
-def match_changed(*, now: datetime) -> bool:
-    """Compare profiles that changed with those that look alike; whether more is left to do, unless another worker is
-    at it.
+class Matching(NamedTuple):
+    """What a turn of matching leaves."""
+
+    more: bool
+    """More is left to do, unless another worker is at it."""
+    merged: bool = False
+    """Two became one."""
+
+
+def match(*, now: datetime) -> Matching:
+    """Merge the next two that matching is sure of, where a person has switched that on; where none wait, compare
+    profiles that changed with those that look alike.
     """
     done = identity.candidates.turn.match_changes(now=now)
-    return done.claimed > 0 and (done.more or done.due > 0 or not identity.candidates.queue.is_empty())
-
-
-def match_due(*, now: datetime) -> bool:
-    """Merge the next two that matching is sure of, where a person has switched that on; false where none waits."""
-    return identity.candidates.operations.merge_due(now=now)
+    if done.merge_first:
+        merged = identity.candidates.operations.merge_due(now=now)
+        return Matching(merged, merged)
+    return Matching(done.claimed > 0 and (done.more or done.due > 0 or not identity.candidates.queue.is_empty()))
 
 
 def end_sessions(*, now: datetime, limit: int = CHUNK_SESSIONS) -> int:

@@ -321,11 +321,10 @@ def _drain_chunk() -> int:
 
 
 def _match_changes() -> bool:
-    """Merging comes first: what was merged is to be compared as one."""
-    merged = pipeline.match_due(now=timezone.now())
-    if merged:
+    done = pipeline.match(now=timezone.now())
+    if done.merged:
         nudge("cdp.evaluate")
-    return merged or pipeline.match_changed(now=timezone.now())
+    return done.more
 
 
 def _replay_batch() -> bool:

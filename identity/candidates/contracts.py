@@ -71,3 +71,5 @@ class Matched:
     due: int = 0
     more: bool = False
     """Whether others may wait in the queue."""
+    merge_first: bool = False
+    """Nobody was matched, since two wait to be merged."""

@@ -6,12 +6,12 @@ hands at once would be missed until the next full pass.
 
 import struct
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
+import msgspec
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
-from cdp.kernel.prepared import COMMIT_SOON, PLAN_ONCE, Call, Prepared, array, rows_after
+from cdp.kernel.prepared import COMMIT_SOON, PLAN_ONCE, Call, Prepared, array
 
 PROFILES_A_ROW = 200
 LOCK = 0x6D61_7463  # "matc"; any number that no other advisory lock of ours uses
@@ -40,8 +40,7 @@ def wait_to_be_alone() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """Profiles that one matcher has to itself, and what is in force: `live.load_live` knows what the stamp means."""
 
     profiles: frozenset[int] = frozenset()
@@ -49,20 +48,30 @@ class Claim:
     model_id: int | None = None
     more: bool = False
     """Whether others may wait behind them."""
+    due: bool = False
+    """Whether two wait to be merged first."""
     noted: bool = False
     """Whether somebody wants to know who was seen to: `note_seen_to`."""
 
 
-def claim(*, limit: int) -> Claim:
-    """Take the oldest rows that together name about `limit` profiles, and be the one who matches until the transaction
-    ends; nothing while another is. What a crash takes back of it is in the queue again.
+def claiming(*, limit: int) -> list[Call]:
+    """Takes the oldest rows that together name about `limit` profiles, and is the one who matches until the
+    transaction ends; nothing while another is, or while two wait to be merged, which are to be compared as one.
+    What a crash takes back of it is in the queue again.
+
+    Whom it took is in `CLAIMED` for what is sent along with it, which is a statement of its own: it sees all that the
+    one who matched before has written, as this one may not.
     """
-    found = rows_after([PLAN_ONCE, COMMIT_SOON], _CLAIM.of(limit, LOCK))
-    if not found:
-        return Claim()
-    _, settings_stamp, model_id, waiting, noted = found[0]
-    profiles = frozenset(id_ for profile_ids, *_ in found for id_ in profile_ids)
-    return Claim(profiles, settings_stamp, model_id, more=waiting > len(found) or waiting == limit, noted=noted)
+    return [PLAN_ONCE, COMMIT_SOON, _CLAIM.of(limit, LOCK)]
+
+
+CLAIMED = "current_setting('tributary.claimed')"
+"""In SQL: the profiles that were taken, as an array; as JSON in `CLAIM`, with what is in force."""
+CLAIM = "current_setting('tributary.claim')"
+
+
+def read_claim(claim: str) -> Claim:
+    return msgspec.json.decode(claim, type=Claim)
 
 
 # The lock comes after the statement's snapshot. What another matcher has taken and committed in between is deleted
@@ -71,16 +80,28 @@ _CLAIM = Prepared(
     "match_claim",
     ["int", "bigint"],
     """
-WITH first AS MATERIALIZED (
-  SELECT id, cardinality(profile_ids) AS size FROM match_change WHERE (SELECT pg_try_advisory_xact_lock($2))
+WITH due AS MATERIALIZED (
+  SELECT EXISTS (SELECT FROM match_candidate WHERE merge_due) AS any
+), first AS MATERIALIZED (
+  SELECT id, cardinality(profile_ids) AS size FROM match_change
+  WHERE NOT (SELECT due.any FROM due) AND (SELECT pg_try_advisory_xact_lock($2))
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), counted AS (
   SELECT id, sum(size) OVER (ORDER BY id) AS upto, row_number() OVER (ORDER BY id) AS place FROM first
+), taken AS (
+  DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= $1)
+  RETURNING c.profile_ids
+), claimed AS MATERIALIZED (
+  SELECT coalesce(array_agg(DISTINCT u.id), '{}') AS ids FROM taken CROSS JOIN LATERAL unnest(profile_ids) AS u(id)
 )
-DELETE FROM match_change c USING counted WHERE c.id = counted.id AND (counted.place = 1 OR counted.upto <= $1)
-RETURNING c.profile_ids, (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
-  (SELECT id FROM match_model WHERE state = 'live'), (SELECT count(*) FROM first),
-  EXISTS (SELECT FROM match_seen_to)
+SELECT set_config('tributary.claimed', ids::text, true), set_config('tributary.claim', json_build_object(
+  'profiles', ids,
+  'due', (SELECT due.any FROM due),
+  'settings_stamp', (SELECT xmin::text || ctid::text FROM matching_settings WHERE id = 1),
+  'model_id', (SELECT id FROM match_model WHERE state = 'live'),
+  'more', (SELECT count(*) = $1 OR count(*) > (SELECT count(*) FROM taken) FROM first),
+  'noted', EXISTS (SELECT FROM match_seen_to)
+)::text, true) FROM claimed
 """,
 )
 

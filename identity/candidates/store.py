@@ -7,12 +7,15 @@ compared by all that its origins say, and a merge that is taken back takes its r
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from cdp.kernel.copy import copy_rows
-from cdp.kernel.prepared import Call, Prepared, array, columns
+from cdp.kernel.prepared import Call, Prepared, array, columns, rows_after
 from identity.candidates.contracts import Fields, Person, Refreshed
+from identity.candidates.queue import CLAIM, CLAIMED, Claim, claiming, read_claim
 from identity.candidates.records import record_of, unite
 from identity.matching.contracts import Record
 
@@ -21,13 +24,36 @@ _encode = msgspec.json.Encoder().encode
 _ROW = struct.Struct(">hiqiqi").pack
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of some profiles: records, by profile and origin, of them and of those who lead for them; who
+    leads, for the profiles and for those origins; and all who lead, if they exist.
+    """
+
+    ids: Collection[int]
+    kept: dict[tuple[int, int], str] = field(default_factory=dict)
+    leads: dict[int, int] = field(default_factory=dict)
+    people: dict[int, Person] = field(default_factory=dict)
+
+
 def refresh_records(ids: Collection[int], *, fields: Fields, in_bulk: bool = False) -> Refreshed:
     """What the records of changed profiles have to become; ids of absorbed profiles stand for who absorbed them.
 
     `in_bulk`: those that are not stored yet are `copy_records`' to write.
     """
-    # 1. Who the changed are now, what was kept of them, and of whom they consist. 2. What is to be kept.
-    kept, leads, people = _look_up(ids)
+    return refresh(_known_of(ids, _LOOK_UP.rows(array(ids))) if ids else Known(()), fields=fields, in_bulk=in_bulk)
+
+
+def look_up_claimed(*, limit: int) -> tuple[Claim, Known]:
+    """Claims changed profiles, and says what is stored of them, all in one way there and back."""
+    (_, _, _, _, claim, *_), *rows = rows_after(claiming(limit=limit), _LOOK_UP_CLAIMED.of())
+    claimed = read_claim(claim)
+    return claimed, _known_of(claimed.profiles, rows)
+
+
+def refresh(known: Known, *, fields: Fields, in_bulk: bool = False) -> Refreshed:
+    """As `refresh_records`, of whom all is known that is stored."""
+    ids, kept, leads, people = known.ids, known.kept, known.leads, known.people
     said = {id_: records_of(id_, person, fields) for id_, person in people.items()}
     wanted = {(id_, origin): dump_record(record) for id_, of in said.items() for origin, record in of.items()}
     unkept = {key: text for key, text in wanted.items() if key not in kept} if in_bulk else {}
@@ -70,10 +96,18 @@ def load_records(ids: Collection[int]) -> dict[int, Record]:
 
 def load_origins(ids: Collection[int]) -> dict[int, list[Record]]:
     """The records of profiles' origins, its own first, as the matcher last saw them."""
+    return read_origins(_RECORDS.rows(array(ids))) if ids else {}
+
+
+def read_origins(rows: Iterable[tuple[int, int, str]]) -> dict[int, list[Record]]:
+    """From rows of profile, origin and record."""
     texts: defaultdict[int, list[tuple[bool, int, str]]] = defaultdict(list)
-    for profile, origin, text in _RECORDS.rows(array(ids)) if ids else ():
+    for profile, origin, text in rows:
         texts[profile].append((origin != profile, origin, text))
-    return {profile: [_decode(text) for _, _, text in sorted(found)] for profile, found in texts.items()}
+    return {
+        profile: [_decode(text) for _, _, text in (sorted(found) if len(found) > 1 else found)]
+        for profile, found in texts.items()
+    }
 
 
 def load_people(ids: Collection[int]) -> dict[int, Person]:
@@ -114,22 +148,17 @@ def dump_record(record: Record) -> str:
     return _encode(record).decode()
 
 
-def _look_up(ids: Collection[int]) -> tuple[dict[tuple[int, int], str], dict[int, int], dict[int, Person]]:
-    """Records that are kept of these profiles and of those who lead for them, by profile and origin; who leads, for
-    the ids and for those origins; and all who lead, if they exist.
-    """
-    kept: dict[tuple[int, int], str] = {}
-    leads: dict[int, int] = {}
-    people: dict[int, Person] = {}
-    for what, id_, other, lead, text, *said in _LOOK_UP.rows(array(ids)) if ids else ():
+def _known_of(ids: Collection[int], rows: Iterable[tuple[Any, ...]]) -> Known:
+    known = Known(ids)
+    for what, id_, other, lead, text, *said in rows:
         if what == _LEADS:
-            leads[id_] = lead
+            known.leads[id_] = lead
         elif what == _KEPT:
-            kept[id_, other] = text
-            leads[other] = lead
+            known.kept[id_, other] = text
+            known.leads[other] = lead
         else:
-            people[id_] = _person(text, *said)
-    return kept, leads, people
+            known.people[id_] = _person(text, *said)
+    return known
 
 
 def _person(traits: str, identifiers: str | None, parts: str | None, recorded: str | None) -> Person:
@@ -170,13 +199,13 @@ p.parts::text, CASE WHEN p.parts IS NOT NULL THEN (
     ORDER BY i.first_seen_at DESC, i.value)
   FROM profile_identifier i WHERE i.profile_id = p.id)::text END
 """
-_LOOK_UP = Prepared(
-    "match_look_up",
-    ["bigint[]"],
-    f"""
+
+
+def _look_up(ids: str, first: str = "") -> str:
+    return f"""
 WITH asked AS MATERIALIZED (
   SELECT u.id, coalesce(a.canonical_id, u.id) AS leads
-  FROM unnest($1) AS u(id) LEFT JOIN profile_alias a ON a.profile_id = u.id
+  FROM unnest({ids}) AS u(id) LEFT JOIN profile_alias a ON a.profile_id = u.id
 ), named AS MATERIALIZED (
   SELECT id FROM asked UNION SELECT leads FROM asked
 ), kept AS MATERIALIZED (
@@ -185,11 +214,21 @@ WITH asked AS MATERIALIZED (
     UNION SELECT r.* FROM named n JOIN match_record r ON r.origin_id = n.id
   ) AS r LEFT JOIN profile_alias a ON a.profile_id = r.origin_id
 )
-SELECT {_LEADS}, id, NULL::bigint, leads, NULL, NULL, NULL, NULL FROM asked
+{first} SELECT {_LEADS}, id, NULL::bigint, leads, NULL, NULL, NULL, NULL FROM asked
 UNION ALL SELECT {_KEPT}, profile_id, origin_id, leads, record, NULL, NULL, NULL FROM kept
 UNION ALL SELECT {_PERSON}, p.id, NULL, NULL, p.traits::text, {_IDENTIFIERS}, {_ORIGINS}
   FROM (SELECT leads FROM asked UNION SELECT leads FROM kept) AS u JOIN profile p ON p.id = u.leads
-""",
+"""
+
+
+_LOOK_UP = Prepared("match_look_up", ["bigint[]"], _look_up("$1"))
+_LOOK_UP_CLAIMED = Prepared(
+    "match_look_up_claimed",
+    [],
+    _look_up(
+        f"{CLAIMED}::bigint[]",
+        f"SELECT 0, NULL::bigint, NULL::bigint, NULL::bigint, {CLAIM}, NULL, NULL, NULL UNION ALL",
+    ),
 )
 _RECORDS = Prepared(
     "match_records",

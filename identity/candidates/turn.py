@@ -21,7 +21,7 @@ from identity.candidates.contracts import Matched, Pair
 from identity.candidates.live import Live, load_live
 from identity.candidates.lookup import ValueKey, find_neighbours, value_keys
 from identity.candidates.reconcile import Explain, reconcile
-from identity.candidates.store import key_writes, load_origins, refresh_records
+from identity.candidates.store import Known, key_writes, look_up_claimed, refresh
 from identity.matching.contracts import Record
 
 CHUNK = 200
@@ -30,17 +30,17 @@ CHUNK = 200
 def match_changes(*, now: datetime, limit: int = CHUNK) -> Matched:
     """Match the profiles that changed; nothing claimed: all zeros, also where another matcher is at it."""
     with collecting_later(), transaction.atomic():
-        claimed = queue.claim(limit=limit)
+        claimed, known = look_up_claimed(limit=limit)
         if not claimed.profiles:
-            return Matched()
+            return Matched(merge_first=claimed.due)
         live = load_live(claimed.settings_stamp, claimed.model_id)
-        matched = match_profiles(claimed.profiles, live=live, now=now, noted=claimed.noted)
+        matched = _match(known, live=live, now=now, noted=claimed.noted)
         return replace(matched, more=claimed.more)
 
 
-def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bool = False) -> Matched:
-    """Compare these profiles with everybody, inside the caller's transaction; `noted`: and say whose keys it wrote."""
-    refreshed = refresh_records(ids, fields=live.fields)
+def _match(known: Known, *, live: Live, now: datetime, noted: bool) -> Matched:
+    """Compare these profiles with everybody; `noted`: and say whose keys it wrote."""
+    refreshed = refresh(known, fields=live.fields)
     changed = {id_: refreshed.records[id_] for id_ in sorted(refreshed.changed)}
     identifying = {id_: value_keys(records, live.fields) for id_, records in changed.items()}
     keys = keys_of(changed, identifying, live)
@@ -50,18 +50,19 @@ def match_profiles(ids: Collection[int], *, live: Live, now: datetime, noted: bo
     neighbours = find_neighbours(keys, after=writes)
     shared = {id_: [one for one in held if one.key in neighbours.shared] for id_, held in identifying.items()}
     warnings.note_shared({one for held in shared.values() for one in held}, now=now)
-    records = load_origins({id_ for near in neighbours.of.values() for id_ in near} - changed.keys())
-    records |= {id_: [without(record, shared[id_]) for record in said] for id_, said in changed.items()}
+    records = neighbours.records | {
+        id_: [without(record, shared[id_]) for record in said] for id_, said in changed.items()
+    }
     pairs, compared, explain = _score(neighbours.of, records, live)
     found = reconcile(
         pairs,
-        touched=changed.keys() | refreshed.gone,
+        touched=(changed.keys() - refreshed.new) | refreshed.gone,
         explain=explain,
         people=refreshed.people,
         live=live,
         now=now,
     )
-    return Matched(claimed=len(ids), compared=compared, waiting=found.waiting, due=found.due)
+    return Matched(claimed=len(known.ids), compared=compared, waiting=found.waiting, due=found.due)
 
 
 def keys_of(

@@ -289,7 +289,7 @@ def test_a_turn_says_whether_others_wait_behind_it(database):
         with transaction.atomic():
             queue.note_changed(range(first, first + 150))
 
-    assert [pipeline.match_changed(now=NOW) for _ in range(4)] == [True, True, False, False]
+    assert [pipeline.match(now=NOW).more for _ in range(4)] == [True, True, False, False]
     assert queue.is_empty()
 
 
