@@ -427,7 +427,8 @@ class _Look:
     def swapped(self) -> npt.NDArray[np.int8]:
         """1: each one's given name is the other's surname; 2: one way, and the other way one is missing.
 
-        Compared only where neither name is the same already, and the crossed names begin alike.
+        Compared only where neither name is the same already, and the crossed names begin alike. Where both cross, one
+        may be misspelt.
         """
         layout, table = self.table.layout, self.table
         given, surname = layout.given[0], layout.surname[0]
@@ -436,12 +437,13 @@ class _Look:
         forth = self._crossed(self.one, self.other, open_)
         back = self._crossed(self.other, self.one, open_)
         first, last = table.given(given).known, table.surname(surname).known
-        result[forth & ~(first[self.other] & last[self.one])] = 2
-        result[back & ~(first[self.one] & last[self.other])] = 2
-        result[forth & back] = 1
+        result[(forth == SURELY) & ~(first[self.other] & last[self.one])] = 2
+        result[(back == SURELY) & ~(first[self.one] & last[self.other])] = 2
+        result[(np.minimum(forth, back) > 0) & (np.maximum(forth, back) == SURELY)] = 1
         return result
 
-    def _crossed(self, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], where: Flags) -> Flags:
+    def _crossed(self, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], where: Flags) -> npt.NDArray[np.int8]:
+        """How alike the given name of one and the surname of the other are: SURELY, 1 for perhaps, or not at all."""
         layout, table = self.table.layout, self.table
         given, surname = table.given(layout.given[0]), table.surname(layout.surname[0])
         first = table.initial(layout.given[0], "given").hashes[one]
@@ -449,9 +451,12 @@ class _Look:
         at = np.flatnonzero(where & (first > 0) & (first == last))
         at = at[(given.lengths[one[at]] > 1) & (surname.lengths[other[at]] > 1)]
         texts = given.vocabulary[given.codes[one[at]]], surname.vocabulary[surname.codes[other[at]]]
-        scores = process.cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=CLOSE, dtype=np.float32)
-        result = np.zeros(len(one), dtype=bool)
-        result[at[np.asarray(scores) >= CLOSE]] = True
+        scores = np.asarray(
+            process.cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=ALIKE, dtype=np.float32)
+        )
+        result = np.zeros(len(one), dtype=np.int8)
+        result[at[scores >= ALIKE]] = 1
+        result[at[scores >= CLOSE]] = SURELY
         return result
 
     def measure(self, feature: Feature, where: Flags, scorer: Callable[..., float], cutoff: float) -> Floats:
@@ -560,12 +565,12 @@ def _given(look: _Look, column: str) -> Levels:
 
 CLOSE, ALIKE, FAINT = 0.92, 0.8, 0.7
 """Jaro-Winkler similarities from which names are nearly the same, alike, faintly alike."""
+SURELY = 2
 
 
 def _may_swap(table: Table, column: str) -> bool:
     layout = table.layout
-    leading = bool(layout.given and layout.surname) and column in {layout.given[0], layout.surname[0]}
-    return leading and not table.is_full(column)
+    return bool(layout.given and layout.surname) and column in {layout.given[0], layout.surname[0]}
 
 
 def _surname(look: _Look, column: str) -> Levels:

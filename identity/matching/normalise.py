@@ -249,10 +249,26 @@ def surname(value: str) -> str | None:
     return _person(" ".join(words))
 
 
+_NOT_KNOWN = re.compile(r"\bn/a\b", re.IGNORECASE)
+_ONE_SCRIPT = re.compile(r"[\u4e00-\u9fff]{2,4}|[\uac00-\ud7a3]{2,4}")
+LONG_FULL = 4
+"""Signs of a name, in Chinese or Japanese, from which the surname is taken to have two."""
+
+
+def spaced_name(value: str) -> str:
+    """Chinese, Japanese and Korean names, written without a space, as `given surname`; others as they are."""
+    text = value.strip()
+    if not _ONE_SCRIPT.fullmatch(text):
+        return value
+    length = 2 if len(text) == LONG_FULL else 1
+    return f"{text[length:]} {text[:length]}"
+
+
 def full_name(value: str) -> str | None:
-    """Given names first: `Smith, John` is turned round."""
-    before, comma, after = value[:LONGEST].partition(",")
-    words = _words(f"{after} {before}" if comma and after.strip() else value, _NO_LETTER)
+    """Given names first: `Smith, John` is turned round, and so is `王小明`. Words for nobody are left out."""
+    before, comma, after = _NOT_KNOWN.sub(" ", spaced_name(value[:LONGEST])).partition(",")
+    words = _words(f"{after} {before}" if comma and after.strip() else before, _NO_LETTER)
+    words = [word for word in words if word not in EMPTY and word not in NOBODY]
     if len(words) > 1:
         words = [word for word in words if word not in TITLES and word not in SUFFIXES] or words
     return _known(" ".join(words))

@@ -18,6 +18,7 @@ from .compare import (
     PUBLIC,
     RARE,
     STREET,
+    SURELY,
     SURNAME,
     USUAL,
     Compared,
@@ -232,22 +233,23 @@ def _swaps(ones: Rows, others: Rows, names: tuple[int, int]) -> list[int]:
 
 def _swapped(given: str | None, surname: str | None, their_given: str | None, their_surname: str | None) -> int:
     """1: each one's given name is the other's surname; 2: one way, and the other way one is missing."""
-    forth = given and their_surname and given[0] == their_surname[0] and _crossed(given, their_surname)
-    back = their_given and surname and their_given[0] == surname[0] and _crossed(their_given, surname)
+    forth, back = _crossed(given, their_surname), _crossed(their_given, surname)
     if not (forth or back) or (given is not None and given == their_given):
         return 0
     if surname is not None and surname == their_surname:
         return 0
-    if forth and back:
+    if forth and back and SURELY in {forth, back}:
         return 1
-    rest = (their_given, surname) if forth else (given, their_surname)
-    return 2 if None in rest else 0
+    if forth == SURELY and (their_given is None or surname is None):
+        return 2
+    return 2 if back == SURELY and (given is None or their_surname is None) else 0
 
 
-def _crossed(given: str, surname: str) -> bool:
-    if len(given) < 2 or len(surname) < 2:
-        return False
-    return _similarity(given, surname, score_cutoff=CLOSE) >= _CLOSE
+def _crossed(given: str | None, surname: str | None) -> int:
+    if not given or not surname or given[0] != surname[0] or len(given) < 2 or len(surname) < 2:
+        return 0
+    similar = _similarity(given, surname, score_cutoff=ALIKE)
+    return SURELY if similar >= _CLOSE else int(similar >= _ALIKE)
 
 
 def _given_names(one: str, other: str) -> int:

@@ -90,8 +90,7 @@ class Reader:
 
     def may_swap(self, column: str) -> bool:
         layout = self.layout
-        leading = bool(layout.given and layout.surname) and column in {layout.given[0], layout.surname[0]}
-        return leading and not self._is(column, ColumnType.FULL_NAME)
+        return bool(layout.given and layout.surname) and column in {layout.given[0], layout.surname[0]}
 
     def _name(self, column: str, columns: Sequence[str], of_full: Change) -> int:
         """A full name beside given name and surname fills what they leave open."""
