@@ -8,6 +8,7 @@ from identity.files.errors import FileError, unknown
 from identity.files.texts import Table
 from identity.files.together import find_joined
 from identity.matching.contracts import Columns, ColumnType
+from identity.matching.headers import is_of_an_event, is_of_somebody_else, read_header
 
 KEYS = re.compile(
     r"unnamed.*|__index_level_\d+__|rid|rownum"
@@ -127,9 +128,17 @@ def decide(
     if told is not None:
         return told, "as you said" if told is ColumnType.IGNORE else ""
     kind = guessed or ColumnType.IGNORE
-    if kind in NUMBERS_OF_THINGS:
+    if kind in NUMBERS_OF_THINGS or (kind is ColumnType.PHONE and read_header(name)[0] is not ColumnType.PHONE):
         if filled == rows == distinct and rows > 1:
             return ColumnType.IGNORE, "a key: unique in every row, so no evidence"
         if KEYS.fullmatch(name):
             return ColumnType.IGNORE, "named like a key of records, not like a property of people"
-    return kind, "not recognised as a property of people" if kind is ColumnType.IGNORE else ""
+    return kind, why_ignored(name) if kind is ColumnType.IGNORE else ""
+
+
+def why_ignored(name: str) -> str:
+    if is_of_an_event(name):
+        return "says when or what happened, not who somebody is"
+    if is_of_somebody_else(name):
+        return "of somebody else, or of a firm"
+    return "not recognised as a property of people"

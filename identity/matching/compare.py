@@ -425,7 +425,7 @@ class _Look:
 
     @cached_property
     def swapped(self) -> npt.NDArray[np.int8]:
-        """1: each one's given name is the other's surname; 2: one way, and the other way one is missing.
+        """1: each one's given name is the other's surname; 2: one way, the other way one is missing; 3: or differs.
 
         Compared only where neither name is the same already, and the crossed names begin alike. Where both cross, one
         may be misspelt.
@@ -437,6 +437,7 @@ class _Look:
         forth = self._crossed(self.one, self.other, open_)
         back = self._crossed(self.other, self.one, open_)
         first, last = table.given(given).known, table.surname(surname).known
+        result[np.maximum(forth, back) == SURELY] = 3
         result[(forth == SURELY) & ~(first[self.other] & last[self.one])] = 2
         result[(back == SURELY) & ~(first[self.one] & last[self.other])] = 2
         result[(np.minimum(forth, back) > 0) & (np.maximum(forth, back) == SURELY)] = 1
@@ -559,7 +560,7 @@ def _given(look: _Look, column: str) -> Levels:
     level[left] = found
     if _may_swap(table, column):
         level[look.swapped == 1] = 2
-        level[look.swapped == 2] = 3
+        level[look.swapped >= 2] = 3
     return level
 
 
@@ -589,7 +590,7 @@ def _surname(look: _Look, column: str) -> Levels:
             found[at] = 3
     level[left] = found
     if _may_swap(table, column):
-        level[look.swapped > 0] = 0
+        level[(look.swapped == 1) | (look.swapped == 2)] = 0
     return level
 
 

@@ -227,6 +227,10 @@ def is_of_a_firm(name: str) -> bool:
     return _FIRM.fullmatch(plain_header(name)) is not None
 
 
+def is_of_somebody_else(name: str) -> bool:
+    return _OTHERS.search(plain_header(name)) is not None
+
+
 def is_of_an_event(name: str) -> bool:
     return _EVENTS.search(plain_header(name)) is not None
 

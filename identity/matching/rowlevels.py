@@ -209,7 +209,7 @@ def _given(at: int, *, may_swap: bool) -> Levels:
 
     def levels(ones: Rows, others: Rows, swaps: Sequence[int]) -> list[int]:
         found = plain(ones, others, swaps)
-        return [(level, 2, 3)[swap] for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
+        return [(level, 2, 3, 3)[swap] for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
 
     return levels if may_swap else plain
 
@@ -219,7 +219,9 @@ def _surname(at: int, *, may_swap: bool) -> Levels:
 
     def levels(ones: Rows, others: Rows, swaps: Sequence[int]) -> list[int]:
         found = plain(ones, others, swaps)
-        return [0 if swap else level for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
+        return (
+            [0 if swap in {1, 2} else level for level, swap in zip(found, swaps, strict=True)] if any(swaps) else found
+        )
 
     return levels if may_swap else plain
 
@@ -232,7 +234,7 @@ def _swaps(ones: Rows, others: Rows, names: tuple[int, int]) -> list[int]:
 
 
 def _swapped(given: str | None, surname: str | None, their_given: str | None, their_surname: str | None) -> int:
-    """1: each one's given name is the other's surname; 2: one way, and the other way one is missing."""
+    """1: each one's given name is the other's surname; 2: one way, the other way one is missing; 3: or differs."""
     forth, back = _crossed(given, their_surname), _crossed(their_given, surname)
     if not (forth or back) or (given is not None and given == their_given):
         return 0
@@ -240,9 +242,10 @@ def _swapped(given: str | None, surname: str | None, their_given: str | None, th
         return 0
     if forth and back and SURELY in {forth, back}:
         return 1
-    if forth == SURELY and (their_given is None or surname is None):
-        return 2
-    return 2 if back == SURELY and (given is None or their_surname is None) else 0
+    if SURELY not in {forth, back}:
+        return 0
+    open_ = (forth == SURELY and None in {their_given, surname}) or (back == SURELY and None in {given, their_surname})
+    return 2 if open_ else 3
 
 
 def _crossed(given: str | None, surname: str | None) -> int:
