@@ -19,6 +19,8 @@ KEYS = re.compile(
 """Names of columns that number records and say nothing of the person, or give away the answer."""
 NUMBERS_OF_THINGS = frozenset({ColumnType.CATEGORY, ColumnType.NATIONAL_ID, ColumnType.IGNORE})
 """What a key may be mistaken for."""
+FEWEST = 20
+"""Rows from which a column with one value is taken to have no other."""
 EXAMPLES = 3
 
 
@@ -128,6 +130,8 @@ def decide(
     if told is not None:
         return told, "as you said" if told is ColumnType.IGNORE else ""
     kind = guessed or ColumnType.IGNORE
+    if distinct == 1 and filled >= FEWEST and kind is not ColumnType.IGNORE:
+        return ColumnType.IGNORE, "one and the same value wherever it is filled: it tells nobody apart"
     if kind in NUMBERS_OF_THINGS or (kind is ColumnType.PHONE and read_header(name)[0] is not ColumnType.PHONE):
         if filled == rows == distinct and rows > 1:
             return ColumnType.IGNORE, "a key: unique in every row, so no evidence"

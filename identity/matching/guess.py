@@ -7,7 +7,7 @@ from itertools import islice
 from .contracts import Columns, ColumnType
 from .headers import is_of_a_firm, is_of_an_event, read_header
 from .nicknames import ROOTS
-from .normalise import age, birth_date, email, phone, squeeze
+from .normalise import EPOCH, age, birth_date, email, phone, squeeze
 
 SAMPLE = 500
 T = ColumnType
@@ -48,41 +48,51 @@ def _guess(name: str, values: Values) -> ColumnType | None:
     named, whole = read_header(name)
     if not values:
         return named or T.IGNORE
+    if named is not None:
+        return _checked(named, values, whole=whole)
+    return None if is_of_an_event(name) else _guess_by_values(values)
+
+
+def _checked(named: ColumnType, values: Values, *, whole: bool) -> ColumnType:
+    """What a name says, as far as the values bear it out."""
     if named in {T.FULL_NAME, T.GIVEN_NAME} and _share(values, _is_email) > 0.5:
         return T.EMAIL
-    if named is not None and _share(values, FITS.get(named, _anything)) < (DOUBTFUL if whole else LIKELY):
-        named = None
+    if _share(values, FITS.get(named, _anything)) < (DOUBTFUL if whole else LIKELY):
+        return _of_shape(values) or (T.CATEGORY if _are_few(values) else T.IGNORE)
     if named is T.STREET and _share(values, _has_number) > 0.5:
         return T.ADDRESS
-    if named is T.CATEGORY and not whole and not _are_repeated(values):
-        return T.IGNORE
-    if named is not None or is_of_an_event(name):
-        return named
-    return _guess_by_values(values)
+    return T.IGNORE if named is T.CATEGORY and not whole and not _are_repeated(values) else named
 
 
 DOUBTFUL, LIKELY = 0.2, 0.5
 """Share of values that must fit a type, where all of the name says it and where a part does."""
 
 
-def _guess_by_values(values: Values) -> ColumnType | None:
-    """None where they may be names, dates or nothing: that takes a look at the other columns."""
+def _of_shape(values: Values) -> ColumnType | None:
+    """What can be nothing else by its looks."""
     if _share(values, _is_email) > 0.6:
         return T.EMAIL
     if _share(values, _is_phone) > 0.6 and _share(values, _is_date) < 0.6:
         return T.PHONE
     if _share(values, _has_number) > 0.6:
         return T.ADDRESS
+    return None
+
+
+def _guess_by_values(values: Values) -> ColumnType | None:
+    """None where they may be names, dates or nothing: that takes a look at the other columns."""
+    if (shape := _of_shape(values)) is not None:
+        return shape
     known = {squeeze(value) for value in values}
     if known <= SEXES and len(known) > 1:
         return T.SEX
     if _are_postcodes(values):
         return T.POSTCODE
-    return T.CATEGORY if _are_few(known, values) else None
+    return T.CATEGORY if _are_few(values) else None
 
 
-def _are_few(known: set[str], values: Values) -> bool:
-    return len(known) <= max(2, min(30, len(values) // 5))
+def _are_few(values: Values) -> bool:
+    return len({squeeze(value) for value in values}) <= max(2, min(30, len(values) // 5))
 
 
 def _are_repeated(values: Values) -> bool:
@@ -107,6 +117,9 @@ def _is_email(value: str) -> bool:
 
 
 def _is_date(value: str) -> bool:
+    """A count of seconds could as well be any number."""
+    if EPOCH.fullmatch(value):
+        return False
     found = birth_date(value)
     return found is not None and 1900 <= int(found[:4]) <= 2100 and _digits(value) >= 6
 
@@ -122,11 +135,16 @@ def _is_words(value: str) -> bool:
 _NUMBER_FIRST = re.compile(r"\s*\d+\w?[\s,]+\D")
 _NUMBER_LAST = re.compile(r"\D*[^\W\d]{3}\D*[\s,]\d+\s?\w?\s*")
 
+_NUMBER_INSIDE = re.compile(r"[^\W\d]{3}[^\d,]*\s\d{1,4}\s?\w?\s?,.*[^\W\d]{3}")
+"""`Hauptstr. 5, 12345 Berlin`"""
+
 
 def _has_number(value: str) -> bool:
     """A number and words, as in an address: `12 Main Street`, `Hauptstr. 5`."""
     words = value[:200]
-    return bool((_NUMBER_FIRST.match(words) and _is_words(words)) or _NUMBER_LAST.fullmatch(words))
+    if not _is_words(words):
+        return False
+    return bool(_NUMBER_FIRST.match(words) or _NUMBER_LAST.fullmatch(words) or _NUMBER_INSIDE.match(words))
 
 
 FITS: Mapping[ColumnType, Callable[[str], bool]] = {

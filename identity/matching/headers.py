@@ -109,7 +109,7 @@ STRONG: tuple[tuple[ColumnType, str], ...] = (
         ColumnType.ADDRESS,
         (
             r"(full|home|mailing|postal|residential|street)?_?addr(ess)?|adresse?|adress|adres|direccion|domicilio|indirizzo|endereco"
-            r"|morada|adresa|gatuadress|osoite"
+            r"|morada|adresa|gatuadress|osoite|anschrift|domicile"
         ),
     ),
     (
@@ -265,6 +265,7 @@ _SHARED = frozenset(
     {_T.SURNAME, _T.INITIAL, _T.STREET, _T.ADDRESS, _T.HOUSE_NUMBER, _T.POSTCODE, _T.CITY, _T.STATE, _T.PHONE}
 )
 """Of somebody else, what is known already from a name or a number: it would count twice."""
+_COUNTRY = frozenset(["country", "nationality", "pays", "pais"])
 _PLACES = frozenset(["address", "addr", "adresse", "mailing", "postal"])
 
 
@@ -278,6 +279,8 @@ def _by_part(words: list[str]) -> ColumnType | None:
 
 
 def _by_run(words: list[str], *, whole: bool) -> ColumnType | None:
+    if _COUNTRY & set(words):
+        return ColumnType.CATEGORY
     for length in range(len(words) - (not whole), 0, -1):
         for start in range(len(words) - length, -1, -1):
             run = "_".join(words[start : start + length])

@@ -20,7 +20,10 @@ _NO_LETTER = re.compile(r"[^a-z]+")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _NO_DIGIT = re.compile(r"\D+")
 _EXTENSION = re.compile(r"(?<=\d)\s*(?:x|ext|extn|#|;)", re.IGNORECASE)
-_EPOCH = re.compile(r"-[0-9]{5,13}(\.0+)?|[0-9]{9,13}(\.0+)?")
+_SERIAL = re.compile(r"[0-9]{5}(\.0+)?")
+SHEETS_BEGIN = date(1899, 12, 30)
+"""Spreadsheets count days from here."""
+EPOCH = re.compile(r"-[0-9]{5,13}(\.0+)?|[0-9]{9,13}(\.0+)?")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 GROUPS = re.compile(r"\d+|[a-z]{3,}")
 EMPTY = frozenset(
@@ -283,8 +286,10 @@ def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) 
     """`YYYYMMDD`. `day_first`: read 05/08/2003 as 5 August. `year_first`: read 19800503 as 3 May 1980."""
     if _ISO_DATE.fullmatch(value):
         return value.replace("-", "")
-    if _EPOCH.fullmatch(value):
+    if EPOCH.fullmatch(value):
         return _from_epoch(value)
+    if _SERIAL.fullmatch(value):
+        return f"{SHEETS_BEGIN + timedelta(days=int(value[:5])):%Y%m%d}"
     text = squeeze(value)
     groups: list[str] = GROUPS.findall(text[:10] if text[10:11] == "t" else text)
     if len(groups) == 1 and len(groups[0]) != 8:
@@ -295,7 +300,7 @@ def birth_date(value: str, *, day_first: bool = False, year_first: bool = True) 
     return _from_groups(groups, day_first=day_first) if len(groups) >= 3 else None
 
 
-EPOCH = date(1970, 1, 1)
+SINCE = date(1970, 1, 1)
 LARGEST_SECONDS = 10**10
 """Above it, a count since 1970 is of milliseconds."""
 
@@ -304,7 +309,7 @@ def _from_epoch(value: str) -> str | None:
     """A day as programs keep it: seconds, or thousandths of them, since 1970."""
     count = float(value)
     seconds = count / 1000 if abs(count) >= LARGEST_SECONDS else count
-    return f"{EPOCH + timedelta(days=seconds // 86_400):%Y%m%d}"
+    return f"{SINCE + timedelta(days=seconds // 86_400):%Y%m%d}"
 
 
 def _from_groups(groups: list[str], *, day_first: bool) -> str | None:
