@@ -5,7 +5,7 @@ is doubtful, and somebody asks PostgreSQL about them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -379,20 +379,31 @@ class Extreme(Gathering):
         return np.fromiter(bits, np.float64, len(values))
 
     def add(self, batch: Batch) -> None:
+        seen, telling = self.told(batch)
+        self.seen[seen] = True
+        for cut, places in telling.items():
+            self.telling[cut][places] = True
+
+    def told(self, batch: Batch) -> tuple[Places, dict[Cut, Places]]:
+        """Of whom there is a number, and for each cut of whom there is one that tells."""
         if batch.operand is None:
             raise TypeError(batch)
         usable = np.abs(batch.operand) <= float(LARGEST)
         places, numbers = batch.places[usable], batch.operand[usable]
-        self.seen[places] = True
+        telling = {}
         for place, cut in enumerate(self.bounds.cuts):
             reached = (
                 numbers >= self.firsts[cut] if self.rounded else (numbers.astype(np.int8) >> place & 1).astype(bool)
             )
-            self.telling[cut][places[reached if self.largest else ~reached]] = True
+            telling[cut] = places[reached if self.largest else ~reached]
+        return places, telling
 
     def verdict(self) -> Verdict:
-        reached = lambda cut: self.telling[cut] if self.largest else ~self.telling[cut]  # noqa: E731
-        return Verdict(within(self.bounds, reached, len(self.seen)) & self.seen)
+        return self.verdict_of(self.seen, self.telling)
+
+    def verdict_of(self, seen: Flags, telling: Mapping[Cut, Flags]) -> Verdict:
+        reached = lambda cut: telling[cut] if self.largest else ~telling[cut]  # noqa: E731
+        return Verdict(within(self.bounds, reached, len(seen)) & seen)
 
 
 # --- First and last -----------------------------------------------------------------------------------------

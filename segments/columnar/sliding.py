@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segments.columnar.bounds import Bounds
-from segments.columnar.measures import Batch, Counted, ExactSum, FloatSum, Gathering, Numbers
+from segments.columnar.measures import Batch, Counted, ExactSum, Extreme, FloatSum, Gathering, Numbers, Verdict
 
 _ONE = np.int32(1)
 
@@ -54,3 +54,27 @@ class SlidingFloatSum(_SlidingSum, FloatSum):
 
 class SlidingExactSum(_SlidingSum, ExactSum):
     pass
+
+
+class SlidingExtreme(Extreme, Sliding):
+    """Counts how many numbers tell, where the other only asks whether there is one."""
+
+    def __init__(self, size: int, bounds: Bounds, *, largest: bool, rounded: bool) -> None:
+        super().__init__(size, bounds, largest=largest, rounded=rounded)
+        self.numbers = np.zeros(size, np.int32)
+        self.counts = {cut: np.zeros(size, np.int32) for cut in bounds.cuts}
+
+    def add(self, batch: Batch) -> None:
+        self._change(batch, _ONE)
+
+    def take(self, batch: Batch) -> None:
+        self._change(batch, -_ONE)
+
+    def _change(self, batch: Batch, by: np.int32) -> None:
+        seen, telling = self.told(batch)
+        np.add.at(self.numbers, seen, by)
+        for cut, places in telling.items():
+            np.add.at(self.counts[cut], places, by)
+
+    def verdict(self) -> Verdict:
+        return self.verdict_of(self.numbers > 0, {cut: counts > 0 for cut, counts in self.counts.items()})

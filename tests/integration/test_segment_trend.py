@@ -91,6 +91,8 @@ class TestEachShape:
             {"measure": "min", "of": "revenue", "op": "gt", "value": 5, "window": {"last": "7d"}},
             {"measure": "max", "of": "revenue", "op": "between", "value": [5, 12], "window": {"last": "2d"}},
             {"measure": "days", "op": "gte", "value": 2, "window": {"last": "7d"}},
+            {"measure": "days", "op": "lt", "value": 2, "window": {"calendar": "last_week", "tz": "Asia/Tokyo"}},
+            {"measure": "max", "of": "height", "op": "gte", "value": 4, "window": {"last": "4d"}},
             {"measure": "distinct", "of": "color", "op": "lt", "value": 2, "window": {"last": "7d"}},
             {"measure": "first", "of": "color", "op": "neq", "value": "red", "window": {"last": "7d"}},
             {"measure": "last", "of": "color", "op": "eq", "value": "red", "window": {"last": "30d"}},
@@ -106,7 +108,8 @@ class TestEachShape:
         for number, person in enumerate(people):
             for place in range(number):
                 ts = START - timedelta(hours=7 * (number + 3) * place + 5)
-                properties = {"revenue": (7 * place + 5 * number) % 17, "color": ["red", "blue", "green"][place % 3]}
+                revenue = (7 * place + 5 * number) % 17
+                properties = {"revenue": revenue, "height": revenue / 2, "color": ["red", "blue", "green"][place % 3]}
                 person.events.append(oracle.Happening("Order Completed", ts, number * 100 + place, properties))
             id_ = make.make_profile()
             make.make_events((id_, each.name, each.ts, each.properties, each.id, {}) for each in person.events)
@@ -116,6 +119,8 @@ class TestEachShape:
         instants = daily_instants(now=START, days=DAYS, zone="UTC")
         assert found == [sum(oracle.holds(definition, person, at) for person in people) for at in instants]
         assert len(set(found)) > 1
+        if for_arrays(definition):
+            assert past_by_arrays(expand(parse(definition)), Frame(instants, "UTC")) == found
 
 
 def past_by_arrays(node: Node, frame: Frame) -> list[int]:

@@ -11,7 +11,7 @@ from segments.plan import RELATIVE, Behaviour, Plan, conditions
 from segments.sequences import group
 from segments.streams import Dictionary
 
-STEPS = frozenset({Measure.COUNT, Measure.SUM, Measure.AVG})
+STEPS = frozenset({Measure.COUNT, Measure.SUM, Measure.AVG, Measure.MIN, Measure.MAX, Measure.DAYS})
 """What can be kept up as events come into a window and leave it."""
 
 

@@ -35,15 +35,20 @@ def measured(reading: Reading, people: People, window: Windowed, *, pause: Pause
     """
     condition = Slid(reading, people)
     moving = Moving(condition.gathering, window)
+    days = _Days(moving) if reading.measured.measure is Measure.DAYS else None
     for batch in condition.batches(pause=pause):
         if batch.times is None:
             raise TypeError(batch)
         ends = np.array([batch.times.min(), batch.times.max()])
         enters, leaves = moving.passed.enters(ends), moving.passed.leaves(ends)
-        if enters[0] == enters[1] and leaves[0] == leaves[1]:  # of a day's events, mostly the same ones
+        if (
+            days is None and enters[0] == enters[1] and leaves[0] == leaves[1]
+        ):  # of a day's events, mostly the same ones
             moving.put(int(enters[0]), int(leaves[0]), batch)
         else:
-            moving.sort(batch, moving.passed.enters(batch.times), moving.passed.leaves(batch.times))
+            (days or moving).sort(batch, moving.passed.enters(batch.times), moving.passed.leaves(batch.times))
+    if days:
+        days.count()
     return moving
 
 
@@ -52,8 +57,12 @@ class Slid(Condition):
 
     def _gathering(self) -> sliding.Sliding:
         size, bounds = self.people.size, bounds_of(self.measured.test)
-        if self.measured.measure is Measure.COUNT:
-            return sliding.SlidingCount(size, bounds)
+        match self.measured.measure:
+            case Measure.COUNT | Measure.DAYS:
+                return sliding.SlidingCount(size, bounds)
+            case Measure.MIN | Measure.MAX:
+                largest = self.measured.measure is Measure.MAX
+                return sliding.SlidingExtreme(size, bounds, largest=largest, rounded=self.reading.rounded)
         summed = sliding.SlidingFloatSum if self.reading.rounded else sliding.SlidingExactSum
         return summed(size, bounds, average=self.measured.measure is Measure.AVG)
 
@@ -96,6 +105,49 @@ class Moving:
         kept = places.astype(np.int32), operand
         self.entering[enters].append(kept)
         self.leaving[leaves].append(kept)
+
+
+class _Days:
+    """Each day of each person once: it is in the window from when the first of its events is until the last has left.
+
+    In between it always is: what came on one day and is in the window at some instant comes into it at one, or, where
+    a calendar's day begins at another hour, at two, and the first event outlasts the gap.
+    """
+
+    def __init__(self, moving: Moving) -> None:
+        self.moving = moving
+        self.bounds = moving.passed.size + 1
+        self.known: list[NDArray[np.int64]] = []
+
+    def sort(self, batch: Batch, enters: NDArray[np.intp], leaves: NDArray[np.intp]) -> None:
+        if batch.days is None:
+            raise TypeError(batch)
+        held = np.flatnonzero(enters < leaves)
+        days = batch.places[held] << _DAY_BITS | batch.days[held] + _OLDEST
+        self.known.append(self._merged((days * self.bounds + enters[held]) * self.bounds + leaves[held]))
+        if sum(map(len, self.known)) > MOST_DAYS:
+            raise DeclinedError
+
+    def _merged(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(keys):
+            return keys
+        keys = np.sort(keys)
+        rest, leaves = np.divmod(keys, self.bounds)
+        days = rest // self.bounds
+        first = np.flatnonzero(np.diff(days, prepend=-1))
+        return rest[first] * self.bounds + np.maximum.reduceat(leaves, first)
+
+    def count(self) -> None:
+        """Every day as an event."""
+        if not self.known:
+            return
+        rest, leaves = np.divmod(self._merged(np.concatenate(self.known)), self.bounds)
+        days, enters = np.divmod(rest, self.bounds)
+        self.moving.sort(Batch(days >> _DAY_BITS), enters, leaves)
+
+
+_DAY_BITS, _OLDEST = 17, 1 << 16
+MOST_DAYS = 12_000_000
 
 
 class Passed:
