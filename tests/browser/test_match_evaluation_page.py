@@ -60,7 +60,7 @@ class TestEvaluation:
         page.get_by_role("button", name="Labelled file…").click()
         page.get_by_label("CSV file").set_input_files(known)
         page.get_by_role("button", name="Upload and evaluate").click()
-        expect(page.get_by_text("The file is read")).to_be_visible()
+        expect(page.get_by_text("Evaluating known.csv…")).to_be_visible()
         work()
         page.goto(PAGE)
         page.get_by_role("link", name="known.csv").click()
