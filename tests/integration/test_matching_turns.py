@@ -101,6 +101,18 @@ class TestMatchChanges:
         found = Candidate.objects.get()
         assert (found.state, found.refusal, found.merge_due) == ("waiting", "limit_reached", False)
 
+    def test_finds_nobody_who_is_gone(self, pair):
+        """What is stored of one who is erased may be found for a moment yet."""
+        Profile.objects.filter(pk=pair.one_id).delete()
+        MatchRecord.objects.filter(profile_id=pair.other_id).delete()
+        Candidate.objects.all().delete()
+        with transaction.atomic():
+            queue.note_changed({pair.other_id})
+
+        done = match_changes(now=NOW)
+
+        assert (done.compared, done.waiting, Candidate.objects.count()) == (1, 0, 0)
+
     def test_makes_no_profile_of_all_who_share_a_value(self, accept):
         operations.change_settings(actor=None, now=NOW, automatic=True, accept_above=0.9)
         names = ["Ada", "Boris", "Chloe", "Dmitri", "Elena", "Farid", "Greta", "Hugo"]
@@ -211,6 +223,18 @@ class TestAutomaticMerging:
         merge_all()
 
         assert dict(MatchRecord.objects.values_list("origin_id", "record")) == before
+
+    def test_comes_before_others_are_matched(self, pair):
+        with transaction.atomic():
+            queue.note_changed({pair.one_id})
+
+        first = pipeline.match(now=NOW)
+
+        assert (first.more, first.merged, Merge.objects.count()) == (True, True, 1)
+        assert queue.length() > 0
+        while pipeline.match(now=NOW).more:
+            pass
+        assert queue.length() == 0
 
     def test_leaves_it_to_people_where_it_is_switched_off(self, pair):
         Candidate.objects.update(merge_due=True)
