@@ -7,6 +7,7 @@ that misses is the full pass's to find.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -85,15 +86,23 @@ def find_neighbours(keys: Mapping[int, Collection[int]], *, after: Collection[Ca
     if not asked:
         run(after)
         return found
+    large: defaultdict[int, int] = defaultdict(int)
     records = []
-    for what, id_, number, text in rows_after(after, _NEAR.of(*columns(asked))):
-        if what == _RECORD:
-            records.append((id_, number, text))
-        elif what == _NEAREST:
-            found.of[id_] = [int(near) for near in text.split()]
-        else:
-            found.shared[id_] = number
-    found.records = read_origins(records)
+    for asker, place, id_, number, record in rows_after(after, _NEAR.of(*columns(asked))):
+        if place is not None:
+            records.append((asker, place, id_, number, record))
+            continue
+        found.shared[id_] = number
+        large[asker] += number > BLOCK_CAP
+    if crowded := {asker for asker, several in large.items() if several > 1}:
+        anew = [pair for pair in asked if pair[0] in crowded]
+        records = [row for row in records if row[0] not in crowded] + _NEAR_IN_CROWDS.rows(*columns(anew))
+    near: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for asker, place, id_, *_ in records:
+        near[asker][place] = id_
+    for asker, placed in near.items():
+        found.of[asker] = [placed[place] for place in sorted(placed)]
+    found.records = read_origins({row[2:] for row in records})
     return found
 
 
@@ -107,36 +116,42 @@ def count_holders(keys: Iterable[int]) -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-_NEAREST, _SHARED, _RECORD = 1, 2, 3
-# The ids of many profiles come back as a text: cheaper than as rows.
+_BLOCKS = f"""
+block AS MATERIALIZED (
+  SELECT asker, key, members, cardinality(members) AS size FROM (
+    SELECT u.asker, u.key, ARRAY(
+      SELECT k.profile_id FROM match_key k WHERE k.key = u.key ORDER BY k.profile_id LIMIT {BLOCK_CAP + 1}) AS members
+    FROM unnest($1, $2) AS u(asker, key) OFFSET 0) AS cut
+)"""
+_HITS = f"""
+SELECT b.asker, m.id, {WHOLE} + {WHOLE} / (1 + b.size) AS shared
+FROM block b CROSS JOIN LATERAL unnest(b.members) AS m(id) WHERE b.size <= {BLOCK_CAP}"""
+
+
+def _nearest(hits: str) -> str:
+    """Rows of asker, place, and a record of who stands there, with whose it is and of which origin."""
+    return f"""
+SELECT n.asker, n.place, r.profile_id, r.origin_id, r.record FROM (
+  SELECT asker, id, row_number() OVER (PARTITION BY asker ORDER BY sum(shared) DESC, id) AS place
+  FROM ({hits}) AS hit WHERE id <> asker GROUP BY asker, id HAVING sum(shared) >= {WHOLE + WHOLE // (1 + TELLING)}
+) AS n JOIN match_record r ON r.profile_id = n.id WHERE n.place <= {MAX_COMPARED}"""
+
+
+# The second part of what comes back are keys that many share, with how many, up to a little more than the cap.
 _NEAR = Prepared(
     "match_near",
     ["bigint[]", "bigint[]"],
-    f"""
-WITH held AS MATERIALIZED (SELECT u.asker, u.key FROM unnest($1, $2) AS u(asker, key)),
-block AS MATERIALIZED (
-  SELECT key, members, cardinality(members) AS size FROM (
-    SELECT u.key, ARRAY(
-      SELECT k.profile_id FROM match_key k WHERE k.key = u.key ORDER BY k.profile_id LIMIT {BLOCK_CAP + 1}) AS members
-    FROM (SELECT DISTINCT key FROM held) AS u OFFSET 0) AS cut
-), large AS MATERIALIZED (
-  SELECT h.asker, h.key, count(*) OVER (PARTITION BY h.asker) AS several
-  FROM block b JOIN held h ON h.key = b.key WHERE b.size > {BLOCK_CAP}
-), hit AS (
-  SELECT h.asker, m.id, {WHOLE} + {WHOLE} / (1 + b.size) AS shared
-  FROM block b JOIN held h ON h.key = b.key CROSS JOIN LATERAL unnest(b.members) AS m(id) WHERE b.size <= {BLOCK_CAP}
-  UNION ALL SELECT l.asker, m.id, ({WHOLE} * count(*))::int FROM large l CROSS JOIN LATERAL (
-    SELECT k.profile_id AS id FROM match_key k WHERE k.key = l.key ORDER BY k.profile_id LIMIT {PREFIX}) AS m
-  WHERE l.several > 1 GROUP BY 1, 2 HAVING count(*) > 1
-), near AS MATERIALIZED (
-  SELECT asker, id, place FROM (
-    SELECT asker, id, row_number() OVER (PARTITION BY asker ORDER BY sum(shared) DESC, id) AS place
-    FROM hit WHERE id <> asker GROUP BY asker, id HAVING sum(shared) >= {WHOLE + WHOLE // (1 + TELLING)}
-  ) AS ranked WHERE place <= {MAX_COMPARED}
+    f"WITH {_BLOCKS} {_nearest(_HITS)}"
+    f" UNION ALL SELECT asker, NULL, key, size, NULL FROM block WHERE size > {SHARED_BY}",
 )
-SELECT {_NEAREST}, asker, NULL::bigint, string_agg(id::text, ' ' ORDER BY place) FROM near GROUP BY asker
-UNION ALL SELECT {_SHARED}, key, size, NULL FROM block WHERE size > {SHARED_BY}
-UNION ALL SELECT {_RECORD}, r.profile_id, r.origin_id, r.record
-  FROM (SELECT DISTINCT id FROM near) AS n JOIN match_record r ON r.profile_id = n.id
-""",
+# For few: who has two keys that are too large to count alone.
+_NEAR_IN_CROWDS = Prepared(
+    "match_near_in_crowds",
+    ["bigint[]", "bigint[]"],
+    f"WITH {_BLOCKS} "
+    + _nearest(
+        f"""{_HITS} UNION ALL SELECT b.asker, m.id, ({WHOLE} * count(*))::int FROM block b CROSS JOIN LATERAL (
+    SELECT k.profile_id AS id FROM match_key k WHERE k.key = b.key ORDER BY k.profile_id LIMIT {PREFIX}) AS m
+  WHERE b.size > {BLOCK_CAP} GROUP BY 1, 2 HAVING count(*) > 1"""
+    ),
 )
