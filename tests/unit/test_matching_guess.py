@@ -51,6 +51,11 @@ class TestGuessTypes:
             "category", "category",
         ]  # fmt: skip
 
+    def test_takes_no_count_for_a_date_unless_it_is_called_so(self):
+        counts = [f"{at}00000007" for at in range(1, 40)]
+
+        assert self.kinds({"c1": counts, "dob": [f"{at}" for at in range(20_000, 20_039)]}) == ["phone", "birth_date"]
+
     def test_tells_births_from_other_dates(self):
         births = [f"{year}-0{month}-11" for year in range(1940, 2000) for month in (1, 7)]
         recent = [f"2024-0{month}-{day:02}" for month in range(1, 9) for day in range(1, 16)]
