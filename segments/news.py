@@ -10,7 +10,7 @@ import numpy as np
 
 from cdp.kernel.prepared import Call, Prepared, array, columns, rows_after, run
 from segments.asking.answers import States
-from segments.asking.arrays import NEVER, Ids, Instants, listed, spelled
+from segments.asking.arrays import NEVER, Flags, Ids, Instants, listed, spelled
 from segments.asking.questions import Questions
 from segments.asking.table import read
 from segments.models import Transition
@@ -65,7 +65,8 @@ class News:
         self.versions = versions
         self.now = now
         self.transitions: list[tuple[int, int, str, str]] = []
-        self.dues: list[tuple[Ids, Ids, Instants]] = []
+        self.dues: list[tuple[Ids, Ids, Instants, Flags]] = []
+        """Segments, profiles, when their answers can change now, and whether that was known of before."""
 
     def compare(self, asked: Asked, states: States) -> None:
         """Gather what these answers say that is not written yet."""
@@ -76,7 +77,8 @@ class News:
             kind = Kind.ENTERED if states.holds[segment, profile] else Kind.LEFT
             self.transitions.append((segment_id, profile_id, kind, asked.cause(segment_id, profile_id)))
         profiles, segments = np.nonzero((questions.asked & (states.due != before.due)).T)
-        self.dues.append((questions.segments[segments], questions.profiles[profiles], states.due[segments, profiles]))
+        at, known_at = states.due[segments, profiles], before.due[segments, profiles]
+        self.dues.append((questions.segments[segments], questions.profiles[profiles], at, known_at != NEVER))
 
     def write(self) -> Written:
         """All of it at once, and the transitions last."""
@@ -103,14 +105,14 @@ class News:
     def _dues(self) -> Iterator[Call]:
         if not self.dues:
             return
-        segments, profiles, ats = (np.concatenate(column) for column in zip(*self.dues, strict=True))
-        gone = ats == NEVER
-        if gone.any():
-            yield _DUE_NEVER.of(array(segments[gone].tolist()), array(profiles[gone].tolist()))
-        if not gone.all():
-            order = np.lexsort((segments[~gone], profiles[~gone]))
-            segments, profiles, ats = segments[~gone][order], profiles[~gone][order], ats[~gone][order]
-            yield _DUE_AT.of(array(segments.tolist()), array(profiles.tolist()), spelled(ats))
+        segments, profiles, ats, known_of = (np.concatenate(column) for column in zip(*self.dues, strict=True))
+        order = np.lexsort((segments, profiles))
+        comes = ats != NEVER
+        for write, which in ((_DUE_NEVER, ~comes), (_DUE_AT, comes & known_of), (_DUE_NEW, comes & ~known_of)):
+            some = order[which[order]]
+            if len(some):
+                pairs = array(segments[some].tolist()), array(profiles[some].tolist())
+                yield write.of(*pairs) if write is _DUE_NEVER else write.of(*pairs, spelled(ats[some]))
 
     @staticmethod
     def _counts(came: Pairs, gone: Pairs) -> Iterator[Call]:
@@ -148,8 +150,13 @@ _DUE_NEVER = Prepared(
 _DUE_AT = Prepared(
     "due_at",
     ["bigint[]", "bigint[]", "timestamptz[]"],
-    "INSERT INTO due (segment_id, profile_id, at) SELECT * FROM unnest($1, $2, $3)"
-    " ON CONFLICT (profile_id, segment_id) DO UPDATE SET at = excluded.at",
+    "UPDATE due AS t SET at = w.at FROM unnest($1, $2, $3) AS w(segment_id, profile_id, at)"
+    " WHERE t.profile_id = w.profile_id AND t.segment_id = w.segment_id",
+)
+_DUE_NEW = Prepared(
+    "due_new",
+    ["bigint[]", "bigint[]", "timestamptz[]"],
+    "INSERT INTO due (segment_id, profile_id, at) SELECT * FROM unnest($1, $2, $3)",
 )
 _COUNT = Prepared(
     "segment_count",
