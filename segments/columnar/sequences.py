@@ -152,7 +152,7 @@ class _Held:
 
     def _sort(self, places: NDArray[np.int32], times: Instants, found: list[list[Step]]) -> None:
         numbers = (places >> PEOPLE_BITS).astype(np.uint16)
-        if self.first or len(found) > 1:
+        if (numbers[1:] < numbers[:-1]).any():
             order = np.argsort(numbers, kind="stable")  # by radix, as sixteen bits allow
             places, times, numbers = places[order], times[order], numbers[order]
         bounds = np.searchsorted(numbers, np.arange(self.first, self.end + 1)).tolist()

@@ -96,7 +96,7 @@ class TestArrays:
         if seed % 2:  # sequences of some people after the other
             monkeypatch.setattr(sequences, "PEOPLE_BITS", 3)
             monkeypatch.setattr(sequences, "AT_ONCE", 9)
-            monkeypatch.setattr(sequences, "MOST_EVENTS", 25)
+            monkeypatch.setattr(sequences, "MOST_EVENTS", 15)
         replica = Replica(world)
         for hours in (-200, 0, 30):
             now = START + timedelta(hours=hours)
@@ -108,6 +108,24 @@ class TestArrays:
                 assert found == replica.expected(definition, now), f"{definition} at {now}"
                 assert found == by_sql(node, now)
                 assert states_by_arrays(node, now) == states_by_sql(node, now), f"{definition} at {now}"
+
+    @pytest.mark.parametrize("most", [1, 4, 5, 7, 100])
+    def test_follow_sequences_of_more_events_than_are_held(self, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sequences, "PEOPLE_BITS", 1)
+        monkeypatch.setattr(sequences, "MOST_EVENTS", most)
+        with connection.cursor() as cursor:  # the first part has to be one of those that are left
+            cursor.execute("ALTER SEQUENCE profile_id_seq RESTART WITH 1")
+        ids = make.make_profiles([{}] * 9)
+        did = [(place, name) for name in "ABC" for place in range(8, -1, -1) if name != "C" or not place % 2]
+        make.make_events(
+            (ids[place], name, NOW - timedelta(hours=60 - number), {}, None, {})
+            for number, (place, name) in enumerate(did)
+        )
+        steps = [{"event": "A"}, {"event": "B"}, {"event": "C"}]
+
+        found = by_arrays(parse({"type": "sequence", "steps": steps}), NOW)
+
+        assert found == set(ids[::2])
 
 
 @pytest.fixture

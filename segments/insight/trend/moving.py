@@ -41,9 +41,8 @@ def measured(reading: Reading, people: People, window: Windowed, *, pause: Pause
             raise TypeError(batch)
         ends = np.array([batch.times.min(), batch.times.max()])
         enters, leaves = moving.passed.enters(ends), moving.passed.leaves(ends)
-        if (
-            days is None and enters[0] == enters[1] and leaves[0] == leaves[1]
-        ):  # of a day's events, mostly the same ones
+        alike = enters[0] == enters[1] and leaves[0] == leaves[1]  # mostly so, for the events of a day
+        if days is None and alike:
             moving.put(int(enters[0]), int(leaves[0]), batch)
         else:
             (days or moving).sort(batch, moving.passed.enters(batch.times), moving.passed.leaves(batch.times))
