@@ -157,17 +157,26 @@ class Trail:
         following = np.minimum(following, len(times.key) - 1)
         return np.where(known & (times.place[following] == reached.place), times.at[following], NEVER)
 
-    def _end(self, reached: Times, last: Present, oldest: Instants) -> Answer:
-        over = np.full(len(reached.at), np.iinfo(np.int64).min)
+    def _absent(self, reached: Times, last: Present) -> tuple[Instants, Instants, Flags]:
+        """By each last step: from when on it holds, from when on it does not any more, and whether it does at all.
+
+        That goes by what must be absent after it.
+        """
+        holds, ends = reached.at, never(len(reached.at))
         missed = np.ones(len(reached.at), dtype=np.bool_)
         for number, stage in last.absent:
             coming = self._coming(reached, number)
             if stage.within:
-                ends = self._in_time(reached, number)
-                over = np.maximum(over, ends)
-                missed &= coming > ends
+                over = self._in_time(reached, number)
+                holds = np.maximum(holds, over)
+                missed &= coming > over
             else:
-                missed &= coming == NEVER
+                ends = np.minimum(ends, coming)
+        return holds, ends, missed
+
+    def _end(self, reached: Times, last: Present, oldest: Instants) -> Answer:
+        over, ends, missed = self._absent(reached, last)
+        missed &= ends == NEVER
         holds = np.zeros(self.places, dtype=np.bool_)
         holds[reached.place[missed & (over <= self.now)]] = True
         waiting = missed & (over > self.now)

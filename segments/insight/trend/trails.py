@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from segments.asking.arrays import Flags, Instants, never
+from segments.asking.arrays import Instants
 from segments.asking.trails import Times, Trail
 from segments.ast import Op, Test
 from segments.columnar.bounds import bounds_of
@@ -22,7 +22,7 @@ from segments.columnar.sliding import SlidingCount
 from segments.insight.trend.frame import Windowed
 from segments.insight.trend.moving import Moving, Pause
 from segments.plan import Clock, Followed
-from segments.sequences import Present, group
+from segments.sequences import group
 
 _ANY = bounds_of(Test(Op.GTE, 1))
 
@@ -58,16 +58,3 @@ class PastTrail(Trail):
             reached = self.times[step.number].only(follows)
         holds, ends, missed = self._absent(reached, present[-1])
         return reached.only(missed), begun[missed], holds[missed], ends[missed]
-
-    def _absent(self, reached: Times, last: Present) -> tuple[Instants, Instants, Flags]:
-        holds, ends = reached.at, never(len(reached.at))
-        missed = np.ones(len(reached.at), dtype=np.bool_)
-        for number, stage in last.absent:
-            coming = self._coming(reached, number)
-            if stage.within:
-                over = self._in_time(reached, number)
-                holds = np.maximum(holds, over)
-                missed &= coming > over
-            else:
-                ends = np.minimum(ends, coming)
-        return holds, ends, missed
