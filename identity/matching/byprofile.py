@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 import numpy as np
 
-from .compare import Comparison
+from .comparisons import Comparison
 from .groups import Bridge
 from .judge import Pairs
 from .matcher import HOPELESS, MatchResult

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
 
-from .compare import ID, Comparison, Packed, Role
+from .compare import Packed
+from .comparisons import ID, Comparison, Role
 from .model import (
     CLASSES,
     Sharing,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .compare import Compared, Comparer, Comparison, Packed, counted, join
+from .compare import Compared, Comparer, Packed, counted, join
+from .comparisons import Comparison
 from .linkage import best_mean
 from .model import Model, Weights
 from .score import Evidence, Sums, add_up, blend, combine, judge_sums, weigh, weigh_at_once, weigh_field

@@ -12,7 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .block import Blocking, block, shares_key, unique_pairs
-from .compare import Compared, Comparison, count_frequencies, counted
+from .compare import Compared, count_frequencies, counted
+from .comparisons import Comparison
 from .contracts import Columns, ColumnType, Labelled, MatchReport, MatchSettings, Types
 from .estimate import estimate, find_patterns
 from .groups import Bridge, find_bridges, find_households

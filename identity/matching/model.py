@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from .compare import Comparison, Role, plan_comparisons
+from .comparisons import Comparison, Role, plan_comparisons
 from .contracts import ColumnType, Types
 from .table import Flags, Floats, Ints
 

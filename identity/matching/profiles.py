@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .compare import Comparison
+from .comparisons import Comparison
 from .contracts import OTHERS, OTHERS_TOLD, Explanation, FieldEvidence
 from .judge import Judge, Pairs
 from .linkage import across, best_mean

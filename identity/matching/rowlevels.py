@@ -6,32 +6,22 @@ from functools import cached_property, lru_cache
 import numpy as np
 from rapidfuzz.distance import OSA, JaroWinkler
 
-from .compare import (
+from .compare import Compared, Comparer, Pairs, column_of
+from .comparisons import GIVEN, NUMBER, RARE, STREET, SURNAME, USUAL, Comparison, Part
+from .contracts import ColumnType
+from .levels import (
     ALIKE,
     ALIKE_SHARE,
     CLOSE,
     FAINT,
-    GIVEN,
     MOST_EDITS,
     NEAR,
-    NUMBER,
     PUBLIC,
-    RARE,
-    STREET,
     SURELY,
-    SURNAME,
-    USUAL,
-    Compared,
-    Comparer,
-    Comparison,
-    Pairs,
-    Part,
-    column_of,
     days_of,
     holds_only,
     local_digits,
 )
-from .contracts import ColumnType
 from .normalise import root
 from .rows import Reader, Row
 from .table import sound_of

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .block import PASSES, Keys, make_keys, mix
-from .compare import Comparison
+from .comparisons import Comparison
 from .contracts import OTHERS, OTHERS_TOLD, Explanation, FieldEvidence, Record
 from .few import FewJudge, Judged
 from .judge import Judge, frequencies_of_model

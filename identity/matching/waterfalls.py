@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from .compare import Comparison
+from .comparisons import Comparison
 from .contracts import OTHERS, OTHERS_TOLD, Columns
 from .judge import Judge
 from .model import Model

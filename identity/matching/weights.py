@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .compare import Comparison
+from .comparisons import Comparison
 from .contracts import FieldLevels, LevelWeight
 from .model import FieldWeights, Model, unpack
 
