@@ -25,6 +25,11 @@ from segments.models import Segment
 from tests.oracles.segments import Chosen
 
 NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
+ORDER = "Order Completed"
+BOUGHT = {"type": "event", "event": ORDER, "window": {"last": "7d"}}
+QUIET = {"type": "not", "of": BOUGHT}
+SPENT = {"type": "event", "event": ORDER, "measure": "sum", "of": "revenue", "op": "gt", "value": 500}
+GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -10,14 +10,9 @@ from segments.ast import DefinitionError
 from segments.errors import SegmentError, SegmentInUseError, SegmentNotFoundError, SlugTakenError
 from segments.models import Dependency, Due, Membership, Segment, SegmentVersion, Transition
 from tests.factories import segments as make
-from tests.factories.segments import NOW, live_segment
+from tests.factories.segments import BOUGHT, GERMAN, NOW, ORDER, SPENT, live_segment
 
 MICROSECOND = timedelta(microseconds=1)
-ORDER = "Order Completed"
-BOUGHT = {"type": "event", "event": ORDER, "window": {"last": "7d"}}
-QUIET = {"type": "not", "of": BOUGHT}
-SPENT = {"type": "event", "event": ORDER, "measure": "sum", "of": "revenue", "op": "gt", "value": 500}
-GERMAN = {"type": "trait", "trait": "country", "op": "eq", "value": "DE"}
 FAR = timedelta(days=60)
 
 
