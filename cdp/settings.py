@@ -126,9 +126,11 @@ DATABASES: dict[str, Any] = {
 }
 DATABASES["default"].update({"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True})
 # A server that hangs takes connections and says nothing: whoever waits for a session is told so after five seconds.
-DATABASES["default"]["OPTIONS"] = {"application_name": "tributary", "connect_timeout": 5} | DATABASES["default"].get(
-    "OPTIONS", {}
-)
+# PostgreSQL's activity and log say which program a session is of.
+DATABASES["default"]["OPTIONS"] = {
+    "application_name": f"tributary {env.text('CDP_SERVICE').rpartition(':')[2]}".strip(),
+    "connect_timeout": 5,
+} | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL") or redis_url(CDP_HOME)

@@ -10,7 +10,7 @@ import zstandard
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows, timestamp_micros
-from cdp.kernel.prepared import Prepared, array
+from cdp.kernel.prepared import COMMIT_SOON, Prepared, array, rows_after
 from ingestion.contracts import InboxRow
 
 _COLUMNS = ("source_id", "received_at", "kind", "events", "remote_addr", "body")
@@ -38,7 +38,8 @@ def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
     """Lock the oldest rows that nobody else is draining, about `max_events` messages in all.
 
     Where half of `backlog_events` more wait behind them, about `backlog_events` are taken. The lock lasts as
-    long as the caller's transaction: a killed worker's rows are free at once.
+    long as the caller's transaction: a killed worker's rows are free at once. That transaction is to remove them, and
+    is committed without waiting for the disk: what a crash of PostgreSQL undoes of it, it puts back here.
     """
     claimed: list[InboxRow] = []
     events, last, step = 0, 0, 32
@@ -91,7 +92,7 @@ def _waits(events: int, *, after: int) -> bool:
 
 
 def _claim_after(last: int, *, limit: int) -> list[InboxRow]:
-    return list(_unpacked(_CLAIM.rows(last, limit)))
+    return list(_unpacked(rows_after([COMMIT_SOON], _CLAIM.of(last, limit))))
 
 
 _CLAIM = Prepared(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
-from identity import homes
+from identity import homes, last_seen
 from identity.consents import operations as consents
 from identity.kinds import conflicts, rules
 from ingestion import messages
@@ -18,6 +18,17 @@ REMEMBERED = 200_000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 _noted: set[tuple[str, str, str]] = set()
+
+
+def forget_found() -> None:
+    """Read anew what this process remembers of stored people.
+
+    It may be of a transaction that PostgreSQL has lost in a crash, with its session: the drain does not wait for the
+    disk. Their numbers can be somebody else's by now.
+    """
+    homes.forget_all()
+    last_seen.forget_all()
+    _noted.clear()
 
 
 def _forget() -> None:
