@@ -1,15 +1,15 @@
 """When identifiers were last seen, written at most once a day for each.
 
 Every process remembers on which day it has met a combination of identifiers, so a combination that comes all day costs
-a look into a dictionary. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone
+a look into a set. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone
 what another process has written on that day, or holds just now.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from django.db import connection
+from django.db import connection, transaction
 
 from cdp.kernel.copy import timestamp_micros
 from identity.contracts import Combination, Resolution
@@ -18,6 +18,13 @@ DAY = 86_400_000_000  # microseconds
 REMEMBERED = 200_000  # combinations; then the process starts over, and asks once more for each
 
 _days: dict[Combination, int] = {}
+
+
+class _Today:
+    """Whom nothing can be written of before tomorrow."""
+
+    number: int = -1
+    met: ClassVar[set[Combination]] = set()
 
 
 class Seen(Protocol):
@@ -32,24 +39,38 @@ class Seen(Protocol):
 def note(messages: Iterable[Seen], resolution: Resolution, *, now: datetime) -> None:
     """Inside the transaction that stores the messages. What lies in the future counts as now."""
     today, days = timestamp_micros(now), _days
+    _begin(today // DAY)
+    over = _Today.met
     met: dict[Combination, int] = {}
-    for message in messages:
+    for message in [message for message in messages if message.identifiers not in over]:
         who = message.identifiers
         day = days.get(who, -1)
         if message.ts // DAY > day:
             at = min(message.ts, today)
             if at // DAY > day and at > met.get(who, -1):
                 met[who] = at
-    if not met:
-        return
-    _write(met, resolution)
-    if len(days) > REMEMBERED:
-        days.clear()
-    days.update({who: at // DAY for who, at in met.items()})
+    if met:
+        _write(met, resolution)
+        transaction.on_commit(lambda: _remember(met))
 
 
 def forget_all() -> None:
     _days.clear()
+    _Today.met.clear()
+
+
+def _begin(day: int) -> None:
+    if day != _Today.number:
+        _Today.number = day
+        _Today.met = {who for who, known in _days.items() if known >= day}
+
+
+def _remember(met: Mapping[Combination, int]) -> None:
+    if len(_days) > REMEMBERED:
+        forget_all()
+    days = {who: at // DAY for who, at in met.items()}
+    _days.update(days)
+    _Today.met.update([who for who, day in days.items() if day >= _Today.number])
 
 
 def _write(met: Mapping[Combination, int], resolution: Resolution) -> None:
