@@ -47,9 +47,9 @@ REST_AFTER = range(50, 1_000)
 """A worker rests after so many: more than come by chance, and too few to be worth what a turn costs. Behind more than
 that, others wait already.
 """
-WAY_RATIO = 4
+WAY_RATIO = 9
 """What only follows the drain rests so many times as long as it has worked, while the drain is behind."""
-WAY_SECONDS = 2.0
+WAY_SECONDS = 6.0
 TRIAL_IDLE = timedelta(seconds=15)
 
 
