@@ -37,11 +37,12 @@ SETTINGS = {
     "maintenance_work_mem": "128MB",
     "wal_compression": "off",  # pglz, all that this build has, costs the drain more than the disk it saves
     "min_wal_size": "128MB",
-    "max_wal_size": "4GB",
+    "max_wal_size": "8GB",  # after each checkpoint every page is written in full once more
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
     "jit": "off",  # compiling costs more than it saves on queries of milliseconds
     "autovacuum_naptime": "15s",
+    "autovacuum_analyze_scale_factor": "0.25",  # a log that grows fast is looked through less often
     "autovacuum_vacuum_cost_limit": "1000",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",

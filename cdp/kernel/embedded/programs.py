@@ -3,6 +3,7 @@
 Workers and queues are changed here and nowhere else.
 """
 
+import os
 from dataclasses import dataclass
 
 PYTHON = "%(ENV_CDP_PYTHON)s"
@@ -40,6 +41,8 @@ KEEP_MEMORY = (
     ("MALLOC_TOP_PAD_", "33554432"),
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
 )
+# One more than there are cores only takes their caches from the others; two go on where one is at a long chunk.
+INGEST_PROCESSES = min(4, max(2, os.cpu_count() or 2))
 # Starting the deployment has run Django's checks; in each worker they would load every screen and address once more.
 NO_CHECKS = (("CELERY_SKIP_CHECKS", "1"),)
 
@@ -77,7 +80,9 @@ PROGRAMS = (
         priority=30,
     ),
     Program("receiver", f"{PYTHON} manage.py demo_receiver", priority=35, demo=True),
-    celery_worker("worker-ingest", "ingest", "--pool=prefork --concurrency=3", environment=KEEP_MEMORY),
+    celery_worker(
+        "worker-ingest", "ingest", f"--pool=prefork --concurrency={INGEST_PROCESSES}", environment=KEEP_MEMORY
+    ),
     celery_worker("worker-evaluate", "evaluate", "--pool=prefork --concurrency=2"),
     celery_worker("worker", "default,match", "--pool=prefork --concurrency=3", nice=5),
     celery_worker("worker-deliver", "deliver", "--pool=threads --concurrency=16"),
