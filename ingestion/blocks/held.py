@@ -146,8 +146,8 @@ _MOVES = """
 SELECT string_agg(int8send(profile_id), '' ORDER BY profile_id), string_agg(int8send(leads_to), '' ORDER BY profile_id)
 FROM event_block_move
 """
-# The largest come first: what PostgreSQL allocates for those serves the rest, where each that is larger than all before
-# it has memory mapped anew, and takes twice the time.
+# The largest come first: what PostgreSQL allocates for them serves the rest. The other way round it has memory mapped
+# anew for each, which takes twice the time.
 _PARTS = """
 SELECT u.since, u.part, b.data FROM unnest(%(since)s::int[], %(part)s::bigint[]) AS u(since, part)
 CROSS JOIN LATERAL (SELECT data FROM event_block AS o
