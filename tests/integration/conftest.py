@@ -13,6 +13,7 @@ from typing import Any
 import pgtrigger
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
@@ -69,6 +70,7 @@ def wipe() -> None:
     fields.forget_guess()
     last_seen.forget_all()
     rules.forget_rules()
+    cache.clear()
 
 
 @pytest.fixture
