@@ -36,7 +36,8 @@ export class Dictionary {
 
   async #fetch(query) {
     const response = await fetch(`${this.#url}?${query}`, { headers: { Accept: "application/json" } });
-    return response.ok ? (await response.json()).results : [];
+    if (!response.ok) throw new Error(`suggestions: ${response.status}`);
+    return (await response.json()).results;
   }
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from cdp import pipeline
 from consent.models import Purpose
@@ -480,6 +480,27 @@ class TestTypingAndClicking:
 
         expect(conditions(page)).to_have_count(2)
         assert [one["event"] for one in definition(page)["of"]] == ["Order Completed"] * 2
+
+    def test_suggestions_that_were_refused_are_asked_for_again(self, log_in, shoppers, complaints):
+        page = log_in("marketer")
+        refused: list[Route] = []
+        complaints.expect("status of 503")
+
+        def refuse_once(route: Route) -> None:
+            if refused:
+                route.continue_()
+            else:
+                refused.append(route)
+                route.fulfill(status=503)
+
+        page.route("**/builder/suggest/**", refuse_once)
+        page.goto("/segments/new/")
+
+        box = add_event(page).get_by_role("combobox", name="Event")
+        choose(page, box, "order", "Order Completed")
+
+        expect(box).to_have_value("Order Completed")
+        assert refused
 
     def test_fields_of_one_condition_do_not_forget_each_other(self, builder):
         page = builder
