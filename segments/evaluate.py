@@ -18,7 +18,7 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from cdp.kernel.prepared import COMMIT_SOON, Prepared, array, rows_after, set_local
+from cdp.kernel.prepared import Prepared, array, rows_after, set_local
 from segments.asking.answers import States
 from segments.asking.questions import Questions
 from segments.computations import note
@@ -76,7 +76,7 @@ def who_holds(*, profile_ids: Collection[int], now: datetime) -> dict[int, set[i
 def wake_due(*, now: datetime, limit: int = 2_000) -> TransitionSpan:
     """Ask again where an answer can have changed by now; segments that somebody else holds are left to them."""
     with transaction.atomic(savepoint=False):
-        waiting = [row[0] for row in rows_after([COMMIT_SOON], _WAITING.of(now))]
+        waiting = [row[0] for row in _WAITING.rows(now)]
         segments = hold_live(waiting, skip_held=True) if waiting else []
         due = _due([segment.id for segment in segments], now=now, limit=limit)
         if not due:

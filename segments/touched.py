@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cdp.kernel.prepared import COMMIT_SOON, Prepared, array, rows_after
+from cdp.kernel.prepared import Prepared, array
 from segments.asking.questions import Questions
 from segments.changes import ANY_TRAIT, ProfileChange, spread_account_changes
 from segments.dependencies import GIVEN
@@ -58,13 +58,12 @@ FROM looked_at AS l LEFT JOIN taken AS t ON true ORDER BY t.id
 def claim(limit: int) -> list[Change]:
     """Changes of some `limit` profiles, or a few more: a row names up to `PROFILES_A_ROW`.
 
-    What changed of accounts is spread to their people first. The transaction is committed without waiting for the
-    disk: what a crash of PostgreSQL undoes of it is claimed again.
+    What changed of accounts is spread to their people first.
     """
     changes: list[Change] = []
     after, found, spread, more = 0, 0, False, True
     while more and found < limit:
-        rows = rows_after([COMMIT_SOON], _CLAIM.of(after, limit - found))
+        rows = _CLAIM.rows(after, limit - found)
         last, more, accounts = rows[0][:3]
         changes += [Change(*row[4:]) for row in rows if row[3] is not None]
         found = sum(len(change.profile_ids) for change in changes)
