@@ -82,6 +82,7 @@ LONG_FILES = (
     "integration/test_faults.py",
     "rebuild/test_fresh_clone.py",
     "browser/test_segments_builder.py",
+    "browser/test_segments_builder_editing.py",
     "browser/test_console_pages.py",
     "integration/test_embedded_launcher.py",
     "browser/",

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cdp.kernel.access.models import User
 from ingestion import operations
 from ingestion.models import Source
 from tests.factories.access import make_user
+from tests.factories.ingestion import identify, track
 from tests.integration.conftest import database, static_root, transactional_db
 from tests.ledger import ledger_may_be_flushed
 
@@ -152,6 +154,31 @@ def send(live_server: Any, shop: tuple[Source, str]) -> Callable[..., None]:
         drain_all(clock=timezone.now)
 
     return post
+
+
+@pytest.fixture
+def shoppers(send) -> None:
+    """Anna spent 600 ten days ago, Ben 700 yesterday, Cleo 20 ten days ago."""
+    now = timezone.now()
+    orders = (("Anna", 600, 10, "tea"), ("Ben", 700, 1, "tea"), ("Cleo", 20, 10, "milk"))
+    for name, revenue, days, category in orders:
+        user = name.lower()
+        send(
+            identify(userId=user, traits={"name": name, "email": f"{user}@example.org", "age": 30 + days}),
+            track(
+                "Order Completed",
+                userId=user,
+                timestamp=(now - timedelta(days=days)).isoformat(),
+                properties={"revenue": revenue, "category": category},
+            ),
+        )
+
+
+@pytest.fixture
+def builder(log_in, shoppers) -> Page:
+    page = log_in("marketer")
+    page.goto("/segments/new/")
+    return page
 
 
 @pytest.fixture
