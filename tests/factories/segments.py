@@ -21,7 +21,7 @@ from ingestion.models import EventName
 from ingestion.partitions import ensure_event_partitions, next_month
 from segments import operations
 from segments.changes import ANY_TRAIT, ProfileChange, note_changes
-from segments.models import Segment
+from segments.models import Membership, Segment
 from tests.oracles.segments import Chosen
 
 NOW = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
@@ -232,3 +232,7 @@ def live_segment(definition: dict[str, Any], *, name: str = "Test", now: datetim
     segment.refresh_from_db()
     assert segment.state == Segment.State.LIVE, segment.error
     return segment
+
+
+def members_of(segment: Segment) -> set[int]:
+    return set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))

@@ -17,10 +17,10 @@ from django.utils import timezone
 from cdp import pipeline
 from segments import computations, lifecycle, operations
 from segments.errors import NothingOnItsWayError
-from segments.models import Computation, Dependency, Draft, Membership, Noted, Segment, SegmentVersion, Transition
+from segments.models import Computation, Dependency, Draft, Noted, Segment, SegmentVersion, Transition
 from segments.publishing import Staging
 from tests.factories import segments as make
-from tests.factories.segments import NOW, live_segment
+from tests.factories.segments import NOW, live_segment, members_of
 
 LATER = NOW + timedelta(minutes=5)
 ORDER = "Order Completed"
@@ -49,10 +49,6 @@ def change_country(profile: int, country: str, *, now: datetime = NOW) -> None:
     make.set_traits(profile, {"country": country})
     make.note_change(profile, traits=["country"])
     operations.evaluate_changes(now=now, limit=100)
-
-
-def members_of(segment: Segment) -> set[int]:
-    return set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
 
 
 def moves_of(segment: Segment) -> list[tuple[int, str, str, int]]:

@@ -10,9 +10,9 @@ from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from segments import operations
-from segments.models import Change, Dependency, Due, Membership, Segment, SegmentVersion, Transition
+from segments.models import Change, Dependency, Due, Segment, SegmentVersion, Transition
 from tests.factories import segments as make
-from tests.factories.segments import BOUGHT, GERMAN, NOW, ORDER, QUIET, SPENT, live_segment
+from tests.factories.segments import BOUGHT, GERMAN, NOW, ORDER, QUIET, SPENT, live_segment, members_of
 
 MICROSECOND = timedelta(microseconds=1)
 FAR = timedelta(days=60)
@@ -22,10 +22,6 @@ FAR = timedelta(days=60)
 def _months(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         make.ensure_months((NOW - FAR).date(), (NOW + FAR).date())
-
-
-def members_of(segment: Segment) -> set[int]:
-    return set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
 
 
 def moves_of(segment: Segment) -> list[tuple[int, str, str, datetime]]:

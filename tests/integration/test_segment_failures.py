@@ -9,9 +9,9 @@ from django.db import connection
 
 from segments import operations, queries
 from segments.errors import QueryTooSlowError
-from segments.models import Membership, Segment
+from segments.models import Segment
 from tests.factories import segments as make
-from tests.factories.segments import GERMAN, NOW, live_segment
+from tests.factories.segments import GERMAN, NOW, live_segment, members_of
 
 FAR = timedelta(days=60)
 
@@ -20,10 +20,6 @@ FAR = timedelta(days=60)
 def _months(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         make.ensure_months((NOW - FAR).date(), (NOW + FAR).date())
-
-
-def members_of(segment: Segment) -> set[int]:
-    return set(Membership.objects.filter(segment=segment).values_list("profile_id", flat=True))
 
 
 @pytest.mark.django_db
