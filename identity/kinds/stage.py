@@ -33,9 +33,8 @@ def forget_found() -> None:
 
 def _forget() -> None:
     """What this process remembers of people was learnt under other rules."""
-    homes.forget_all()
+    forget_found()
     messages.forget_people()
-    _noted.clear()
 
 
 rules.on_change(_forget)

@@ -104,6 +104,14 @@ class TestRunning:
     def test_the_database_is_migrated(self, running: Deployment):
         assert query(running.home, "SELECT count(*) > 0 FROM django_migrations") == [(True,)]
 
+    def test_sessions_say_of_which_program_they_are(self, running: Deployment):
+        wait_until(
+            lambda: query(
+                running.home, "SELECT pid FROM pg_stat_activity WHERE application_name = 'tributary worker-ingest'"
+            ),
+            seconds=60,
+        )
+
     def test_steps_are_told(self, running: Deployment):
         assert "Creating the database … " in running.said
         assert f"Tributary runs at http://127.0.0.1:{running.port}/" in running.said

@@ -1,11 +1,21 @@
 """What a worker remembers of people may be of a transaction that PostgreSQL lost in a crash, with its session."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
+from cdp import pipeline
 from tests.factories.ingestion import NOW, track
 from tests.integration.conftest import drain_all, rows
+
+
+def waits_for_the_disk(work: Callable[[], Any]) -> bool:
+    """Whether a transaction that begins with this does when it is committed, where sessions usually do."""
+    with transaction.atomic():
+        write("SET LOCAL synchronous_commit = on")
+        work()
+        return rows("SHOW synchronous_commit") == [("on",)]
 
 
 def write(statement: str) -> None:
@@ -22,6 +32,20 @@ def home(user: str) -> int:
     ((found,),) = rows("SELECT profile_id FROM identifier WHERE value = %s", user)
     assert isinstance(found, int)
     return found
+
+
+class TestCommitting:
+    def test_what_the_inbox_would_have_again_does_not_wait_for_the_disk(self, accept: Any):
+        accept(track("Viewed"))
+
+        assert not waits_for_the_disk(lambda: pipeline.drain(now=NOW))
+
+    def test_what_others_hear_of_waits_for_it(self, accept: Any):
+        accept(track("Viewed"))
+        drain_all(NOW)
+
+        assert waits_for_the_disk(lambda: pipeline.evaluate(now=NOW))
+        assert waits_for_the_disk(lambda: pipeline.wake(now=NOW))
 
 
 class TestANewSession:
