@@ -15,17 +15,11 @@ from identity.candidates import runs
 from identity.candidates.contracts import Field
 from identity.candidates.errors import ModelError
 from identity.candidates.fields import dump_fields, live_fields
-from identity.candidates.full import (
-    Population,
-    build_everybody,
-    drop_shared,
-    figures,
-    load_everybody,
-    match_population,
-)
+from identity.candidates.full import build_everybody, figures, load_everybody, match_population
 from identity.candidates.labels import labelled_pairs
 from identity.candidates.live import ESTIMATE_FROM, Live, live_by, load_live, load_settings
 from identity.candidates.models import MatchModel, MatchRun
+from identity.candidates.population import Population, drop_shared
 from identity.candidates.runs import Progress
 from identity.models import Profile
 

@@ -8,9 +8,10 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from identity import matching
-from identity.candidates.full import Population, build_everybody, drop_shared, load_everybody, match_rows
+from identity.candidates.full import build_everybody, load_everybody, match_rows
 from identity.candidates.live import Live, live_by, load_live, load_settings
 from identity.candidates.models import Label, MatchModel
+from identity.candidates.population import Population, drop_shared
 from identity.candidates.runs import Progress
 from identity.evaluation.contracts import LabelReport, Mistake, Pass, ProfilesReport, Unlinkables
 from identity.matching import evaluate
