@@ -16,15 +16,17 @@ def never_pairs(ids: Collection[int]) -> set[tuple[int, int]]:
     return {(min(pair), max(pair)) for pair in never_among(ids)} if ids else set()
 
 
-def all_never_pairs() -> list[tuple[int, int]]:
-    """Of all profiles."""
+def all_never_pairs() -> list[tuple[int, int, int, int]]:
+    """Of all profiles: the two origins of which somebody said that they are never one, and where each leads."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(a.canonical_id, c.one_origin), coalesce(b.canonical_id, c.other_origin)"
+            "SELECT c.one_origin, c.other_origin, coalesce(a.canonical_id, c.one_origin),"
+            " coalesce(b.canonical_id, c.other_origin)"
             " FROM identity_constraint c LEFT JOIN profile_alias a ON a.profile_id = c.one_origin"
             " LEFT JOIN profile_alias b ON b.profile_id = c.other_origin WHERE c.kind = 'never' ORDER BY 1, 2"
         )
-        return [(one, other) for one, other in cursor.fetchall()]
+        found: list[tuple[int, int, int, int]] = cursor.fetchall()
+        return found
 
 
 def protected(one: Person, other: Person) -> str:

@@ -37,12 +37,15 @@ class Refreshed:
     """Profiles by their leading ids: `records` of those that exist, one of each origin that said anything, its own
     first; `gone` those that do not exist any more.
 
+    `origins` are those of the records, in the same order, of the profiles that have several.
+
     `changed` are those whose records are not what they were, `new` those that had none. `writes` are to be sent by the
     caller, with what it asks next. `unkept` are records that are not stored yet, by profile and origin, where the
     caller would rather write those in bulk.
     """
 
     records: dict[int, list[Record]] = field(default_factory=dict)
+    origins: dict[int, list[int]] = field(default_factory=dict)
     people: dict[int, Person] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)

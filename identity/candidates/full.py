@@ -5,7 +5,7 @@ what changes under it is in the queue, and is matched after it as ever. Of a kil
 wrote are right, and it is begun again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from cdp.kernel import prepared
 from cdp.kernel.garbage import collecting_later
 from identity import matching
-from identity.candidates import households, queue, warnings
+from identity.candidates import households, queue, takeback, warnings
 from identity.candidates.constraints import all_never_pairs
 from identity.candidates.contracts import Fields
 from identity.candidates.fields import types_of
@@ -27,7 +27,15 @@ from identity.candidates.pairs import write_pairs
 from identity.candidates.population import Population, drop_shared
 from identity.candidates.records import record_of
 from identity.candidates.runs import Progress
-from identity.candidates.store import copy_records, load_origins, load_people, records_of, refresh_records
+from identity.candidates.store import (
+    copy_records,
+    load_people,
+    load_rows,
+    name_origins,
+    read_origins,
+    records_of,
+    refresh_records,
+)
 
 PAGE = 4_000
 
@@ -39,14 +47,18 @@ def full_pass(run: MatchRun, progress: Progress) -> None:
 
 
 def _full_pass(run: MatchRun, progress: Progress) -> None:
-    # 1. What the queue holds now is seen to. 2. Records and keys. 3. The matching. 4. Pairs. 5. Households, warnings.
+    # 1. What the queue holds now is seen to. 2. Records and keys. 3. The matching. 4. Merges that it would not make.
+    # 5. Pairs. 6. Households, warnings.
     live = load_live()
     seen = queue.visible()
     with keeping(live, profiles=_count()) as keeper:
         population = read_everybody(live, keeper, progress, now=progress.clock())
         progress.begin("Matching", total=0)
-        result = match_population(population, live.fields, model=live.model, threshold=live.settings.accept_above)
+        ties = takeback.find_ties(population, automatic=live.settings.automatic)
+        found = match_origins(population, live, same=ties.same)
         keeper.finish()
+    taken_back = takeback.take_back(ties.across(found.clusters), population, progress)
+    result = told_by_profile(found, population)
     written = write_pairs(population.ids, result, live, progress, since=run.started_at)
     progress.begin("Households")
     homes = households.find(population.ids, population.leading(), live.fields, result.clusters)
@@ -55,7 +67,8 @@ def _full_pass(run: MatchRun, progress: Progress) -> None:
     queue.drop(seen)
     run.model_id = live.model_id
     run.save(update_fields=["model"])
-    progress.count(profiles=len(population.ids), households=lived, **written, **figures(result.report))
+    counts = {"households": lived, "taken_back": taken_back, **written}
+    progress.count(profiles=len(population.ids), **counts, **figures(result.report))
 
 
 def read_everybody(live: Live, keeper: Keeper, progress: Progress, *, now: datetime) -> Population:
@@ -69,9 +82,8 @@ def read_everybody(live: Live, keeper: Keeper, progress: Progress, *, now: datet
             prepared.run(refreshed.writes)
             copy_records(refreshed.unkept)
             keeper.take({*ids, *refreshed.records, *refreshed.gone}, wanted_rows(refreshed.records, live))
-        merged = [id_ for id_, said in refreshed.records.items() if len(said) > 1]
-        together = {id_: record_of(refreshed.people[id_], live.fields) for id_ in merged}
-        population.add(refreshed.records, together)
+        together = {id_: record_of(refreshed.people[id_], live.fields) for id_ in refreshed.origins}
+        population.add(refreshed.records, refreshed.origins, together)
         progress.advance(len(ids))
     keeper.index()
     told = drop_shared(population, live.fields)
@@ -84,7 +96,8 @@ def load_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        population.add(load_origins(ids))
+        rows = load_rows(ids)
+        population.add(read_origins(rows), name_origins(rows))
         progress.advance(len(ids))
     return population
 
@@ -94,40 +107,61 @@ def build_everybody(fields: Fields, progress: Progress) -> Population:
     population = Population(columns={column: [] for column in types_of(fields)})
     progress.begin("Reading profiles", total=_count())
     for ids in _pages():
-        people = load_people(ids).items()
-        population.add({id_: list(records_of(id_, person, fields).values()) for id_, person in people})
+        said = {id_: records_of(id_, person, fields) for id_, person in load_people(ids).items()}
+        several = {id_: list(of) for id_, of in said.items() if len(of) > 1}
+        population.add({id_: list(of.values()) for id_, of in said.items()}, several)
         progress.advance(len(ids))
     return population
 
 
 def match_population(
-    population: Population, fields: Fields, *, model: "matching.Model | None", threshold: float
+    population: Population, fields: Fields, *, model: "matching.Model | None", threshold: float, heeding: bool = True
 ) -> "matching.MatchResult":
-    """Pairs that somebody said are never one stay apart; without a model, one is estimated."""
-    places = population.places()
-    never = [(places[one], places[other]) for one, other in all_never_pairs() if one in places and other in places]
-    return match_rows(population, fields, model=model, threshold=threshold, never=never)
+    """Profiles, by what each of their origins says, which are together already. Without a model, one is estimated.
+
+    Unless `heeding` is false, those of whom somebody said that they are never one stay apart.
+    """
+    never = never_rows(population) if heeding else ()
+    same = population.same()
+    result = _match(population, fields, model=model, threshold=threshold, never=never, same=same)
+    return told_by_profile(result, population)
 
 
-def match_rows(
+def match_origins(population: Population, live: Live, *, same: Collection[tuple[int, int]]) -> "matching.MatchResult":
+    """The rows of the population, of which these pairs are together already."""
+    never, threshold = never_rows(population), live.settings.accept_above
+    return _match(population, live.fields, model=live.model, threshold=threshold, never=never, same=same)
+
+
+def _match(
     population: Population,
     fields: Fields,
     *,
     model: "matching.Model | None",
     threshold: float,
-    never: Sequence[tuple[int, int]] = (),
+    never: Collection[tuple[int, int]],
+    same: Collection[tuple[int, int]],
 ) -> "matching.MatchResult":
-    """Profiles, by what each of their origins says, which are together already."""
-    result = matching.match(
-        population.columns,
-        types_of(fields),
-        settings=matching.MatchSettings(threshold=threshold),
-        model=model,
-        never=never,
-        must=population.same(),
+    settings = matching.MatchSettings(threshold=threshold)
+    result: matching.MatchResult = matching.match(
+        population.columns, types_of(fields), settings=settings, model=model, never=never, must=same
     )
+    return result
+
+
+def told_by_profile(result: "matching.MatchResult", population: Population) -> "matching.MatchResult":
     told: matching.MatchResult = matching.by_profile(result, np.asarray(population.owners, dtype=np.int64))
     return told
+
+
+def never_rows(population: Population) -> list[tuple[int, int]]:
+    """Rows of which somebody said that they are never one; of an origin that says nothing, where it leads."""
+    places = population.places()
+    pairs = [
+        (places.get(one, places.get(one_leads)), places.get(other, places.get(other_leads)))
+        for one, other, one_leads, other_leads in all_never_pairs()
+    ]
+    return [(one, other) for one, other in pairs if one is not None and other is not None and one != other]
 
 
 def figures(report: matching.MatchReport) -> dict[str, Any]:

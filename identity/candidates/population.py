@@ -1,8 +1,7 @@
 """Everybody in memory, as `matching.match` takes them: a row for each origin of a profile."""
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -18,19 +17,33 @@ MOST_KNOWN = 50_000
 
 @dataclass(slots=True)
 class Population:
-    """Everybody: `ids` in order, and the values of their origins by column, as `matching.match` takes them."""
+    """Everybody: `ids`, and the values of their origins by column, as `matching.match` takes them."""
 
     ids: list[int] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
     owners: list[int] = field(default_factory=list)
     """By row: the place of its profile. The rows of a profile's origins follow each other, its own first."""
+    origins: dict[int, int] = field(default_factory=dict)
+    """By row: its origin, where a profile has several."""
+    _first: list[int] = field(default_factory=list)
+    _row_of: dict[int, int] = field(default_factory=dict)
     _leading: dict[int, Record] = field(default_factory=dict)
     _known: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
-    def add(self, records: Mapping[int, Sequence[Record]], people: Mapping[int, Record] | None = None) -> None:
-        """`people`: what those of several origins say together, the winning value first, where that is known."""
+    def add(
+        self,
+        records: Mapping[int, Sequence[Record]],
+        origins: Mapping[int, Sequence[int]],
+        people: Mapping[int, Record] | None = None,
+    ) -> None:
+        """Of profiles that have several records, `origins` are those of each, and `people` what they say together."""
         ids = sorted(records)
         for place, id_ in enumerate(ids, len(self.ids)):
+            row = len(self.owners)
+            self._first.append(row)
+            for origin_row, origin in enumerate(origins.get(id_, ()), row):
+                self.origins[origin_row] = origin
+                self._row_of[origin] = origin_row
             self.owners += [place] * len(records[id_])
             if people and id_ in people:
                 self._leading[place] = people[id_]
@@ -42,19 +55,35 @@ class Population:
             cells += [keep(cell, cell) if cell.__class__ is str else cell for cell in found]
 
     def places(self) -> dict[int, int]:
-        """The row of each profile, its own."""
-        return {self.ids[owner]: row for row, owner in reversed(list(enumerate(self.owners)))}
+        """The row of each profile, its own, and of each origin that says something."""
+        return self._row_of | dict(zip(self.ids, self._first, strict=True))
+
+    def rows_of_several(self) -> dict[int, list[int]]:
+        """By its place, the rows of each profile that has several."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for row in sorted(self.origins):
+            found[self.owners[row]].append(row)
+        return found
 
     def same(self) -> list[tuple[int, int]]:
         """Rows that are one profile."""
-        return [(row, row + 1) for row, (one, other) in enumerate(pairwise(self.owners)) if one == other]
+        return [pair for rows in self.rows_of_several().values() for pair in pairwise(rows)]
+
+    def part(self, profile: int, leaving: Collection[int], id_: int) -> None:
+        """These origins have left a profile, and are one of this id."""
+        rows = sorted(self._row_of[origin] for origin in leaving if origin in self._row_of)
+        if rows and all(self.ids[self.owners[row]] == profile for row in rows):
+            self._leading.pop(self.owners[rows[0]], None)
+            for row in rows:
+                self.owners[row] = len(self.ids)
+            self.ids.append(id_)
+            self._first.append(rows[0])
 
     def leading(self) -> dict[str, list[Any]]:
-        """By column, a cell for each profile: what it says itself, or its origins together."""
+        """By column, a cell for each profile: what it says itself, or its origins together, where that is known."""
         if not self._leading and len(self.owners) == len(self.ids):
             return self.columns
-        rows = list(self.places().values())[::-1]
-        found = {column: [cells[row] for row in rows] for column, cells in self.columns.items()}
+        found = {column: [cells[row] for row in self._first] for column, cells in self.columns.items()}
         for place, record in self._leading.items():
             for column, cells in found.items():
                 cells[place] = _cell(record.get(column, ()))
@@ -62,8 +91,7 @@ class Population:
 
     def record(self, place: int) -> Record:
         """What a profile says itself, as it was matched."""
-        row = bisect_left(self.owners, place)
-        cells = {column: values[row] for column, values in self.columns.items()}
+        cells = {column: values[self._first[place]] for column, values in self.columns.items()}
         return {name: _values(cell) for name, cell in cells.items() if cell is not None}
 
 

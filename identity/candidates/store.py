@@ -61,6 +61,7 @@ def refresh(known: Known, *, fields: Fields, in_bulk: bool = False) -> Refreshed
     different = {profile for (profile, _), _ in kept.items() ^ wanted.items()}
     return Refreshed(
         records={id_: list(of.values()) for id_, of in said.items()},
+        origins={id_: list(of) for id_, of in said.items() if len(of) > 1},
         people=people,
         changed=different & people.keys(),
         gone=touched - people.keys(),
@@ -96,7 +97,13 @@ def load_records(ids: Collection[int]) -> dict[int, Record]:
 
 def load_origins(ids: Collection[int]) -> dict[int, list[Record]]:
     """The records of profiles' origins, its own first, as the matcher last saw them."""
-    return read_origins(_RECORDS.rows(array(ids))) if ids else {}
+    return read_origins(load_rows(ids))
+
+
+def load_rows(ids: Collection[int]) -> list[tuple[int, int, str]]:
+    """Profile, origin and record, in the order in which a profile's records are told."""
+    rows = _RECORDS.rows(array(ids)) if ids else []
+    return sorted(rows, key=lambda row: (row[0], row[0] != row[1], row[1]))
 
 
 def read_origins(rows: Iterable[tuple[int, int, str]]) -> dict[int, list[Record]]:
@@ -108,6 +115,14 @@ def read_origins(rows: Iterable[tuple[int, int, str]]) -> dict[int, list[Record]
         profile: [_decode(text) for _, _, text in (sorted(found) if len(found) > 1 else found)]
         for profile, found in texts.items()
     }
+
+
+def name_origins(rows: Iterable[tuple[int, int, str]]) -> dict[int, list[int]]:
+    """The origins of those profiles that have several, in the order of their records."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for profile, origin, _ in rows:
+        found[profile].append(origin)
+    return {profile: origins for profile, origins in found.items() if len(origins) > 1}
 
 
 def load_people(ids: Collection[int]) -> dict[int, Person]:

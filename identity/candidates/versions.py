@@ -11,11 +11,18 @@ import numpy.typing as npt
 from django.db import transaction
 
 from identity import matching
-from identity.candidates import runs
+from identity.candidates import runs, takeback
 from identity.candidates.contracts import Field
 from identity.candidates.errors import ModelError
 from identity.candidates.fields import dump_fields, live_fields
-from identity.candidates.full import build_everybody, figures, load_everybody, match_population
+from identity.candidates.full import (
+    build_everybody,
+    figures,
+    load_everybody,
+    match_origins,
+    match_population,
+    told_by_profile,
+)
 from identity.candidates.labels import labelled_pairs
 from identity.candidates.live import ESTIMATE_FROM, Live, live_by, load_live, load_settings
 from identity.candidates.models import MatchModel, MatchRun
@@ -135,12 +142,19 @@ def preview_job(run: MatchRun, progress: Progress) -> None:
     threshold = live.settings.accept_above
     population = _read(live.fields, live, progress)
     progress.begin("Matching as it is")
-    was = match_population(population, live.fields, model=live.model, threshold=threshold)
+    was, _ = _match(population, live)
     other = population if draft.fields == live.fields else _read(draft.fields, live, progress)
     progress.begin("Matching as it would be")
-    will = match_population(other, draft.fields, model=draft.model, threshold=threshold)
+    will, taken_back = _match(other, draft)
     found = compare(Matching(population.ids, was), Matching(other.ids, will))
-    progress.count(profiles=len(population.ids), threshold=threshold, **found)
+    progress.count(profiles=len(population.ids), threshold=threshold, taken_back=taken_back, **found)
+
+
+def _match(population: Population, live: Live) -> tuple["matching.MatchResult", int]:
+    """As a full pass would, and how many merges it would take back."""
+    ties = takeback.find_ties(population, automatic=live.settings.automatic)
+    result = match_origins(population, live, same=ties.same)
+    return told_by_profile(result, population), len(ties.across(result.clusters))
 
 
 @dataclass(frozen=True)

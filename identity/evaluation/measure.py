@@ -8,7 +8,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from identity import matching
-from identity.candidates.full import build_everybody, load_everybody, match_rows
+from identity.candidates.full import build_everybody, load_everybody, match_population
 from identity.candidates.live import Live, live_by, load_live, load_settings
 from identity.candidates.models import Label, MatchModel
 from identity.candidates.population import Population, drop_shared
@@ -37,7 +37,7 @@ def measure_profiles(*, model: MatchModel | None, progress: Progress) -> Profile
     threshold = live.settings.accept_above
     population = _read(live, progress)
     progress.begin("Matching")
-    result = match_rows(population, live.fields, model=live.model, threshold=threshold)
+    result = match_population(population, live.fields, model=live.model, threshold=threshold, heeding=False)
     progress.begin("Holding labels against it")
     labels = list(Label.objects.filter(withdrawn_at=None).order_by("id"))
     scores = score_labels(labels, live.scorer)

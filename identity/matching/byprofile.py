@@ -22,15 +22,15 @@ _json = msgspec.json.Encoder().encode
 
 
 def by_profile(result: MatchResult, owner: Ints) -> MatchResult:
-    """The same, where a record belongs to the profile of this number; numbers count from 0, in order.
+    """The same, where a record belongs to the profile of this number; numbers count from 0, without gaps.
 
     Pairs of profiles of one record each are what their records are. Others are judged by all records of both.
     """
     rows = len(owner)
-    count = int(owner[-1]) + 1 if rows else 0
-    if count == rows:
+    count = int(owner.max()) + 1 if rows else 0
+    if np.array_equal(owner, np.arange(rows)):
         return result
-    first = np.searchsorted(owner, np.arange(count))
+    first = np.unique(owner, return_index=True)[1]
     size = np.bincount(owner, minlength=count)
     pairs = owner[result.pairs]
     single = (size[pairs] == 1).all(axis=1)

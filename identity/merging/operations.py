@@ -63,11 +63,13 @@ def merge_profiles(
         return Merge.objects.get(pk=merge_id)
 
 
-def undo_merge(*, merge_id: int, actor: User | None = None, now: datetime, never_again: bool = True) -> Parting:
+def undo_merge(
+    *, merge_id: int, actor: User | None = None, now: datetime, never_again: bool = True, reason: str = ""
+) -> Parting:
     """Take a merge back: what either side was recorded for goes to that side, with all that came since.
 
     What is undone is the one merge, wherever its profile has gone meanwhile. With `never_again` nothing merges the two
-    origins again until that word is lifted.
+    origins again until that word is lifted. A `reason` is kept beside the evidence, as `undone_because`.
 
     Raises:
         MergeRefusedError: with the code `not_found`, `already_undone`, `gone` or `must_linked`.
@@ -76,7 +78,8 @@ def undo_merge(*, merge_id: int, actor: User | None = None, now: datetime, never
         merge, parting = _hold_parting(merge_id)
         require_not_must(parting, besides=(merge.one_origin, merge.other_origin))
         part(parting, now=now)
-        Merge.objects.filter(pk=merge_id).update(undone_at=now, undone_by=actor)
+        evidence = merge.evidence | {"undone_because": reason} if reason else merge.evidence
+        Merge.objects.filter(pk=merge_id).update(undone_at=now, undone_by=actor, evidence=evidence)
         if never_again:
             constraints.put(
                 one=merge.one_origin,

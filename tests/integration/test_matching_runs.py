@@ -228,7 +228,7 @@ class TestMakingAllKeysAnew:
         assert not MatchSeenTo.objects.exists()
 
     def test_keeps_what_turns_write_meanwhile(self, accept, matched, actor, monkeypatch):
-        matching_in_memory = full.match_population
+        matching_in_memory = full.match_origins
 
         def match_while_others_arrive(*given: Any, **named: Any) -> Any:
             accept(person("a-3", ANNA | {"firstName": "Bertram"}), person("a-4", OTHER))
@@ -240,7 +240,7 @@ class TestMakingAllKeysAnew:
             return matching_in_memory(*given, **named)
 
         gone = lookup(kind="anonymous_id", value="a-1") or 0
-        monkeypatch.setattr(full, "match_population", match_while_others_arrive)
+        monkeypatch.setattr(full, "match_origins", match_while_others_arrive)
         runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
         work()
         beside = keys()
@@ -257,7 +257,7 @@ class TestMakingAllKeysAnew:
             raise ValueError("no such luck")
 
         before = keys()
-        monkeypatch.setattr(full, "match_population", fail)
+        monkeypatch.setattr(full, "match_origins", fail)
         runs.ask(MatchRun.Kind.FULL, actor=actor, now=NOW)
         work()
 
