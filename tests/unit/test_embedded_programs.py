@@ -65,9 +65,12 @@ class TestPrograms:
         assert "--hostname=worker@%h" in nice
 
 
+DISK = 100 * 1024**3
+
+
 class TestServerSettings:
     def test_postgres_listens_on_its_socket_alone(self):
-        text = postgres.render_settings(Path("/run/x"), durable=True)
+        text = postgres.render_settings(Path("/run/x"), disk=DISK, durable=True)
 
         assert "listen_addresses = ''" in text
         assert "unix_socket_directories = '/run/x'" in text
@@ -78,7 +81,7 @@ class TestServerSettings:
         monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=gigabytes * 1024**3))
         monkeypatch.setattr(postgres, "CGROUP_LIMIT", tmp_path / "none")
 
-        assert f"shared_buffers = {buffers}\n" in postgres.render_settings(Path("/run/x"), durable=True)
+        assert f"shared_buffers = {buffers}\n" in postgres.render_settings(Path("/run/x"), disk=DISK, durable=True)
 
     def test_a_container_may_have_less_than_its_machine(self, monkeypatch, tmp_path: Path):
         limit = tmp_path / "memory.max"
@@ -86,10 +89,16 @@ class TestServerSettings:
         monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * 1024**3))
         monkeypatch.setattr(postgres, "CGROUP_LIMIT", limit)
 
-        assert "shared_buffers = 512MB\n" in postgres.render_settings(Path("/run/x"), durable=True)
+        assert "shared_buffers = 512MB\n" in postgres.render_settings(Path("/run/x"), disk=DISK, durable=True)
+
+    @pytest.mark.parametrize(("gigabytes", "megabytes"), [(1, 256), (100, 5_120), (4_000, 16_384)])
+    def test_the_write_ahead_log_may_take_a_twentieth_of_the_disk(self, gigabytes: int, megabytes: int):
+        text = postgres.render_settings(Path("/run/x"), disk=gigabytes * 1024**3, durable=True)
+
+        assert f"max_wal_size = {megabytes}MB\n" in text
 
     def test_volatile_data_are_not_synced(self):
-        text = postgres.render_settings(Path("/run/x"), durable=False)
+        text = postgres.render_settings(Path("/run/x"), disk=DISK, durable=False)
 
         assert "fsync = off" in text
         assert "shared_buffers = 256MB\n" in text

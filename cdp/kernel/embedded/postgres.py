@@ -37,7 +37,6 @@ SETTINGS = {
     "maintenance_work_mem": "128MB",
     "wal_compression": "off",  # pglz, all that this build has, costs the drain more than the disk it saves
     "min_wal_size": "128MB",
-    "max_wal_size": "8GB",  # after each checkpoint every page is written in full once more
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
     "jit": "off",  # compiling costs more than it saves on queries of milliseconds
@@ -52,6 +51,7 @@ SETTINGS = {
     "log_checkpoints": "off",
 }
 BUFFERS = (256, 2_048)  # MB of shared buffers, at least and at most
+WAL = (256, 16_384)  # MB of write-ahead log between two checkpoints, at least and at most
 # For data that nobody will miss after a power cut: test databases. They are small, and their tables are emptied all
 # the time, for which every shared buffer is looked at.
 VOLATILE = {
@@ -233,13 +233,19 @@ def check_version(home: Path) -> None:
 
 def write_settings(home: Path, *, user: User, durable: bool) -> None:
     file = data_dir(home) / SETTINGS_FILE
-    file.write_text(render_settings(socket_dir(home), durable=durable))
+    disk = shutil.disk_usage(file.parent).total
+    file.write_text(render_settings(socket_dir(home), disk=disk, durable=durable))
     if os.geteuid() == 0:
         os.chown(file, user.uid, user.gid)
 
 
-def render_settings(sockets: Path, *, durable: bool) -> str:
-    own = {"shared_buffers": f"{buffers_mb()}MB", "unix_socket_directories": f"'{sockets}'"}
+def render_settings(sockets: Path, *, disk: int, durable: bool) -> str:
+    """`disk`: how many bytes there are in all where the data lies."""
+    own = {
+        "shared_buffers": f"{buffers_mb()}MB",
+        "max_wal_size": f"{wal_mb(disk)}MB",
+        "unix_socket_directories": f"'{sockets}'",
+    }
     values = SETTINGS | own | ({} if durable else VOLATILE)
     lines = [f"{name} = {value}" for name, value in values.items()]
     return "\n".join(["# Rewritten at every start: change postgresql.auto.conf (ALTER SYSTEM) instead.", *lines, ""])
@@ -249,6 +255,12 @@ def buffers_mb() -> int:
     """An eighth of the memory: pages that many events touch are written back once, and not each time one is needed."""
     least, most = BUFFERS
     return max(least, min(most, memory_bytes() // 8 // 1024**2))
+
+
+def wal_mb(disk: int) -> int:
+    """A twentieth of the disk. After each checkpoint every page is written in full once more: let them be seldom."""
+    least, most = WAL
+    return max(least, min(most, disk // 20 // 1024**2))
 
 
 def memory_bytes() -> int:
