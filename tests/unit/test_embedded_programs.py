@@ -76,8 +76,8 @@ class TestServerSettings:
         assert "unix_socket_directories = '/run/x'" in text
         assert "fsync" not in text
 
-    @pytest.mark.parametrize(("gigabytes", "buffers"), [(1, "256MB"), (8, "1024MB"), (256, "2048MB")])
-    def test_postgres_keeps_an_eighth_of_the_memory(self, monkeypatch, tmp_path: Path, gigabytes: int, buffers: str):
+    @pytest.mark.parametrize(("gigabytes", "buffers"), [(1, "256MB"), (8, "2048MB"), (256, "8192MB")])
+    def test_postgres_keeps_a_quarter_of_the_memory(self, monkeypatch, tmp_path: Path, gigabytes: int, buffers: str):
         monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=gigabytes * 1024**3))
         monkeypatch.setattr(postgres, "CGROUP_LIMIT", tmp_path / "none")
 
@@ -89,7 +89,7 @@ class TestServerSettings:
         monkeypatch.setattr(postgres.psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * 1024**3))
         monkeypatch.setattr(postgres, "CGROUP_LIMIT", limit)
 
-        assert "shared_buffers = 512MB\n" in postgres.render_settings(Path("/run/x"), disk=DISK, durable=True)
+        assert "shared_buffers = 1024MB\n" in postgres.render_settings(Path("/run/x"), disk=DISK, durable=True)
 
     @pytest.mark.parametrize(("gigabytes", "megabytes"), [(1, 256), (100, 5_120), (4_000, 16_384)])
     def test_the_write_ahead_log_may_take_a_twentieth_of_the_disk(self, gigabytes: int, megabytes: int):

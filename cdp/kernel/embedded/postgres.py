@@ -50,7 +50,7 @@ SETTINGS = {
     "log_min_duration_statement": "1s",
     "log_checkpoints": "off",
 }
-BUFFERS = (256, 2_048)  # MB of shared buffers, at least and at most
+BUFFERS = (256, 8_192)  # MB of shared buffers, at least and at most
 WAL = (256, 16_384)  # MB of write-ahead log between two checkpoints, at least and at most
 # For data that nobody will miss after a power cut: test databases. They are small, and their tables are emptied all
 # the time, for which every shared buffer is looked at.
@@ -252,9 +252,9 @@ def render_settings(sockets: Path, *, disk: int, durable: bool) -> str:
 
 
 def buffers_mb() -> int:
-    """An eighth of the memory: pages that many events touch are written back once, and not each time one is needed."""
+    """A quarter of the memory: pages that many events touch are written back once, and not each time one is needed."""
     least, most = BUFFERS
-    return max(least, min(most, memory_bytes() // 8 // 1024**2))
+    return max(least, min(most, memory_bytes() // 4 // 1024**2))
 
 
 def wal_mb(disk: int) -> int:
