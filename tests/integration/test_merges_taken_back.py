@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from django.urls import reverse
 
 from identity.candidates import operations, population, queue, runs, takeback, versions
 from identity.candidates.fields import dump_fields
@@ -51,6 +52,17 @@ def origin(name: str) -> int:
 def merge(one: str, other: str, cause: str = "match") -> Merge:
     return merging.merge_profiles(
         one=origin(one), other=origin(other), cause=Merge.Cause(cause), evidence={"score": 9.0}, now=NOW
+    )
+
+
+def draft_of_today() -> MatchModel:
+    """A version that judges as the live one does."""
+    live = load_live()
+    figures = {"profiles": 2, "labels": 0, "pairs": 1, "expected_matches": 0}
+    return MatchModel.objects.create(
+        parameters=msgspec.to_builtins(live.model),
+        summary={"fields": dump_fields(live.fields), **figures},
+        created_at=NOW,
     )
 
 
@@ -188,11 +200,7 @@ class TestTakingBack:
 
     def test_a_preview_says_how_many_it_would_be(self, wrong):
         match()
-        draft = MatchModel.objects.create(
-            parameters=msgspec.to_builtins(load_live().model),
-            summary={"fields": dump_fields(load_live().fields)},
-            created_at=NOW,
-        )
+        draft = draft_of_today()
 
         versions.preview(model=draft, actor=None, now=NOW)
         work()
@@ -201,6 +209,28 @@ class TestTakingBack:
         assert seen is not None
         assert seen.counts["taken_back"] == 1
         assert len(together("anna", "diego")) == 1
+
+
+class TestScreens:
+    def test_say_what_was_taken_back_and_why(self, client, wrong):
+        full_pass()
+        client.force_login(make_user("engineer"))
+
+        for page, id_ in (("merging:merges", profile("anna")), ("review:merge", wrong.pk)):
+            shown = client.get(reverse(page, args=[id_]))
+            assert shown.status_code == 200
+            assert takeback.REASON in shown.content.decode()
+        assert "1 automatic merge taken back" in client.get(reverse("matching:status")).content.decode()
+
+    def test_show_what_a_draft_would_take_back(self, client, wrong):
+        match()
+        draft = draft_of_today()
+        versions.preview(model=draft, actor=None, now=NOW)
+        work()
+        client.force_login(make_user("engineer"))
+
+        shown = client.get(reverse("matching:model", args=[draft.pk])).content.decode()
+        assert "Automatic merges that the next full pass would take back" in shown
 
 
 @pytest.mark.parametrize("seed", range(3))
