@@ -156,10 +156,11 @@ def told_by_profile(result: "matching.MatchResult", population: Population) -> "
 
 def never_rows(population: Population) -> list[tuple[int, int]]:
     """Rows of which somebody said that they are never one; of an origin that says nothing, where it leads."""
-    places = population.places()
+    said = all_never_pairs()
+    places = population.places() if said else {}
     pairs = [
         (places.get(one, places.get(one_leads)), places.get(other, places.get(other_leads)))
-        for one, other, one_leads, other_leads in all_never_pairs()
+        for one, other, one_leads, other_leads in said
     ]
     return [(one, other) for one, other in pairs if one is not None and other is not None and one != other]
 

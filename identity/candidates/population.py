@@ -1,5 +1,6 @@
 """Everybody in memory, as `matching.match` takes them: a row for each origin of a profile."""
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ class Population:
     ids: list[int] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
     owners: list[int] = field(default_factory=list)
-    """By row: the place of its profile. The rows of a profile's origins follow each other, its own first."""
+    """By row: the place of its profile. The rows of one follow each other, its own first, until it is parted."""
     origins: dict[int, int] = field(default_factory=dict)
     """By row: its origin, where a profile has several."""
-    _first: list[int] = field(default_factory=list)
+    _first: "array[int]" = field(default_factory=lambda: array("q"))
+    """By place: the first row of its profile."""
     _row_of: dict[int, int] = field(default_factory=dict)
     _leading: dict[int, Record] = field(default_factory=dict)
     _known: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
