@@ -6,7 +6,7 @@ sides that does not bring together. What identifiers or a person have merged sta
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -41,26 +41,39 @@ class Ties:
 def find_ties(population: Population, *, automatic: bool) -> Ties:
     """Unless matching merges by itself, what it once merged stays as it is too."""
     merged = _merges() if automatic else {}
-    held = _held(merged)
+    held = _held(merged) if merged else {}
     found = Ties()
     for place, rows in population.rows_of_several().items():
         id_ = population.ids[place]
-        sides = _sides([population.origins[row] for row in rows], held[id_]) if id_ in merged else []
-        row_of = dict(zip(reversed(sides), reversed(rows), strict=True)) if sides else {}
-        tied = [
-            (merge, row_of[one], row_of[other])
-            for merge, *ends in merged.get(id_, ())
-            for one, other in [_sides(ends, held[id_])]
-            if one != other and one in row_of and other in row_of
-        ]
-        # Merges are a forest. Where one more side than these merges tie says something, one that says nothing is
-        # between two of them: what to part is not known.
-        if tied and len(tied) == len(row_of) - 1:
-            found.merges += tied
-            found.same += [(row_of[side], row) for side, row in zip(sides, rows, strict=True) if row_of[side] != row]
-        else:
+        row_of = {population.origins[row]: row for row in rows}
+        if not (id_ in merged and _tie_sides(found, row_of, merges=merged[id_], held=held.get(id_, ()))):
             found.same += pairwise(rows)
     return found
+
+
+def _tie_sides(
+    found: Ties, row_of: Mapping[int, int], *, merges: Collection[tuple[int, int, int]], held: Collection[graph.Edge]
+) -> bool:
+    """Tie the rows of a profile, by origin, on each side of these merges, and no further.
+
+    False where it is not known what to part. Merges are a forest, so these tie one side less than there are; if fewer,
+    one that says nothing stands between two that do.
+    """
+    sides = {origin: _side(origin, held) for origin in row_of}
+    first: dict[int, int] = {}
+    for origin, side in sides.items():
+        first.setdefault(side, row_of[origin])
+    ends = [(merge, _side(one, held), _side(other, held)) for merge, one, other in merges]
+    tied = [
+        (merge, first[one], first[other])
+        for merge, one, other in ends
+        if one != other and {one, other} <= first.keys()
+    ]
+    if not tied or len(tied) < len(first) - 1:
+        return False
+    found.merges += tied
+    found.same += [(first[side], row_of[origin]) for origin, side in sides.items() if first[side] != row_of[origin]]
+    return True
 
 
 def take_back(merges: Collection[int], population: Population, progress: Progress) -> int:
@@ -82,9 +95,9 @@ def take_back(merges: Collection[int], population: Population, progress: Progres
     return taken
 
 
-def _sides(origins: Sequence[int], held: Collection[graph.Edge]) -> list[int]:
-    """Of each origin, the smallest that is tied to it without matching."""
-    return [min(graph.component(origin, held)) for origin in origins]
+def _side(origin: int, held: Collection[graph.Edge]) -> int:
+    """The smallest of the origins that are tied to this one without matching."""
+    return min(graph.component(origin, held))
 
 
 def _merges() -> dict[int, list[tuple[int, int, int]]]:
