@@ -85,7 +85,9 @@ def take_back(merges: Collection[int], population: Population, progress: Progres
     taken = 0
     for id_ in merges:
         try:
-            parting = merging.undo_merge(merge_id=id_, now=progress.clock(), never_again=False, reason=REASON)
+            parting = merging.undo_merge(
+                merge_id=id_, now=progress.clock(), never_again=False, overruling=False, reason=REASON
+            )
         except MergeRefusedError as refused:
             log.info("merge not taken back", merge=id_, why=refused.code)
         else:

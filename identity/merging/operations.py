@@ -64,19 +64,27 @@ def merge_profiles(
 
 
 def undo_merge(
-    *, merge_id: int, actor: User | None = None, now: datetime, never_again: bool = True, reason: str = ""
+    *,
+    merge_id: int,
+    actor: User | None = None,
+    now: datetime,
+    never_again: bool = True,
+    overruling: bool = True,
+    reason: str = "",
 ) -> Parting:
     """Take a merge back: what either side was recorded for goes to that side, with all that came since.
 
     What is undone is the one merge, wherever its profile has gone meanwhile. With `never_again` nothing merges the two
-    origins again until that word is lifted. A `reason` is kept beside the evidence, as `undone_because`.
+    origins again until that word is lifted. What was said of the very two before is overruled, unless `overruling` is
+    false: then a word that they are one for certain forbids it, and any word stays. A `reason` is kept beside the
+    evidence, as `undone_because`.
 
     Raises:
         MergeRefusedError: with the code `not_found`, `already_undone`, `gone` or `must_linked`.
     """
     with transaction.atomic():
         merge, parting = _hold_parting(merge_id)
-        require_not_must(parting, besides=(merge.one_origin, merge.other_origin))
+        require_not_must(parting, besides=(merge.one_origin, merge.other_origin) if overruling else None)
         part(parting, now=now)
         evidence = merge.evidence | {"undone_because": reason} if reason else merge.evidence
         Merge.objects.filter(pk=merge_id).update(undone_at=now, undone_by=actor, evidence=evidence)
@@ -89,7 +97,7 @@ def undo_merge(
                 actor=actor,
                 now=now,
             )
-        else:
+        elif overruling:
             constraints.remove(one=merge.one_origin, other=merge.other_origin)
         announce(parting, now=now)
         return parting

@@ -198,6 +198,15 @@ class TestTakingBack:
 
         assert takeback.take_back([wrong.pk], population.Population(), runs.Progress(run, lambda: NIGHT)) == 0
 
+    def test_a_word_that_comes_while_everybody_is_matched_is_heeded(self, wrong):
+        merging.require(one=wrong.one_origin, other=wrong.other_origin, actor=make_user("engineer"), now=NOW)
+        run = runs.ask(MatchRun.Kind.FULL, actor=None, now=NOW)
+
+        assert takeback.take_back([wrong.pk], population.Population(), runs.Progress(run, lambda: NIGHT)) == 0
+
+        assert len(together("anna", "diego")) == 1
+        assert Constraint.objects.get().kind == "must"
+
     def test_a_preview_says_how_many_it_would_be(self, wrong):
         match()
         draft = draft_of_today()
