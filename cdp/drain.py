@@ -14,6 +14,7 @@ import consent.queries
 import identity.accounts.operations
 import identity.candidates.queue
 import identity.consents.operations
+import identity.kinds.conflicts
 import identity.kinds.stage
 import identity.operations
 import ingestion.ledger
@@ -159,8 +160,8 @@ def _store(
 ) -> Drained:
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
-    admitted, rejected = identity.kinds.stage.spell(treated.kept, rejected + treated.rejected, now=now)
-    admitted, rejected = refuse_batches(admitted, rejected, sources)
+    spelt = identity.kinds.stage.spell(treated.kept)
+    admitted, rejected = refuse_batches(spelt.kept, [*rejected, *treated.rejected, *spelt.rejected], sources)
     enrich(admitted, sources)
     visits = sessions.find_visits(admitted, sources)
     event_log.require_prepared([*admitted, *sessions.heralds(visits)])
@@ -186,9 +187,11 @@ def _store(
     note_groups((absorbed, survivor) for absorbed, survivor in resolution.absorbed.items())
     to_match = _to_match(resolution, changed_traits)
     identity.candidates.queue.note_changed(to_match)
+    inbox.remove([row.id for row in rows])
+    # From here on rows are counted up that every worker counts up: whoever comes second waits until this one commits.
     keep.keep(rejected, now=now)
     violations.record(fresh, rejected, now=now)
-    inbox.remove([row.id for row in rows])
+    identity.kinds.conflicts.record({**spelt.refused, **resolution.conflicts}, now=now)
     repeated = _without(fresh, admitted) if len(fresh) < len(admitted) else []
     ingestion.ledger.add_counts(
         ingestion.ledger.tally(

@@ -1,5 +1,6 @@
 """What crosses the border of this room."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -80,6 +81,40 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictSample:
+    """A message in which it happened."""
+
+    source_id: int
+    message_id: str
+    identifier: Identifier
+    profile_id: int | None = None
+    other_id: int | None = None
+
+
+@dataclass(slots=True)
+class ConflictTally:
+    """What a chunk adds to a group of conflicts: messages, the other values that the shared one met, a few samples."""
+
+    messages: int = 0
+    met: set[Identifier] = field(default_factory=set)
+    samples: list[ConflictSample] = field(default_factory=list)
+
+    def add(self, *, messages: int, met: Identifier, sample: ConflictSample) -> None:
+        self.messages += messages
+        self.met.add(met)
+        if len(self.samples) < NEW_SAMPLES:
+            self.samples.append(sample)
+
+
+NEW_SAMPLES = 3  # of one chunk
+
+ConflictKey = tuple[str, str, str, str]
+"""Kind, shared value, reason, and the kind whose limit was in the way."""
+
+ConflictTallies = Mapping[ConflictKey, ConflictTally]
+
+
+@dataclass(frozen=True, slots=True)
 class Tie:
     """Two existing profiles that a message makes one: `absorbed` into `survivor`, since `mine` and `theirs` met in it.
 
@@ -102,6 +137,7 @@ class Resolution:
 
     `origins` names the origin of a combination where it is not the profile itself. `absorbed` names the survivor of
     every profile that was merged away, `inherited` what its origins said; `linked` are those that gained identifiers.
+    `conflicts` are for the caller to record, at the end of its transaction.
     """
 
     profiles: dict[Combination, int] = field(default_factory=dict)
@@ -110,6 +146,7 @@ class Resolution:
     inherited: dict[int, Parts] = field(default_factory=dict)
     created: frozenset[int] = frozenset()
     linked: frozenset[int] = frozenset()
+    conflicts: ConflictTallies = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

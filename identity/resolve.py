@@ -22,8 +22,19 @@ from cdp.kernel.copy import NULL, copy_rows, timestamp_micros
 from identity import homes, statements
 from identity.cluster import Clusters, by_priority
 from identity.columns.notes import note_profiles
-from identity.contracts import Combination, Conflict, Identifier, Resolution, Sighting, Tie
-from identity.kinds import PREVIOUS, conflicts
+from identity.contracts import (
+    Combination,
+    Conflict,
+    ConflictKey,
+    ConflictSample,
+    ConflictTallies,
+    ConflictTally,
+    Identifier,
+    Resolution,
+    Sighting,
+    Tie,
+)
+from identity.kinds import PREVIOUS
 from identity.kinds.rules import OTHERS, current
 from identity.merging import constraints, record
 from identity.merging.move import absorb
@@ -162,7 +173,6 @@ def _write(
         ]
     )
     inherited = _merge(clusters.ties, absorbed, now=now) if absorbed else {}
-    _record_conflicts(clusters.conflicts, seen, profile_of=profile_of, now=now)
     profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
     if absorbed:
         origins |= {c: settled[c] for c, profile in profiles.items() if profile != settled[c] and c not in origins}
@@ -177,6 +187,7 @@ def _write(
         inherited=inherited,
         created=frozenset(created.values()),
         linked=frozenset([leading[node] for _, node, _ in clusters.linked]),
+        conflicts=_tally(clusters.conflicts, seen, profile_of=profile_of),
     )
 
 
@@ -353,20 +364,20 @@ def _text(value: str) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-def _record_conflicts(
-    found: Collection[Conflict], seen: Iterable[Sighting], *, profile_of: Callable[[int], int], now: datetime
-) -> None:
+def _tally(
+    found: Collection[Conflict], seen: Iterable[Sighting], *, profile_of: Callable[[int], int]
+) -> ConflictTallies:
     """Every message counts in which it happened, though the combination was judged once."""
     if not found:
-        return
+        return {}
     messages = Counter(sighting.identifiers for sighting in seen)
-    tallies: defaultdict[conflicts.GroupKey, conflicts.Tally] = defaultdict(conflicts.Tally)
+    tallies: defaultdict[ConflictKey, ConflictTally] = defaultdict(ConflictTally)
     for one in found:
         shared = one.shared or one.identifier
         tallies[*shared, one.reason, one.limit_of].add(
             messages=messages[one.sighting.identifiers],
             met=one.met or one.identifier,
-            sample=conflicts.Sample(
+            sample=ConflictSample(
                 one.sighting.source_id,
                 one.sighting.message_id,
                 one.identifier,
@@ -374,7 +385,7 @@ def _record_conflicts(
                 None if one.other is None else profile_of(one.other),
             ),
         )
-    conflicts.record(tallies, now=now)
+    return tallies
 
 
 def _array(items: Iterable[int]) -> str:

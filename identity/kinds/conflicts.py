@@ -2,51 +2,22 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
 
-from identity.contracts import Identifier
+from identity.contracts import ConflictSample, ConflictTallies, Identifier
 from identity.kinds.models import SKETCH_BITS
 from ingestion.messages import storable_text
 
 SAMPLES = 20  # messages kept of a group
-NEW_SAMPLES = 3  # of one chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A message in which it happened."""
+def record(tallies: ConflictTallies, *, now: datetime) -> None:
+    """Add a chunk's conflicts; three statements for any number of them, in the order of their keys.
 
-    source_id: int
-    message_id: str
-    identifier: Identifier
-    profile_id: int | None = None
-    other_id: int | None = None
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one chunk adds to a group: messages, a hash of each other value that the shared one met, samples."""
-
-    messages: int = 0
-    met: set[int] = field(default_factory=set)
-    samples: list[Sample] = field(default_factory=list)
-
-    def add(self, *, messages: int, met: Identifier, sample: Sample) -> None:
-        self.messages += messages
-        self.met.add(_bit(met))
-        if len(self.samples) < NEW_SAMPLES:
-            self.samples.append(sample)
-
-
-GroupKey = tuple[str, str, str, str]
-"""Kind, shared value, reason, and the kind whose limit was in the way."""
-
-
-def record(tallies: dict[GroupKey, Tally], *, now: datetime) -> None:
-    """Add a chunk's conflicts; three statements for any number of them, in the order of their keys."""
+    The last thing that a transaction does, or nearly: whoever counts the same value or day waits until it ends.
+    """
     if not tallies:
         return
     keys = sorted(tallies)
@@ -72,7 +43,7 @@ def record(tallies: dict[GroupKey, Tally], *, now: datetime) -> None:
 
 
 def _slots(
-    groups: Iterable[tuple[tuple[int, int], list[Sample]]],
+    groups: Iterable[tuple[tuple[int, int], list[ConflictSample]]],
 ) -> Iterable[tuple[int, int, tuple[int, str, str, str, int | None, int | None]]]:
     """Where each sample is written: over the oldest one."""
     for (id_, written), samples in groups:
@@ -81,7 +52,7 @@ def _slots(
             yield id_, place % SAMPLES, row
 
 
-def _by_day(tallies: dict[GroupKey, Tally]) -> list[tuple[str, str, int]]:
+def _by_day(tallies: ConflictTallies) -> list[tuple[str, str, int]]:
     found: dict[tuple[str, str], int] = {}
     for (kind, _, reason, _), tally in tallies.items():
         found[kind, reason] = found.get((kind, reason), 0) + tally.messages
@@ -93,10 +64,11 @@ def _bit(identifier: Identifier) -> int:
     return int.from_bytes(digest) % SKETCH_BITS
 
 
-def _sketch(bits: set[int]) -> str:
+def _sketch(met: Iterable[Identifier]) -> str:
+    """A bit for the hash of each other value that the shared one met."""
     text = ["0"] * SKETCH_BITS
-    for place in bits:
-        text[place] = "1"
+    for identifier in met:
+        text[_bit(identifier)] = "1"
     return "".join(text)
 
 

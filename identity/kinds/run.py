@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from identity.cluster import Clusters
 from identity.consents.operations import note_stale
-from identity.contracts import Identifier
+from identity.contracts import ConflictSample, ConflictTally, Identifier
 from identity.kinds import conflicts, queries
 from identity.kinds.models import KindRun, KindRunValue
 from identity.kinds.rules import OTHERS, KindSettings, Reading, compile_reading
@@ -355,8 +355,8 @@ def _restate(kind: str, reading: Reading, *, now: datetime) -> None:
 
 
 def _note_refusal(row: Stored, spelt: str, other: int, *, now: datetime) -> None:
-    tally = conflicts.Tally()
-    sample = conflicts.Sample(0, "", row.identifier, row.profile_id, other)
+    tally = ConflictTally()
+    sample = ConflictSample(0, "", row.identifier, row.profile_id, other)
     tally.add(messages=0, met=row.identifier, sample=sample)
     conflicts.record({(row.kind, spelt, "merge_refused", ""): tally}, now=now)
 

@@ -3,14 +3,17 @@
 This comes after consent was asked, which knows people by how they were spelt at the door.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
 from identity import homes, last_seen
 from identity.consents import operations as consents
-from identity.kinds import conflicts, rules
+from identity.contracts import ConflictKey, ConflictSample, ConflictTallies, ConflictTally
+from identity.kinds import rules
 from ingestion import messages
 from ingestion.contracts import Incoming, Rejected, SourceTerms
 
@@ -45,14 +48,27 @@ def follow_rules(sources: Mapping[int, SourceTerms]) -> None:
     rules.follow({id_: terms.rules_version for id_, terms in sources.items()})
 
 
-def spell(events: list[Incoming], rejected: list[Rejected], *, now: datetime) -> tuple[list[Incoming], list[Rejected]]:
-    """The messages with their identifiers as the rules have them; those that name nobody any more are turned away."""
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """Messages with their identifiers as the rules have them; `rejected` name nobody any more.
+
+    `refused` counts values beside the conflicts, since they may be somebody's after all. It is for the caller to
+    record, at the end of its transaction.
+    """
+
+    kept: list[Incoming]
+    rejected: list[Rejected]
+    refused: ConflictTallies
+
+
+def spell(events: list[Incoming]) -> Spelt:
+    """Apply the rules of now."""
     current = rules.current()
     if current.is_plain:
-        return events, rejected
+        return Spelt(events, [], {})
     kept: list[Incoming] = []
     away: list[Rejected] = []
-    tallies: dict[conflicts.GroupKey, conflicts.Tally] = {}
+    tallies: defaultdict[ConflictKey, ConflictTally] = defaultdict(ConflictTally)
     respelt: set[tuple[str, str, str]] = set()
     for event in events:
         found = current.refine(event.identifiers)
@@ -64,9 +80,8 @@ def spell(events: list[Incoming], rejected: list[Rejected], *, now: datetime) ->
         respelt.update(found.respelt)
         event.identifiers = found.kept
         kept.append(event)
-    conflicts.record(tallies, now=now)
     keep_spellings(respelt)
-    return kept, [*rejected, *away]
+    return Spelt(kept, away, tallies)
 
 
 def keep_spellings(respelt: Iterable[tuple[str, str, str]]) -> None:
@@ -90,12 +105,11 @@ def _remember(written: list[tuple[str, str, str]]) -> None:
     _noted.update(written)
 
 
-def _count(tallies: dict[conflicts.GroupKey, conflicts.Tally], event: Incoming, found: rules.Refined) -> None:
-    """A refused value is counted beside the conflicts: it may be one of somebody's after all."""
+def _count(tallies: defaultdict[ConflictKey, ConflictTally], event: Incoming, found: rules.Refined) -> None:
     for (kind, value), reason in found.refused:
-        tally = tallies.setdefault((kind, value, reason, ""), conflicts.Tally())
-        sample = conflicts.Sample(event.source_id, event.message_id, (kind, value))
-        tally.add(messages=1, met=found.kept[0] if found.kept else (kind, value), sample=sample)
+        sample = ConflictSample(event.source_id, event.message_id, (kind, value))
+        met = found.kept[0] if found.kept else (kind, value)
+        tallies[kind, value, reason, ""].add(messages=1, met=met, sample=sample)
 
 
 def _turned_away(event: Incoming, found: rules.Refined) -> Rejected:

@@ -28,6 +28,7 @@ from cdp.kernel.tasks import send_on_commit
 from identity.contracts import Combination, Sighting
 from identity.files.errors import FileError
 from identity.files.texts import CsvTable, read_csv
+from identity.kinds import conflicts
 from identity.kinds.rules import fresh
 from identity.models import Identifier
 from segments.changes import ProfileChange, note_changes
@@ -317,6 +318,7 @@ def _create_some(combinations: Sequence[Combination], now: datetime) -> set[int]
         )
         for id_ in sorted(resolution.created | merged)
     )
+    conflicts.record(resolution.conflicts, now=now)
     return set(resolution.profiles.values())
 
 
