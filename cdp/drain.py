@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from django.db import DataError, IntegrityError, InternalError, OperationalError, transaction
@@ -26,7 +26,7 @@ from identity import last_seen
 from identity.accounts.contracts import Belonging
 from identity.contracts import Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
-from ingestion import event_log, inbox, messages, partitions, treatment
+from ingestion import deferred, event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
 from ingestion.enrich.operations import enrich
 from ingestion.live import feed as live
@@ -81,6 +81,14 @@ class Drained:
 
     def __add__(self, other: "Drained") -> "Drained":
         return Drained(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+class _Opened(NamedTuple):
+    """Messages, those that cannot be read, and those whose events are stored and whose traits were put off."""
+
+    decoded: list[Incoming]
+    rejected: list[Rejected]
+    again: list[Incoming]
 
 
 def persistently(step: Callable[[], Result], *, now: datetime) -> Result:
@@ -146,18 +154,11 @@ def _drain_rows(rows: Sequence[InboxRow], *, now: datetime) -> Drained:
         return Drained()
     sources = ingestion.operations.hold_sources(ids={row.source_id for row in rows})
     identity.kinds.stage.follow_rules(sources)
-    decoded, rejected = _decode(rows, sources)
-    return _store(rows, decoded, rejected, sources, now=now)
+    return _store(rows, _open(rows, sources), sources, now=now)
 
 
-def _store(
-    rows: Sequence[InboxRow],
-    decoded: list[Incoming],
-    rejected: list[Rejected],
-    sources: Mapping[int, SourceTerms],
-    *,
-    now: datetime,
-) -> Drained:
+def _store(rows: Sequence[InboxRow], opened: _Opened, sources: Mapping[int, SourceTerms], *, now: datetime) -> Drained:
+    decoded, rejected, again = opened
     admitted, refused = _ask_consent(decoded, sources, now=now)
     treated = treatment.treat(admitted, sources)
     spelt = identity.kinds.stage.spell(treated.kept)
@@ -168,15 +169,14 @@ def _store(
     fresh = event_log.keep_unseen(admitted, now=now)
     if len(fresh) < len(admitted):
         visits = sessions.only_of(fresh, visits)
-    resolution = _resolve(admitted, visits, now=now)
+    again = identity.kinds.stage.spell(again).kept
+    resolution = _resolve(admitted, visits, again, now=now)
     woven = sessions.weave_in(
         visits, resolution.profiles, sources, absorbed=resolution.absorbed, origins=resolution.origins
     )
     owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
     event_log.append([*owned, *woven.started], origins=_origins(fresh, resolution) | woven.origins)
-    changed_traits = identity.operations.write_traits(
-        _trait_updates(fresh, resolution, sources), resolution=resolution, now=now
-    )
+    changed_traits = _write_traits([*fresh, *again], resolution, sources, now=now)
     identity.consents.operations.note_resolved(resolution)
     last_seen.note(fresh, resolution, now=now)
     accounts = identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
@@ -209,20 +209,24 @@ def _store(
     return Drained(len(rows), len(fresh), len(repeated), len(refused), len(rejected), len(to_match))
 
 
-def _decode(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> tuple[list[Incoming], list[Rejected]]:
+def _open(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> _Opened:
     """The messages of all rows; those of a source that is gone are dropped with it."""
     decoded: list[Incoming] = []
     rejected: list[Rejected] = []
+    again: list[Incoming] = []
     for row in rows:
         terms = sources.get(row.source_id)
         if terms is None:
+            continue
+        if row.kind == deferred.KIND:
+            again.append(deferred.take_up(row))
             continue
         items = messages.decode_row(row, allow_future=terms.settings.clock.allow_future)
         found = [item for item in items if type(item) is Incoming]
         decoded += found
         if len(found) < len(items):
             rejected += [item for item in items if type(item) is Rejected]
-    return decoded, rejected
+    return _Opened(decoded, rejected, again)
 
 
 def _ask_consent(
@@ -245,8 +249,14 @@ def _ask_consent(
     return admitted, dropped
 
 
-def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: datetime) -> Resolution:
-    """Whose traits or sessions are written is locked for it at once, so that one worker at a time does."""
+def _resolve(
+    admitted: Sequence[Incoming], visits: sessions.Visits, again: Sequence[Incoming], *, now: datetime
+) -> Resolution:
+    """Whose sessions are written is locked for it at once, so that one worker at a time does.
+
+    So are those whose traits had been put off: they are not put off again.
+    """
+    events = [*admitted, *again] if again else admitted
 
     def sightings_of(places: Sequence[int]) -> list[Sighting]:
         seen = (events[place] for place in places)
@@ -255,8 +265,7 @@ def _resolve(events: Sequence[Incoming], visits: sessions.Visits, *, now: dateti
     return identity.operations.resolve_identities(
         [event.identifiers for event in events],
         sightings_of=sightings_of,
-        writing_traits={event.identifiers for event in events if event.traits}
-        | {event.identifiers for event, _ in visits},
+        writing={event.identifiers for event in again} | {event.identifiers for event, _ in visits},
         now=now,
     )
 
@@ -269,6 +278,19 @@ def _origins(events: Iterable[Incoming], resolution: Resolution) -> dict[bytes, 
     )
 
 
+def _write_traits(
+    events: Sequence[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms], *, now: datetime
+) -> dict[int, set[str]]:
+    """As far as nobody else is writing to the same people; returns the names of those that changed, by profile."""
+    telling = [event for event in events if event.traits]
+    written = identity.operations.write_traits(
+        _trait_updates(telling, resolution, sources), resolution=resolution, wait=False, now=now
+    )
+    if written.busy:
+        deferred.put_off(event for event in telling if resolution.profiles[event.identifiers] in written.busy)
+    return written.changed
+
+
 def _trait_updates(
     events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
 ) -> list[TraitUpdate]:
@@ -279,12 +301,11 @@ def _trait_updates(
             event.ts,
             event.source_id,
             sources[event.source_id].priority,
-            event.traits,
+            event.traits or {},
             event.id,
             resolution.origins.get(event.identifiers),
         )
         for event in events
-        if event.traits
     ]
 
 
@@ -377,9 +398,10 @@ def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
             return _drain_rows([row], now=now)
     except POISON:
         sources = ingestion.operations.hold_sources(ids={row.source_id})
-        decoded, rejected = _decode([row], sources)
-    good = [event for event in decoded if _can_be_stored(event, row, sources, now=now)]
-    kept = {id(event) for event in good}
+        decoded, rejected, again = _open([row], sources)
+    good = [event for event in decoded if _can_be_stored(_Opened([event], [], []), row, sources, now=now)]
+    told = [event for event in again if _can_be_stored(_Opened([], [], [event]), row, sources, now=now)]
+    kept = {id(event) for event in (*good, *told)}
     rejected += [
         messages.reject(
             event,
@@ -387,18 +409,18 @@ def _drain_suspect(row: InboxRow, *, now: datetime) -> Drained:
             code="not_storable",
             message="This message cannot be stored: a number is out of range, or we did not expect its like.",
         )
-        for event in decoded
+        for event in (*decoded, *again)
         if id(event) not in kept
     ]
     with transaction.atomic():
-        return _store([row], good, rejected, sources, now=now)
+        return _store([row], _Opened(good, rejected, told), sources, now=now)
 
 
-def _can_be_stored(event: Incoming, row: InboxRow, sources: Mapping[int, SourceTerms], *, now: datetime) -> bool:
-    """Try the message alone, and take it back."""
+def _can_be_stored(opened: _Opened, row: InboxRow, sources: Mapping[int, SourceTerms], *, now: datetime) -> bool:
+    """Try a message alone, and take it back."""
     try:
         with transaction.atomic():
-            _store([replace(row, id=0)], [event], [], sources, now=now)
+            _store([replace(row, id=0)], opened, sources, now=now)
             transaction.set_rollback(True)
     except POISON:
         return False

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from django.db import connection, transaction
@@ -25,7 +26,7 @@ def resolve_identities(
     combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
-    writing_traits: Collection[Combination] = (),
+    writing: Collection[Combination] = (),
     now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers, inside the caller's transaction.
@@ -36,24 +37,38 @@ def resolve_identities(
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return resolve(combinations, sightings_of=sightings_of, writing_traits=writing_traits, now=now)
+                return resolve(combinations, sightings_of=sightings_of, writing=writing, now=now)
         except ContendedError:
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError  # the last attempt has returned or raised
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """By profile, the names of traits whose values changed; and the profiles that were left alone, being `busy`."""
+
+    changed: dict[int, set[str]]
+    busy: Collection[int] = ()
+
+
 def write_traits(
-    updates: Iterable[TraitUpdate], *, resolution: Resolution | None = None, now: datetime
-) -> dict[int, set[str]]:
-    """Merge traits into their profiles; returns per profile the names whose values changed."""
+    updates: Iterable[TraitUpdate], *, resolution: Resolution | None = None, wait: bool = True, now: datetime
+) -> Written:
+    """Merge traits into their profiles.
+
+    With `wait` off, profiles that somebody else has locked are passed over and their updates with them. The caller
+    keeps all of them from being deleted, and has locked those that take others in.
+    """
     # 1. The profiles as they are; of merged ones, what each origin said. 2. What absorbed ones bring. 3. What is new.
     pending = list(updates)
     merged = resolution or Resolution()
     ids = {update.profile_id for update in pending} | set(merged.absorbed.values())
     if not ids:
-        return {}
-    held = hold_traits(ids)
+        return Written({})
+    held = hold_traits(ids, lock=Lock.WAIT if wait else Lock.SKIP)
+    if busy := ids - held.keys():
+        pending = [update for update in pending if update.profile_id not in busy]
     policies = read_policies()
     left_out.note(_left_out(pending, policies), now=now)
     for one in held.values():
@@ -68,7 +83,7 @@ def write_traits(
             part.state.apply(update)
     write_held(held, now=now)
     record_news((one.state for one in held.values()), now=now)
-    return {id_: one.state.changed for id_, one in held.items() if one.state.changed}
+    return Written({id_: one.state.changed for id_, one in held.items() if one.state.changed}, busy)
 
 
 def _left_out(updates: Iterable[TraitUpdate], policies: Mapping[str, Policy]) -> Counter[tuple[int, str]]:
@@ -124,18 +139,27 @@ def _part_of(update: TraitUpdate, parts: Parts, *, now: datetime) -> Part:
     return parts.setdefault(origin, Part(TraitState(), now.isoformat()))
 
 
-def hold_traits(ids: Collection[int], *, lock: bool = True) -> dict[int, Held]:
+class Lock(StrEnum):
+    """How to lock profiles; those that somebody else has locked are left out by `SKIP`."""
+
+    NONE = ""
+    WAIT = " FOR NO KEY UPDATE"
+    SKIP = " FOR NO KEY UPDATE SKIP LOCKED"
+
+
+def hold_traits(ids: Collection[int], *, lock: Lock = Lock.WAIT) -> dict[int, Held]:
     """What is known of these profiles, locked for writing; empty for those that are gone."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, traits, provenance, created_at, parts FROM profile WHERE id = ANY(%s) ORDER BY id"
-            + (" FOR NO KEY UPDATE" if lock else ""),
+            f"SELECT id, traits, provenance, created_at, parts FROM profile WHERE id = ANY(%s) ORDER BY id{lock}",
             [sorted(ids)],
         )
         found = {
             id_: Held(id_, load_state(traits, stamps), created, None if stored is None else load(stored))
             for id_, traits, stamps, created, stored in cursor.fetchall()
         }
+    if lock is Lock.SKIP:
+        return found
     return {id_: found.get(id_) or Held(id_, TraitState(), _LONG_AGO) for id_ in ids}
 
 

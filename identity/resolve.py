@@ -56,13 +56,13 @@ def resolve(
     combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
-    writing_traits: Collection[Combination] = (),
+    writing: Collection[Combination] = (),
     now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers; creates, links and merges profiles as needed.
 
     `sightings_of` gives the messages in which combinations were seen; it is asked for those that are not settled.
-    `writing_traits` are the combinations whose profiles will be updated: they are locked for that at once.
+    `writing` are the combinations whose profiles will be updated in any case: they are locked for that at once.
 
     Raises:
         ContendedError: when the caller should roll back and try again.
@@ -84,7 +84,7 @@ def resolve(
     stated = _statements(opened, places)
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
     involved |= set(stated.places.values())
-    updated = involved | {settled[combination] for combination in writing_traits if combination in settled}
+    updated = involved | {settled[combination] for combination in writing if combination in settled}
     _lock(updated, set(settled.values()) - updated, settled=settled)
     if not homes.holds():
         raise ContendedError

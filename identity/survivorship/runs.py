@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from identity.operations import Held, hold_traits, write_held
+from identity.operations import Held, Lock, hold_traits, write_held
 from identity.survivorship.models import PolicyRun
 from identity.traits import Policy, Rule, Statement
 
@@ -53,7 +53,7 @@ def _step(run: PolicyRun, *, now: datetime) -> Step:
     passed = _next_profiles(run)
     holders = [id_ for id_, has_trait, _ in passed if has_trait]
     ids = holders if looks_back else [id_ for id_, _, is_said_otherwise in passed if is_said_otherwise]
-    held = hold_traits(ids, lock=run.kind == PolicyRun.Kind.APPLY) if ids else {}
+    held = hold_traits(ids, lock=Lock.WAIT if run.kind == PolicyRun.Kind.APPLY else Lock.NONE) if ids else {}
     earlier = _said_before(ids, trait=run.trait) if looks_back else {}
     step = Step(more=len(passed) == BATCH)
     for id_, one in sorted(held.items()):

@@ -17,7 +17,7 @@ import msgspec
 from django.db import connection
 
 from cdp.kernel.copy import copy_rows
-from ingestion import event_log
+from ingestion import deferred, event_log
 from ingestion.contracts import InboxRow, Incoming, SourceTerms
 from ingestion.quality import rules
 from ingestion.quality.models import FlaggedValue
@@ -52,7 +52,7 @@ def observe(rows: Sequence[InboxRow], owned: Sequence[Owned], *, sources: Mappin
     """Note one chunk in the transaction that stores it: the inbox rows it came from, and what was stored."""
     groups, flagged = _grouped(owned)
     upserts = [
-        _receipts(row for row in rows if row.source_id in sources and row.held is None),
+        _receipts(row for row in rows if row.source_id in sources and row.held is None and row.kind != deferred.KIND),
         _volumes(groups, _keep_flags(flagged) if flagged else Counter()),
     ]
     loading = {id_ for id_, terms in sources.items() if terms.settings.quality.loads}

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.utils import OperationalError
 
 from cdp.kernel.ids import message_uuid
+from ingestion import deferred
 from ingestion.people import hashes_of_anyone
 from ingestion.quarantine.models import QuarantinedMessage
 from ingestion.trace.drops import key_of_person
@@ -78,7 +79,10 @@ def waiting(text: str) -> list[Waiting]:
     """Requests of the inbox (of the oldest few thousand) that hold this text."""
     decompress = zstandard.ZstdDecompressor().decompress
     with connection.cursor() as cursor:
-        cursor.execute("SELECT source_id, received_at, body FROM inbox ORDER BY id LIMIT %s", [INBOX_ROWS])
+        cursor.execute(
+            "SELECT source_id, received_at, body FROM inbox WHERE kind <> %s ORDER BY id LIMIT %s",
+            [deferred.KIND, INBOX_ROWS],
+        )
         return [Waiting(row[0], row[1]) for row in cursor.fetchall() if text.encode() in decompress(row[2])]
 
 

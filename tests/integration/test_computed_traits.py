@@ -296,7 +296,7 @@ class TestItsName:
         order(anna, 50)
         computed("spent", SPENT)
 
-        changed = write_traits([TraitUpdate(anna, 10**15, 1, 0, {"spent": 1, "city": "Berlin"})], now=NOW)
+        changed = write_traits([TraitUpdate(anna, 10**15, 1, 0, {"spent": 1, "city": "Berlin"})], now=NOW).changed
 
         assert changed == {anna: {"city"}}
         assert traits(anna) == {"country": "DE", "spent": 50, "city": "Berlin"}

@@ -1,0 +1,82 @@
+"""Traits of people to whom another worker is writing just now: put off, so that nobody waits for them.
+
+To wait would be to wait for all of that worker's chunk. So the message is stored with its own chunk, and its traits go
+back into the inbox in the same transaction, a row for each message. The chunk that takes them up again waits for the
+people before it holds anything that others could be waiting for, so there is no circle.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from ingestion import inbox
+from ingestion.contracts import Identifier, InboxRow, Incoming
+from ingestion.messages import NO_NUMBERS
+
+KIND = "traits"
+"""In place of a route, on such a row."""
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class _Traits(msgspec.Struct, gc=False):
+    """What is left to do of a message whose event is stored."""
+
+    type: str
+    name: str
+    messageId: str  # noqa: N815 - as on the wire, for who reads it there
+    id: bytes
+    ts: int
+    received: int
+    identifiers: tuple[Identifier, ...]
+    traits: dict[str, Any]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Traits).decode
+
+
+def put_off(events: Iterable[Incoming]) -> None:
+    """Keep the traits of these messages for a later chunk, in the transaction that stores their events."""
+    for event in events:
+        left = _Traits(
+            event.type,
+            event.name,
+            event.message_id,
+            event.id,
+            event.ts,
+            event.received,
+            event.identifiers,
+            event.traits or {},
+        )
+        inbox.append(
+            source_id=event.source_id,
+            kind=KIND,
+            events=0,  # it has been counted
+            body=_encode(left),
+            remote_addr="",
+            now=_EPOCH + timedelta(microseconds=event.received),
+        )
+
+
+def take_up(row: InboxRow) -> Incoming:
+    """The message as far as its traits need it: it is not to be stored again."""
+    left = _decode(row.body)
+    return Incoming(
+        source_id=row.source_id,
+        type=left.type,
+        name=left.name,
+        message_id=left.messageId,
+        id=left.id,
+        ts=left.ts,
+        received=left.received,
+        identifiers=left.identifiers,
+        properties=b"{}",
+        context=b"{}",
+        traits=left.traits,
+        numbers=NO_NUMBERS,
+        row=row,
+        place=0,
+    )
