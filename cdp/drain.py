@@ -24,7 +24,7 @@ from cdp.kernel.garbage import collecting_later
 from consent.subjects import subject_hash
 from identity import last_seen
 from identity.accounts.contracts import Belonging
-from identity.contracts import Identifier, Resolution, Sighting
+from identity.contracts import Combination, Identifier, Resolution, Sighting
 from identity.traits import TraitUpdate
 from ingestion import deferred, event_log, inbox, messages, partitions, treatment
 from ingestion.contracts import InboxRow, Incoming, Rejected, SourceTerms
@@ -63,6 +63,8 @@ POISON = (
 )
 
 Outcome = ingestion.ledger.Outcome
+Owned = tuple[Incoming, int]
+"""A message and its profile."""
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
@@ -171,21 +173,24 @@ def _store(rows: Sequence[InboxRow], opened: _Opened, sources: Mapping[int, Sour
         visits = sessions.only_of(fresh, visits)
     again = identity.kinds.stage.spell(again).kept
     resolution = _resolve(admitted, visits, again, now=now)
+    admitted_with = list(zip(admitted, resolution.ids, strict=False))  # the ids of those told again come after them
+    owned = admitted_with if len(fresh) == len(admitted) else _only(fresh, admitted_with)
     woven = sessions.weave_in(
-        visits, resolution.profiles, sources, absorbed=resolution.absorbed, origins=resolution.origins
+        visits, _homes_of(visits, owned), sources, absorbed=resolution.absorbed, origins=resolution.origins
     )
-    owned = [(event, resolution.profiles[event.identifiers]) for event in fresh]
     event_log.append([*owned, *woven.started], origins=_origins(fresh, resolution) | woven.origins)
-    changed_traits = _write_traits([*fresh, *again], resolution, sources, now=now)
+    telling = [pair for pair in owned if pair[0].traits]
+    telling += zip(again, resolution.ids[len(admitted) :], strict=True)
+    changed_traits = _write_traits(telling, resolution, sources, now=now)
     identity.consents.operations.note_resolved(resolution)
-    last_seen.note(fresh, resolution, now=now)
+    last_seen.note(owned, created=resolution.created, now=now)
     accounts = identity.accounts.operations.note_belongings(_belongings(owned, resolution, sources), now=now)
     note_account_changes(accounts.traits)
     note_changes(
         changes_of([*owned, *woven.started], resolution, changed_traits, others=woven.changed, joined=accounts.joined)
     )
     note_groups((absorbed, survivor) for absorbed, survivor in resolution.absorbed.items())
-    to_match = _to_match(resolution, changed_traits)
+    to_match = _to_match(admitted_with, resolution, changed_traits)
     identity.candidates.queue.note_changed(to_match)
     inbox.remove([row.id for row in rows])
     # From here on rows are counted up that every worker counts up: whoever comes second waits until this one commits.
@@ -265,9 +270,26 @@ def _resolve(
     return identity.operations.resolve_identities(
         [event.identifiers for event in events],
         sightings_of=sightings_of,
-        writing={event.identifiers for event in again} | {event.identifiers for event, _ in visits},
+        writing=[*_places_of(visits, admitted), *range(len(admitted), len(events))],
         now=now,
     )
+
+
+def _places_of(visits: sessions.Visits, events: Sequence[Incoming]) -> list[int]:
+    if not visits:
+        return []
+    visiting = {id(event) for event, _ in visits}
+    return [place for place, event in enumerate(events) if id(event) in visiting]
+
+
+def _homes_of(visits: sessions.Visits, owned: Iterable[Owned]) -> dict[Combination, int]:
+    """Whom sessions ask for."""
+    return {event.identifiers: profile_id for event, profile_id in owned} if visits else {}
+
+
+def _only(events: Iterable[Incoming], owned: Iterable[Owned]) -> list[Owned]:
+    kept = {id(event) for event in events}
+    return [pair for pair in owned if id(pair[0]) in kept]
 
 
 def _origins(events: Iterable[Incoming], resolution: Resolution) -> dict[bytes, int]:
@@ -279,25 +301,26 @@ def _origins(events: Iterable[Incoming], resolution: Resolution) -> dict[bytes, 
 
 
 def _write_traits(
-    events: Sequence[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms], *, now: datetime
+    telling: Sequence[Owned], resolution: Resolution, sources: Mapping[int, SourceTerms], *, now: datetime
 ) -> dict[int, set[str]]:
-    """As far as nobody else is writing to the same people; returns the names of those that changed, by profile."""
-    telling = [event for event in events if event.traits]
+    """As far as nobody else is writing to the same people; returns the names of those that changed, by profile.
+
+    Of new messages only: a repetition, whose time may be corrected differently, says nothing newer.
+    """
     written = identity.operations.write_traits(
         _trait_updates(telling, resolution, sources), resolution=resolution, wait=False, now=now
     )
     if written.busy:
-        deferred.put_off(event for event in telling if resolution.profiles[event.identifiers] in written.busy)
+        deferred.put_off(event for event, profile_id in telling if profile_id in written.busy)
     return written.changed
 
 
 def _trait_updates(
-    events: Iterable[Incoming], resolution: Resolution, sources: Mapping[int, SourceTerms]
+    telling: Iterable[Owned], resolution: Resolution, sources: Mapping[int, SourceTerms]
 ) -> list[TraitUpdate]:
-    """Traits of new messages only: a repetition, whose time may be corrected differently, says nothing newer."""
     return [
         TraitUpdate(
-            resolution.profiles[event.identifiers],
+            profile_id,
             event.ts,
             event.source_id,
             sources[event.source_id].priority,
@@ -305,13 +328,11 @@ def _trait_updates(
             event.id,
             resolution.origins.get(event.identifiers),
         )
-        for event in events
+        for event, profile_id in telling
     ]
 
 
-def _belongings(
-    owned: Iterable[tuple[Incoming, int]], resolution: Resolution, sources: Mapping[int, SourceTerms]
-) -> list[Belonging]:
+def _belongings(owned: Iterable[Owned], resolution: Resolution, sources: Mapping[int, SourceTerms]) -> list[Belonging]:
     """Which messages name an account; those of type group say what it is like."""
     return [
         Belonging(
@@ -329,7 +350,7 @@ def _belongings(
 
 
 def changes_of(
-    owned: Iterable[tuple[Incoming, int]],
+    owned: Iterable[Owned],
     resolution: Resolution,
     changed_traits: dict[int, set[str]],
     *,
@@ -364,7 +385,7 @@ def _with(names: frozenset[int], name_id: int) -> frozenset[int]:
     return names | {name_id}
 
 
-def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:
+def _to_match(owned: Iterable[Owned], resolution: Resolution, changed_traits: dict[int, set[str]]) -> set[int]:
     """Who may now look like somebody else: visitors of whom nothing is known do not."""
     changed = {*changed_traits, *resolution.absorbed, *resolution.absorbed.values()}
     created = resolution.created
@@ -372,8 +393,8 @@ def _to_match(resolution: Resolution, changed_traits: dict[int, set[str]]) -> se
         return changed
     return changed | {
         profile_id
-        for combination, profile_id in resolution.profiles.items()
-        if profile_id in created and any(kind in CONTACTS for kind, _ in combination)
+        for event, profile_id in owned
+        if profile_id in created and any(kind in CONTACTS for kind, _ in event.identifiers)
     }
 
 

@@ -135,12 +135,13 @@ class Tie:
 class Resolution:
     """Where every combination of identifiers leads, and what changed on the way.
 
-    `origins` names the origin of a combination where it is not the profile itself. `absorbed` names the survivor of
-    every profile that was merged away, `inherited` what its origins said; `linked` are those that gained identifiers.
-    `conflicts` are for the caller to record, at the end of its transaction.
+    `ids` has the profile of each that was asked for, in their order. `origins` names the origin of a combination where
+    it is not the profile itself. `absorbed` names the survivor of every profile that was merged away, `inherited` what
+    its origins said; `linked` are those that gained identifiers. `conflicts` are for the caller to record, at the end
+    of its transaction.
     """
 
-    profiles: dict[Combination, int] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
     origins: dict[Combination, int] = field(default_factory=dict)
     absorbed: dict[int, int] = field(default_factory=dict)
     inherited: dict[int, Parts] = field(default_factory=dict)

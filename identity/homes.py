@@ -5,7 +5,7 @@ profile that loses identifiers and stays is not caught by that: taking them away
 transaction, and whoever has locked the profiles asks whether the epoch is still the one that it remembers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import connection
 
@@ -24,24 +24,25 @@ class _Known:
     epoch: int | None = None
 
 
-def recall(combinations: Iterable[Combination]) -> tuple[dict[Combination, int], list[int]]:
-    """Those that are remembered, with their profiles, and the places of the others."""
-    found: dict[Combination, int] = {}
+def recall(combinations: Sequence[Combination]) -> tuple[list[int], list[int]]:
+    """The profiles of those that are remembered, 0 for the others, and the places of these."""
+    recalled = _young.get
+    ids = [recalled(combination, 0) for combination in combinations]
+    if 0 not in ids:
+        return ids, []
     others: list[int] = []
     aged: dict[Combination, int] = {}
-    young, old = _young, _old
-    for place, combination in enumerate(combinations):
-        profile_id = young.get(combination)
-        if profile_id is None:
-            profile_id = old.get(combination)
-            if profile_id is None:
-                others.append(place)
-                continue
-            aged[combination] = profile_id
-        found[combination] = profile_id
+    for place, profile_id in enumerate(ids):
+        if profile_id:
+            continue
+        combination = combinations[place]
+        if known := _old.get(combination):
+            ids[place] = aged[combination] = known
+        else:
+            others.append(place)
     if aged:
         remember(aged, {})
-    return found, others
+    return ids, others
 
 
 def origins_of(combinations: Iterable[Combination]) -> dict[Combination, int]:

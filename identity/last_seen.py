@@ -1,30 +1,24 @@
 """When identifiers were last seen, written at most once a day for each.
 
 Every process remembers on which day it has met a combination of identifiers, so a combination that comes all day costs
-a look into a set. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone
+a look-up. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone
 what another process has written on that day, or holds just now.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from django.db import connection, transaction
 
 from cdp.kernel.copy import timestamp_micros
-from identity.contracts import Combination, Resolution
+from identity.contracts import Combination
 
 DAY = 86_400_000_000  # microseconds
 REMEMBERED = 200_000  # combinations; then the process starts over, and asks once more for each
 
-_days: dict[Combination, int] = {}
-
-
-class _Today:
-    """Whom nothing can be written of before tomorrow."""
-
-    number: int = -1
-    met: ClassVar[set[Combination]] = set()
+_until: dict[Combination, int] = {}
+"""The end of the day on which each was last met, in microseconds since 2000-01-01 UTC."""
 
 
 class Seen(Protocol):
@@ -36,50 +30,41 @@ class Seen(Protocol):
     def ts(self) -> int: ...
 
 
-def note(messages: Iterable[Seen], resolution: Resolution, *, now: datetime) -> None:
-    """Inside the transaction that stores the messages. What lies in the future counts as now."""
-    today, days = timestamp_micros(now), _days
-    _begin(today // DAY)
-    over = _Today.met
+def note(owned: Iterable[tuple[Seen, int]], *, created: Collection[int], now: datetime) -> None:
+    """Messages with their profiles, inside the transaction that stores them. What lies in the future counts as now.
+
+    Of people who were `created` by them, the first meeting is written with their identifiers.
+    """
+    until = _until.get
+    beyond = [(message, profile_id) for message, profile_id in owned if message.ts >= until(message.identifiers, 0)]
+    if not beyond:
+        return
+    latest = timestamp_micros(now)
     met: dict[Combination, int] = {}
-    for message in [message for message in messages if message.identifiers not in over]:
-        who = message.identifiers
-        day = days.get(who, -1)
-        if message.ts // DAY > day:
-            at = min(message.ts, today)
-            if at // DAY > day and at > met.get(who, -1):
-                met[who] = at
+    profiles: dict[Combination, int] = {}
+    for message, profile_id in beyond:
+        who, at = message.identifiers, min(message.ts, latest)
+        if at >= until(who, 0) and at > met.get(who, -1):
+            met[who], profiles[who] = at, profile_id
     if met:
-        _write(met, resolution)
+        _write({who: at for who, at in met.items() if profiles[who] not in created}, profiles)
         transaction.on_commit(lambda: _remember(met))
 
 
 def forget_all() -> None:
-    _days.clear()
-    _Today.met.clear()
-
-
-def _begin(day: int) -> None:
-    if day != _Today.number:
-        _Today.number = day
-        _Today.met = {who for who, known in _days.items() if known >= day}
+    _until.clear()
 
 
 def _remember(met: Mapping[Combination, int]) -> None:
-    if len(_days) > REMEMBERED:
+    if len(_until) > REMEMBERED:
         forget_all()
-    days = {who: at // DAY for who, at in met.items()}
-    _days.update(days)
-    _Today.met.update([who for who, day in days.items() if day >= _Today.number])
+    _until.update({who: at - at % DAY + DAY for who, at in met.items()})
 
 
-def _write(met: Mapping[Combination, int], resolution: Resolution) -> None:
-    """Of people who are new, the first meeting is written with their identifiers."""
-    profiles, created = resolution.profiles, resolution.created
+def _write(met: Mapping[Combination, int], profiles: Mapping[Combination, int]) -> None:
     rows: dict[tuple[int, str, str], int] = {}
     for combination, at in met.items():
-        if (profile_id := profiles[combination]) in created:
-            continue
+        profile_id = profiles[combination]
         for kind, value in combination:
             key = (profile_id, kind, value)
             if at > rows.get(key, -1):

@@ -26,7 +26,7 @@ def resolve_identities(
     combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
-    writing: Collection[Combination] = (),
+    writing: Collection[int] = (),
     now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers, inside the caller's transaction.

@@ -56,13 +56,13 @@ def resolve(
     combinations: Sequence[Combination],
     *,
     sightings_of: SightingsOf,
-    writing: Collection[Combination] = (),
+    writing: Collection[int] = (),
     now: datetime,
 ) -> Resolution:
     """The profile of every combination of identifiers; creates, links and merges profiles as needed.
 
     `sightings_of` gives the messages in which combinations were seen; it is asked for those that are not settled.
-    `writing` are the combinations whose profiles will be updated in any case: they are locked for that at once.
+    `writing` are the places of those whose profiles will be updated in any case: they are locked for that at once.
 
     Raises:
         ContendedError: when the caller should roll back and try again.
@@ -72,25 +72,29 @@ def resolve(
     # came out is written.
     if homes.is_new():
         homes.holds()
-    settled, unknown = homes.recall(combinations)
-    others = dict.fromkeys(combinations[place] for place in unknown)
-    origins = homes.origins_of(settled)
+    ids, unknown = homes.recall(combinations)
+    others = dict.fromkeys([combinations[place] for place in unknown])
+    origins = homes.origins_of(combinations)
     places, known_origins = _look_up({identifier for combination in others for identifier in combination})
     found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
     opened = {combination for combination in others if combination not in found}
     found_origins = _origins_of(found, known_origins) if known_origins else {}
-    settled |= found
+    for place in unknown:
+        ids[place] = found.get(combinations[place], 0)
     origins |= found_origins
     stated = _statements(opened, places)
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
     involved |= set(stated.places.values())
-    updated = involved | {settled[combination] for combination in writing if combination in settled}
-    _lock(updated, set(settled.values()) - updated, settled=settled)
+    settled = set(ids) - {0}
+    updated = involved | {ids[place] for place in writing if ids[place]}
+    if gone := _lock(updated, settled - updated):
+        homes.forget(combination for combination, id_ in zip(combinations, ids, strict=True) if id_ in gone)
+        raise ContendedError
     if not homes.holds():
         raise ContendedError
     homes.remember(found, found_origins)
     if not opened:
-        return Resolution(profiles=settled, origins=origins)
+        return Resolution(ids=ids, origins=origins)
     seen = list(sightings_of([place for place in unknown if combinations[place] in opened]))
     sightings = sorted(_earliest(seen).values(), key=_age)
     holdings, times = _holdings(involved), _times(involved)
@@ -110,7 +114,27 @@ def resolve(
     if clusters.ties and (never := constraints.never_among(involved)):
         clusters, nodes = cluster(never)  # seldom: only who would merge asks whether a person has forbidden it
     statements.keep(stated.made, now=now)
-    return _write(clusters, nodes, settled, origins, seen, now=now)
+    resolution, leading = _write(clusters, nodes, seen, now=now)
+    if resolution.absorbed:
+        _follow(ids, resolution.absorbed, combinations, origins)
+    for place in unknown:
+        ids[place] = ids[place] or leading[combinations[place]]
+    resolution.ids = ids
+    resolution.origins = origins | resolution.origins
+    return resolution
+
+
+def _follow(
+    ids: list[int],
+    absorbed: Mapping[int, int],
+    combinations: Sequence[Combination],
+    origins: dict[Combination, int],
+) -> None:
+    """Lead those of absorbed profiles to the survivors. Their origin is the absorbed one, if no earlier one."""
+    for place, id_ in enumerate(ids):
+        if id_ in absorbed:
+            ids[place] = absorbed[id_]
+            origins.setdefault(combinations[place], id_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +166,9 @@ def _statements(combinations: Collection[Combination], places: dict[Identifier, 
 
 
 def _write(
-    clusters: Clusters,
-    nodes: dict[Combination, int],
-    settled: dict[Combination, int],
-    origins: dict[Combination, int],
-    seen: Iterable[Sighting],
-    *,
-    now: datetime,
-) -> Resolution:
+    clusters: Clusters, nodes: dict[Combination, int], seen: Iterable[Sighting], *, now: datetime
+) -> tuple[Resolution, dict[Combination, int]]:
+    """What changed, with the origins of these combinations; and the profiles that these lead to."""
     ends = {node: clusters.root(node) for node in {*nodes.values(), *(node for _, node, _ in clusters.linked)}}
     created = _create_profiles(sorted({root for root in ends.values() if root < 0}, reverse=True), now=now)
     leading = {node: created.get(root, root) for node, root in ends.items()}
@@ -173,15 +192,13 @@ def _write(
         ]
     )
     inherited = _merge(clusters.ties, absorbed, now=now) if absorbed else {}
-    profiles = {c: absorbed.get(profile, profile) for c, profile in settled.items()} if absorbed else settled
-    if absorbed:
-        origins |= {c: settled[c] for c, profile in profiles.items() if profile != settled[c] and c not in origins}
+    profiles: dict[Combination, int] = {}
+    origins: dict[Combination, int] = {}
     for combination, node in nodes.items():
         profiles[combination] = profile_id = leading[node]
         if node not in alone and (origin := origin_of(by_priority(combination)[0], node)) != profile_id:
             origins[combination] = origin
-    return Resolution(
-        profiles=profiles,
+    resolution = Resolution(
         origins=origins,
         absorbed=absorbed,
         inherited=inherited,
@@ -189,6 +206,7 @@ def _write(
         linked=frozenset([leading[node] for _, node, _ in clusters.linked]),
         conflicts=_tally(clusters.conflicts, seen, profile_of=profile_of),
     )
+    return resolution, profiles
 
 
 def _merge(ties: Collection[Tie], absorbed: dict[int, int], *, now: datetime) -> dict[int, Parts]:
@@ -260,22 +278,20 @@ def _look_up_kinds(asked: Mapping[str, Collection[str]]) -> list[tuple[str, str,
     return rows
 
 
-def _lock(updated: Collection[int], written_to: Collection[int], *, settled: dict[Combination, int]) -> None:
+def _lock(updated: Collection[int], written_to: Collection[int]) -> set[int]:
     """Lock profiles in id order, first those that may gain something themselves, in one way there and back.
 
-    One that is gone was absorbed a moment ago, or since it was remembered.
+    Returns those that are gone: absorbed a moment ago, or since they were remembered.
     """
     if not updated and not written_to:
-        return
+        return set()
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [_array(updated), _array(written_to)])
         if cursor.fetchone()[0] == len(updated) + len(written_to):
-            return
+            return set()
         ids = {*updated, *written_to}
         cursor.execute("SELECT id FROM profile WHERE id = ANY(%s::bigint[])", [_array(ids)])
-        gone = ids - {id_ for (id_,) in cursor.fetchall()}
-    homes.forget(combination for combination, profile_id in settled.items() if profile_id in gone)
-    raise ContendedError
+        return ids - {id_ for (id_,) in cursor.fetchall()}
 
 
 def _locked(strength: str) -> str:

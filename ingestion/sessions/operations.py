@@ -32,6 +32,8 @@ OURS = InboxRow(0, 0, datetime(2000, 1, 1, tzinfo=UTC), "", 0, "", b"{}")
 Owned = tuple[Incoming, int]
 """An event and its profile."""
 
+Who = tuple[Identifier, ...]
+
 Visits = list[tuple[Incoming, bytes]]
 """Events that belong to sessions, with their devices."""
 
@@ -88,11 +90,11 @@ def heralds(visits: Visits) -> list[Incoming]:
 
 def weave_in(
     visits: Visits,
-    profiles: Mapping[tuple[Identifier, ...], int],
+    profiles: Mapping[Who, int],
     sources: Mapping[int, SourceTerms],
     *,
     absorbed: Mapping[int, int],
-    origins: Mapping[tuple[Identifier, ...], int] = MappingProxyType({}),
+    origins: Mapping[Who, int] = MappingProxyType({}),
 ) -> Woven:
     """Sort visits into sessions and give them their `session_id`. The caller holds the locks of their profiles.
 

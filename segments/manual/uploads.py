@@ -319,7 +319,7 @@ def _create_some(combinations: Sequence[Combination], now: datetime) -> set[int]
         for id_ in sorted(resolution.created | merged)
     )
     conflicts.record(resolution.conflicts, now=now)
-    return set(resolution.profiles.values())
+    return set(resolution.ids)
 
 
 # --- Rows ---------------------------------------------------------------------------------------------------
