@@ -41,13 +41,16 @@ def note(owned: Iterable[tuple[Seen, int]], *, created: Collection[int], now: da
         return
     latest = timestamp_micros(now)
     met: dict[Combination, int] = {}
-    profiles: dict[Combination, int] = {}
+    known: dict[tuple[int, Combination], int] = {}
     for message, profile_id in beyond:
         who, at = message.identifiers, min(message.ts, latest)
-        if at >= until(who, 0) and at > met.get(who, -1):
-            met[who], profiles[who] = at, profile_id
+        if at > met.get(who, until(who, 0) - 1):
+            met[who] = at
+            if profile_id not in created:
+                known[profile_id, who] = at
+    if known:
+        _write(known)
     if met:
-        _write({who: at for who, at in met.items() if profiles[who] not in created}, profiles)
         transaction.on_commit(lambda: _remember(met))
 
 
@@ -61,16 +64,13 @@ def _remember(met: Mapping[Combination, int]) -> None:
     _until.update({who: at - at % DAY + DAY for who, at in met.items()})
 
 
-def _write(met: Mapping[Combination, int], profiles: Mapping[Combination, int]) -> None:
+def _write(met: Mapping[tuple[int, Combination], int]) -> None:
     rows: dict[tuple[int, str, str], int] = {}
-    for combination, at in met.items():
-        profile_id = profiles[combination]
+    for (profile_id, combination), at in met.items():
         for kind, value in combination:
             key = (profile_id, kind, value)
             if at > rows.get(key, -1):
                 rows[key] = at
-    if not rows:
-        return
     with connection.cursor() as cursor:
         cursor.execute(
             _UPDATE,
@@ -83,8 +83,10 @@ def _write(met: Mapping[Combination, int], profiles: Mapping[Combination, int]) 
         )
 
 
-# Locked in the order of keys; what somebody else has locked is written by them, or tomorrow.
+# Locked in the order of keys; what somebody else has locked is written by them, or tomorrow. Each is found by its key:
+# left to choose, the planner reads all identifiers that there are, twice.
 _UPDATE = """
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
     WITH seen AS (
         SELECT u.profile_id, u.kind, u.value, '2000-01-01 00:00Z'::timestamptz + u.at * interval '1 microsecond' AS at
         FROM unnest(%s::bigint[], string_to_array(%s, E'\\x1f'), string_to_array(%s, E'\\x1f'), %s::bigint[])
@@ -96,5 +98,6 @@ _UPDATE = """
         ORDER BY 1, 2, 3 FOR NO KEY UPDATE OF p SKIP LOCKED
     )
     UPDATE profile_identifier p SET last_seen_at = held.at FROM held
-    WHERE p.profile_id = held.profile_id AND p.kind = held.kind AND p.value = held.value
+    WHERE p.profile_id = held.profile_id AND p.kind = held.kind AND p.value = held.value;
+    SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on
 """
