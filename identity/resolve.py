@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from operator import itemgetter
 
 from django.db import IntegrityError, connection
@@ -75,9 +76,8 @@ def resolve(
     ids, unknown = homes.recall(combinations)
     others = dict.fromkeys([combinations[place] for place in unknown])
     origins = homes.origins_of(combinations)
-    places, known_origins = _look_up({identifier for combination in others for identifier in combination})
-    found = {combination: places[combination[0]] for combination in others if _is_settled(combination, places)}
-    opened = {combination for combination in others if combination not in found}
+    places, known_origins = _look_up(chain.from_iterable(others))
+    found, opened = _settled(others, places)
     found_origins = _origins_of(found, known_origins) if known_origins else {}
     for place in unknown:
         ids[place] = found.get(combinations[place], 0)
@@ -95,7 +95,7 @@ def resolve(
     homes.remember(found, found_origins)
     if not opened:
         return Resolution(ids=ids, origins=origins)
-    seen = list(sightings_of([place for place in unknown if combinations[place] in opened]))
+    seen = list(sightings_of([place for place in unknown if not ids[place]]))
     sightings = sorted(_earliest(seen).values(), key=_age)
     holdings, times = _holdings(involved), _times(involved)
 
@@ -248,12 +248,22 @@ def _age(sighting: Sighting) -> tuple[int, str]:
     return sighting.at, sighting.message_id
 
 
-def _is_settled(combination: Combination, places: dict[Identifier, int]) -> bool:
-    first = places.get(combination[0])
-    return first is not None and all(places.get(identifier) == first for identifier in combination)
+def _settled(
+    combinations: Iterable[Combination], places: Mapping[Identifier, int]
+) -> tuple[dict[Combination, int], list[Combination]]:
+    """Those of which every identifier leads to the same profile, with that; and the others."""
+    found: dict[Combination, int] = {}
+    opened: list[Combination] = []
+    for combination in combinations:
+        homes_of = {places.get(identifier, 0) for identifier in combination}
+        if len(homes_of) == 1 and (home := homes_of.pop()):
+            found[combination] = home
+        else:
+            opened.append(combination)
+    return found, opened
 
 
-def _look_up(identifiers: Collection[Identifier]) -> tuple[dict[Identifier, int], dict[Identifier, int]]:
+def _look_up(identifiers: Iterable[Identifier]) -> tuple[dict[Identifier, int], dict[Identifier, int]]:
     """Where they lead, and the origins that are another profile."""
     by_kind: defaultdict[str, list[str]] = defaultdict(list)
     for kind, value in identifiers:
