@@ -46,9 +46,13 @@ def ensure_seen_partition(day: date) -> None:
 def begin_seen_week(day: date) -> None:
     """From here on messages are remembered in the week of `day`, unless a later one has begun.
 
-    Waits for every chunk under way. Call it outside of a chunk's transaction.
+    Waits for every chunk under way, if it has not begun. Call it outside of a chunk's transaction.
     """
     ensure_seen_partition(day)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM seen_week WHERE week >= %s LIMIT 1", [week_of(day)])
+        if cursor.rowcount:
+            return
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE seen_week IN EXCLUSIVE MODE")
         cursor.execute(

@@ -181,6 +181,11 @@ def drain_two(accept: Any, *messages: dict[str, Any]) -> int:
 
 
 class TestTwoWorkers:
+    def test_append_at_once_though_one_meets_a_name_that_is_new(
+        self, accept: Any, anna: int, meeting: threading.Barrier
+    ):
+        assert drain_two(accept, track("Viewed", userId="anna"), track("Never heard of", userId="anna")) == 2 * CLAIMED
+
     def test_append_at_once_though_both_set_traits_of_the_same_person(
         self, accept: Any, anna: int, meeting: threading.Barrier
     ):
