@@ -5,6 +5,9 @@ SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of its rows 
 which says how fast the machine was at that moment. Senders are drawn from all profiles, so that nearly nobody is
 remembered from the chunk before.
 
+Each size is measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
+in full, and `BETWEEN` events later, as it is for most of the time until the next.
+
 It takes long and much disk (20 million: about 20 GB), and is therefore not part of `make bench`:
 
     PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [--minutes LIMIT] [millions …]
@@ -31,6 +34,7 @@ from home import become_worker, servers
 from traffic import Traffic, visitor_id
 
 RUNS = 5
+BETWEEN = 300_000
 EVENTS_A_PROFILE = 20
 STEP = 500_000
 
@@ -66,7 +70,11 @@ class OutOfTimeError(Exception):
     """The limit was reached."""
 
 
-def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, drain.Result]]:
+Measured = tuple[drain.Result, drain.Result]
+"""Right after a checkpoint, and some time later."""
+
+
+def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, Measured]]:
     """For each size, in events, the medians as `drain.measure` gives them.
 
     Raises:
@@ -94,7 +102,9 @@ def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tu
             if size not in measured:
                 grow(size, source.pk, until=until)
                 measured[size] = _measure_one(size, source.pk, until=until)
-            yield size, drain.Result(*measured[size])
+            figures = measured[size]
+            half = len(figures) // 2
+            yield size, (drain.Result(*figures[:half]), drain.Result(*figures[half:]))
 
 
 def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
@@ -105,11 +115,18 @@ def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
     drain.run(source_id, traffic, timezone.now(), batches=50)
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
-    rounds = []
-    for _ in range(RUNS):
-        check(until)
-        rounds.append(drain.run(source_id, traffic, timezone.now()))
-    figures = list(astuple(drain.summary(rounds)))
+
+    def rounds(count: int) -> list[tuple[drain.Cpu, drain.Cpu]]:
+        found = []
+        for _ in range(count):
+            check(until)
+            found.append(drain.run(source_id, traffic, timezone.now()))
+        return found
+
+    after = drain.summary(rounds(RUNS))
+    rounds(BETWEEN // (drain.BATCHES * drain.BATCH) - RUNS)
+    later = drain.summary(rounds(RUNS))
+    figures = [*astuple(after), *astuple(later)]
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO bench_result VALUES (%s, %s)", [size, figures])
     return figures
@@ -209,17 +226,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120, metavar="LIMIT", help="stop after this long (120)")
     parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
     asked = parser.parse_args()
-    heads = ("stored events", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
-    print("{:>14} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
+    heads = ("stored events", "checkpoint", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
+    print("{:>14} {:>12} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
     began = time.monotonic()
     sizes = sorted(int(millions * 1_000_000) for millions in asked.millions)
     try:
-        for size, result in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
-            print(
-                f"{size:14,} {result.drain:13,.0f} {result.raw:11,.0f} {result.ratio:6.2f}"
-                f" {result.client:10.1f} {result.server:10.1f}",
-                flush=True,
-            )
+        for size, measured in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
+            for when, result in zip(("just now", "long ago"), measured, strict=True):
+                print(
+                    f"{size:14,} {when:>12} {result.drain:13,.0f} {result.raw:11,.0f} {result.ratio:6.2f}"
+                    f" {result.client:10.1f} {result.server:10.1f}",
+                    flush=True,
+                )
     except OutOfTimeError:
         print(f"stopped after {asked.minutes:g} minutes; with --keep the next run goes on from here", file=sys.stderr)
     print(f"{time.monotonic() - began:,.0f} s, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
