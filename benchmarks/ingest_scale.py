@@ -31,7 +31,7 @@ from typing import Any
 
 import ingest_drain as drain
 from home import become_worker, servers
-from traffic import Traffic, visitor_id
+from traffic import BATCH, Traffic, visitor_id
 
 RUNS = 5
 BETWEEN = 300_000
@@ -124,7 +124,7 @@ def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
         return found
 
     after = drain.summary(rounds(RUNS))
-    rounds(BETWEEN // (drain.BATCHES * drain.BATCH) - RUNS)
+    rounds(BETWEEN // (drain.BATCHES * BATCH) - RUNS)
     later = drain.summary(rounds(RUNS))
     figures = [*astuple(after), *astuple(later)]
     with connection.cursor() as cursor:
