@@ -162,6 +162,7 @@ def every(seconds: float, task: str) -> dict[str, Any]:
     return {"task": task, "schedule": seconds, "options": options}
 
 
+CELERY_BEAT_SCHEDULER = "cdp.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     # A nudge each, in case the one that the news itself sent was lost; the work is rows in PostgreSQL.
     "drain": every(1.0, "cdp.drain"),

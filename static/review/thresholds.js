@@ -176,13 +176,19 @@ function options() {
 /* --- The two thresholds ------------------------------------------------------------------------------------- */
 
 const LABELS = { review: "ask from", accept: "merge from" };
+const LABEL_WIDTH = 118;
+const LABEL_LINE = 14;
 
 function handles() {
   const colours = palette();
   const height = chart.getHeight();
   const [top, bottom] = [22, height - 62];
+  const places = Object.fromEntries(
+    Object.keys(LABELS).map((name) => [name, chart.convertToPixel({ xAxisIndex: 0 }, bothOf(name))]),
+  );
+  const crowded = meet(span("review", places.review), span("accept", places.accept));
   return Object.keys(LABELS).map((name) => {
-    const x = chart.convertToPixel({ xAxisIndex: 0 }, bothOf(name));
+    const x = places[name];
     const colour = name === "accept" ? colours.named("green") : colours.named("yellow");
     return {
       id: name,
@@ -202,7 +208,7 @@ function handles() {
           style: {
             text: `${LABELS[name]} ${percent(Number(form.elements[name].value) / 100)}`,
             x: beside(name, x) === "left" ? -2 : 2,
-            y: 4,
+            y: 4 + (crowded && name === "review" ? LABEL_LINE : 0),
             align: beside(name, x),
             fill: colours.text,
             font: `600 11px ${colours.font}`,
@@ -213,12 +219,15 @@ function handles() {
   });
 }
 
-// Away from each other, so that the two never lie over one another; but never out of the chart.
+// Away from each other, but never out of the chart. Where there is no room for that, one is a line lower.
 function beside(name, x) {
-  if (x < 110) return "left";
-  if (x > chart.getWidth() - 110) return "right";
+  if (x < LABEL_WIDTH) return "left";
+  if (x > chart.getWidth() - LABEL_WIDTH) return "right";
   return name === "accept" ? "left" : "right";
 }
+
+const span = (name, x) => (beside(name, x) === "left" ? [x, x + LABEL_WIDTH] : [x - LABEL_WIDTH, x]);
+const meet = (one, other) => one[0] < other[1] && other[0] < one[1];
 
 function dragged(name, target) {
   const group = target.type === "group" ? target : target.parent;

@@ -1,3 +1,8 @@
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery.utils.imports import instantiate
 from django.conf import settings
 
 from cdp import beat, tasks
@@ -19,6 +24,24 @@ def test_beat_sends_tasks_to_the_queues_that_workers_read():
         mine, theirs = (each.amqp.router.route({}, entry["task"])["queue"].name for each in (beat.app, app))
 
         assert mine == theirs
+
+
+def test_beat_sleeps_until_a_task_is_due(tmp_path: Path):
+    """It would wake too early otherwise, and keep a processor busy until then."""
+    app = Celery(set_as_current=False, fixups=[], broker_url="memory://")
+    app.conf.beat_schedule = {"tick": {"task": "tick", "schedule": 0.1}}
+    scheduler = instantiate(beat.app.conf.beat_scheduler, app=app, schedule_filename=str(tmp_path / "schedule"))
+    sent: list[str] = []
+    scheduler.apply_entry = lambda entry, producer: sent.append(entry.name)
+
+    ticks, end = 0, time.monotonic() + 1
+    while time.monotonic() < end:
+        ticks += 1
+        time.sleep(max(0.0, scheduler.tick()))
+
+    assert 8 <= len(sent) <= 11
+    assert ticks <= 4 * len(sent)
+    scheduler.close()
 
 
 def test_beat_has_the_schedule_and_the_broker():
