@@ -73,6 +73,15 @@ def summary(rounds: list[tuple["Cpu", "Cpu"]]) -> Result:
 
 def run(source_id: int, traffic: Traffic, now: datetime, *, batches: int = BATCHES) -> tuple[Cpu, Cpu]:
     """Drain once, then copy the same rows raw; the CPU time of both."""
+    drained = drain(source_id, traffic, now, batches=batches)
+    chunks = exported(now)
+    with cpu_time() as copied:
+        for chunk in chunks:
+            copy(chunk)
+    return drained, copied
+
+
+def drain(source_id: int, traffic: Traffic, now: datetime, *, batches: int = BATCHES) -> Cpu:
     from cdp import pipeline
     from ingestion import operations
 
@@ -85,11 +94,7 @@ def run(source_id: int, traffic: Traffic, now: datetime, *, batches: int = BATCH
             stored += step
     if stored != batches * BATCH:
         raise SystemExit(f"{stored} of {batches * BATCH} events were stored")
-    chunks = exported(now)
-    with cpu_time() as copied:
-        for chunk in chunks:
-            copy(chunk)
-    return drained, copied
+    return drained
 
 
 @contextlib.contextmanager

@@ -124,7 +124,9 @@ def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
         return found
 
     after = drain.summary(rounds(RUNS))
-    rounds(BETWEEN // (drain.BATCHES * BATCH) - RUNS)
+    for _ in range(BETWEEN // (drain.BATCHES * BATCH) - RUNS):
+        check(until)
+        drain.drain(source_id, traffic, timezone.now())
     later = drain.summary(rounds(RUNS))
     figures = [*astuple(after), *astuple(later)]
     with connection.cursor() as cursor:

@@ -224,7 +224,11 @@ def _open(rows: Iterable[InboxRow], sources: Mapping[int, SourceTerms]) -> _Open
         if terms is None:
             continue
         if row.kind == deferred.KIND:
-            again.append(deferred.take_up(row))
+            taken = deferred.take_up(row)
+            if type(taken) is Incoming:
+                again.append(taken)
+            elif type(taken) is Rejected:
+                rejected.append(taken)
             continue
         items = messages.decode_row(row, allow_future=terms.settings.clock.allow_future)
         found = [item for item in items if type(item) is Incoming]

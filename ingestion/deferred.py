@@ -6,19 +6,17 @@ people before it holds anything that others could be waiting for, so there is no
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from ingestion import inbox
-from ingestion.contracts import Identifier, InboxRow, Incoming
+from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
 from ingestion.messages import NO_NUMBERS
+from ingestion.messages.refusals import reject_bytes, unreadable
 
 KIND = "traits"
 """In place of a route, on such a row."""
-
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class _Traits(msgspec.Struct, gc=False):
@@ -40,30 +38,33 @@ _decode = msgspec.json.Decoder(_Traits).decode
 
 def put_off(events: Iterable[Incoming]) -> None:
     """Keep the traits of these messages for a later chunk, in the transaction that stores their events."""
-    for event in events:
-        left = _Traits(
-            event.type,
-            event.name,
-            event.message_id,
-            event.id,
-            event.ts,
-            event.received,
-            event.identifiers,
-            event.traits or {},
-        )
-        inbox.append(
-            source_id=event.source_id,
-            kind=KIND,
-            events=0,  # it has been counted
-            body=_encode(left),
-            remote_addr="",
-            now=_EPOCH + timedelta(microseconds=event.received),
-        )
+    inbox.append_packed([_row_of(event) for event in events])
 
 
-def take_up(row: InboxRow) -> Incoming:
-    """The message as far as its traits need it: it is not to be stored again."""
-    left = _decode(row.body)
+def _row_of(event: Incoming) -> bytes:
+    left = _Traits(
+        event.type,
+        event.name,
+        event.message_id,
+        event.id,
+        event.ts,
+        event.received,
+        event.identifiers,
+        event.traits or {},
+    )
+    counted_already = 0
+    return inbox.packed_row(event.source_id, KIND, counted_already, _encode(left), received=event.received)
+
+
+def take_up(row: InboxRow) -> Incoming | Rejected:
+    """The message as far as its traits need it: it is not to be stored again.
+
+    It may come out of the quarantine, where it can be edited.
+    """
+    try:
+        left = _decode(row.body)
+    except ValueError as error:
+        return reject_bytes(row, row.body, unreadable(error), 0)
     return Incoming(
         source_id=row.source_id,
         type=left.type,

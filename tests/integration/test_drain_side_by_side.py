@@ -156,6 +156,14 @@ class TestTraitsOfSomebodyWhoIsBusy:
         assert traits("anna") == {"city": "Oslo", "plan": "pro"}
         assert rows("SELECT code, message_id FROM quarantined_message") == [("not_storable", "bad")]
 
+    def test_that_cannot_be_read_go_there_too(self, source: Any, anna: int):
+        inbox.append_packed([inbox.packed_row(source.pk, deferred.KIND, 0, b'{"traits": {}}', received=1)])
+
+        drain_all(NOW)
+
+        assert waiting() == []
+        assert rows("SELECT code FROM quarantined_message") == [("type_mismatch",)]
+
 
 @pytest.fixture
 def meeting(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
