@@ -96,23 +96,7 @@ def resolve(
     if not opened:
         return Resolution(ids=ids, origins=origins)
     seen = list(sightings_of([place for place in unknown if not ids[place]]))
-    sightings = sorted(_earliest(seen).values(), key=_age)
-    holdings, times = _holdings(involved), _times(involved)
-
-    def cluster(never: Collection[tuple[int, int]]) -> tuple[Clusters, dict[Combination, int]]:
-        clusters = Clusters(
-            homes=places | stated.places,
-            holdings=holdings,
-            statements=stated.known,
-            times=times,
-            origins=known_origins | stated.origins,
-            never=never,
-        )
-        return clusters, {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
-
-    clusters, nodes = cluster(())
-    if clusters.ties and (never := constraints.never_among(involved)):
-        clusters, nodes = cluster(never)  # seldom: only who would merge asks whether a person has forbidden it
+    clusters, nodes = _cluster(seen, involved, places=places, origins=known_origins, stated=stated)
     statements.keep(stated.made, now=now)
     resolution, leading = _write(clusters, nodes, seen, now=now)
     if resolution.absorbed:
@@ -122,19 +106,6 @@ def resolve(
     resolution.ids = ids
     resolution.origins = origins | resolution.origins
     return resolution
-
-
-def _follow(
-    ids: list[int],
-    absorbed: Mapping[int, int],
-    combinations: Sequence[Combination],
-    origins: dict[Combination, int],
-) -> None:
-    """Lead those of absorbed profiles to the survivors. Their origin is the absorbed one, if no earlier one."""
-    for place, id_ in enumerate(ids):
-        if id_ in absorbed:
-            ids[place] = absorbed[id_]
-            origins.setdefault(combinations[place], id_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +119,48 @@ class _Stated:
     made: set[tuple[str, str]]
     places: dict[Identifier, int]
     origins: dict[Identifier, int]
+
+
+def _cluster(
+    seen: Iterable[Sighting],
+    involved: Collection[int],
+    *,
+    places: dict[Identifier, int],
+    origins: dict[Identifier, int],
+    stated: _Stated,
+) -> tuple[Clusters, dict[Combination, int]]:
+    """What comes together, the earliest sighting first, and the node of each combination."""
+    sightings = sorted(_earliest(seen).values(), key=_age)
+    holdings, times = _holdings(involved), _times(involved)
+
+    def cluster(never: Collection[tuple[int, int]]) -> tuple[Clusters, dict[Combination, int]]:
+        clusters = Clusters(
+            homes=places | stated.places,
+            holdings=holdings,
+            statements=stated.known,
+            times=times,
+            origins=origins | stated.origins,
+            never=never,
+        )
+        return clusters, {sighting.identifiers: clusters.add(sighting) for sighting in sightings}
+
+    clusters, nodes = cluster(())
+    if clusters.ties and (never := constraints.never_among(involved)):
+        clusters, nodes = cluster(never)  # seldom: only who would merge asks whether a person has forbidden it
+    return clusters, nodes
+
+
+def _follow(
+    ids: list[int],
+    absorbed: Mapping[int, int],
+    combinations: Sequence[Combination],
+    origins: dict[Combination, int],
+) -> None:
+    """Lead those of absorbed profiles to the survivors. Their origin is the absorbed one, if no earlier one."""
+    for place, id_ in enumerate(ids):
+        if id_ in absorbed:
+            ids[place] = absorbed[id_]
+            origins.setdefault(combinations[place], id_)
 
 
 def _statements(combinations: Collection[Combination], places: dict[Identifier, int]) -> _Stated:

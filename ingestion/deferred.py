@@ -2,7 +2,7 @@
 
 To wait would be to wait for all of that worker's chunk. So the message is stored with its own chunk, and its traits go
 back into the inbox in the same transaction, a row for each message. The chunk that takes them up again waits for the
-people before it holds anything that others could be waiting for, so there is no circle.
+people where it locks those who gain identifiers, in the order of their ids, so there is no circle.
 """
 
 from collections.abc import Iterable
