@@ -318,7 +318,9 @@ class TestVersions:
             (french, "entered", "definition"),
             (german, "left", "definition"),
         ]
-        assert list(SegmentVersion.objects.filter(segment=segment).values_list("number", flat=True)) == [1, 2]
+        assert list(
+            SegmentVersion.objects.filter(segment=segment).order_by("number").values_list("number", flat=True)
+        ) == [1, 2]
 
     def test_another_spelling_of_the_same_is_no_new_version(self) -> None:
         segment = live_segment({"type": "event", "event": ORDER})
