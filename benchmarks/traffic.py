@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 BATCH = 100
+LIVE_SECONDS = 5.0
+LATE = 0.05  # of the messages, as from apps that were offline
 CATEGORIES = ("Shoes", "Coats", "Bags", "Hats", "Belts", "Socks", "Scarves", "Gloves")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 
@@ -17,10 +19,14 @@ def visitor_id(person: int) -> uuid.UUID:
 
 
 class Traffic:
-    """`people` come back again and again; every tenth message is of somebody who has not been seen before."""
+    """`people` come back again and again; every tenth message is of somebody who has not been seen before.
 
-    def __init__(self, *, people: int, seed: int = 1) -> None:
+    Messages are of the last seconds, but a share of `late` ones, which are of the last day.
+    """
+
+    def __init__(self, *, people: int, seed: int = 1, late: float = LATE) -> None:
         self._random = random.Random(seed)
+        self._late = late
         self._people = people
         self._new = people
         self._known = {visitor_id(person).int for person in range(people)}
@@ -43,7 +49,7 @@ class Traffic:
             person = self._new
         return {
             "messageId": str(uuid.UUID(int=draw.getrandbits(128), version=4)),
-            "timestamp": (now - timedelta(seconds=draw.uniform(0, 86_400))).isoformat(),
+            "timestamp": (now - timedelta(seconds=draw.uniform(0, self._age()))).isoformat(),
             **self._who(person),
             **self._what(person),
         }
@@ -51,6 +57,10 @@ class Traffic:
     def is_new(self, message: dict[str, Any]) -> bool:
         """Whether its sender had not been seen before."""
         return uuid.UUID(message["anonymousId"]).int not in self._known
+
+    def _age(self) -> float:
+        """The most seconds that a message can be old."""
+        return 86_400 if self._random.random() < self._late else LIVE_SECONDS
 
     def _who(self, person: int) -> dict[str, Any]:
         """Two in three are logged in."""
