@@ -19,13 +19,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import psycopg2
 from home import manage, product
-from traffic import BATCH, Traffic
+from traffic import BATCH, LIVE_SECONDS, Traffic
 
 from cdp.kernel.embedded import postgres, processes
 from cdp.kernel.embedded.home import DATABASE, socket_dir
@@ -36,6 +36,8 @@ CONNECTIONS = 8
 BACKLOG = 200
 TEMPLATES = 200
 PEOPLE = 20_000
+LIVE = b"YYYY-MM-DDTHH:MM:SS"  # stands for the second before a batch is sent
+SECOND = timedelta(seconds=1)
 AIM, MUST, PEER = 20_000, 10_000, 1_700
 
 
@@ -63,7 +65,9 @@ class Load:
             number = next(self.numbers)
             self.wait_for_turn(number)
             body = self.bodies[number % len(self.bodies)].replace(b"@@@@@@@@@@", b"%010d" % number)
-            body = body.replace(b"@sent@", datetime.now(UTC).isoformat().encode())
+            now = datetime.now(UTC)
+            body = body.replace(b"@sent@", now.isoformat().encode())
+            body = body.replace(LIVE, (now - SECOND).isoformat(timespec="seconds")[:19].encode())
             connection.request("POST", "/v1/batch", body, headers)
             response = connection.getresponse()
             response.read()
@@ -106,13 +110,16 @@ def measure(*, seconds: float = SECONDS, rate: int = 0) -> Result:
 
 
 def templates() -> list[bytes]:
-    """Batches whose message ids, and the people who are new, are completed when they are sent."""
+    """Batches whose message ids, live times, and the people who are new, are completed when they are sent."""
     traffic = Traffic(people=PEOPLE)
-    bodies = []
-    for body in traffic.batches(TEMPLATES, now=datetime.now(UTC)):
+    bodies, now = [], datetime.now(UTC)
+    live = (now - timedelta(seconds=LIVE_SECONDS)).isoformat()
+    for body in traffic.batches(TEMPLATES, now=now):
         batch = json.loads(body)
         for index, message in enumerate(batch["batch"]):
             message["messageId"] = f"@@@@@@@@@@-{index:02}-{message['messageId']}"[:36]
+            if message["timestamp"] >= live:
+                message["timestamp"] = LIVE.decode() + message["timestamp"][19:]
             if traffic.is_new(message):
                 message["anonymousId"] = f"new-@@@@@@@@@@-{index:02}"
                 if "userId" in message:
