@@ -1,10 +1,11 @@
 """What an event costs while the log grows: the drain at 1, 5 and 20 million stored events.
 
 The stored events, the profiles behind them (one for 20 events), their identifiers and the seen messages are made by
-SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of such rows into the same log. Senders are drawn
-from all profiles, so that nearly nobody is remembered from the chunk before.
+SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of such rows into the same log. The same number of
+people is active at each size, drawn from all profiles: so nothing but what is stored grows. Then everybody is: nearly
+nobody is remembered from the chunk before, and nearly every event goes to other pages.
 
-Each size is measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
+Both are measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
 in full, and `BETWEEN` events later, as it is for most of the time until the next.
 
 It takes long and much disk (20 million: about 20 GB), and is therefore not part of `make bench`:
@@ -21,7 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 
 import ingest_drain as drain
@@ -32,11 +33,15 @@ from traffic import BATCH, Traffic
 RUNS = 5
 BETWEEN = 300_000
 EVENTS_A_PROFILE = 20
+ACTIVE = 20_000
+ACTIVITIES = ("some", "everybody")
 
 PROGRESS = """
 CREATE TABLE IF NOT EXISTS bench_progress (events bigint NOT NULL, people bigint NOT NULL);
 INSERT INTO bench_progress SELECT 0, 0 WHERE NOT EXISTS (SELECT FROM bench_progress);
-CREATE TABLE IF NOT EXISTS bench_result (events bigint PRIMARY KEY, figures float8[] NOT NULL)
+CREATE TABLE IF NOT EXISTS bench_figures (
+    events bigint, activity text, figures float8[] NOT NULL, PRIMARY KEY (events, activity)
+)
 """
 
 
@@ -48,8 +53,8 @@ Measured = tuple[drain.Result, drain.Result]
 """Right after a checkpoint, and some time later."""
 
 
-def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, Measured]]:
-    """For each size, in events, the medians as `drain.measure` gives them.
+def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, str, Measured]]:
+    """For each size, in events, and activity the medians as `drain.measure` gives them.
 
     Raises:
         OutOfTimeError: `until`, of the monotonic clock, came first.
@@ -66,29 +71,29 @@ def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tu
         source = known or operations.create_source(name="Benchmark", now=timezone.now())[0]
         with connection.cursor() as cursor:
             cursor.execute(PROGRESS)
-            cursor.execute(
-                "SELECT events, figures FROM bench_result WHERE cardinality(figures) = %s",
-                [2 * len(fields(drain.Result))],
-            )
-            measured = dict(cursor.fetchall())
+            cursor.execute("SELECT events, activity, figures FROM bench_figures")
+            measured = {(size, activity): figures for size, activity, figures in cursor.fetchall()}
         while pipeline.drain(now=timezone.now()).rows:
             pass  # what a run that was killed has left in the inbox
         drain.run(source.pk, Traffic(people=1_000, seed=time.time_ns()), timezone.now(), batches=10)
         for size in sizes:
-            if size not in measured:
-                grow(size, source.pk, until=until)
-                measured[size] = _measure_one(size, source.pk, until=until)
-            figures = measured[size]
-            half = len(figures) // 2
-            yield size, (drain.Result(*figures[:half]), drain.Result(*figures[half:]))
+            for activity in ACTIVITIES:
+                if (size, activity) not in measured:
+                    grow(size, source.pk, until=until)
+                    measured[size, activity] = _measure_one(size, activity, source.pk, until=until)
+                figures = measured[size, activity]
+                half = len(figures) // 2
+                yield size, activity, (drain.Result(*figures[:half]), drain.Result(*figures[half:]))
 
 
-def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
+def _measure_one(size: int, activity: str, source_id: int, *, until: float) -> list[float]:
     from django.db import connection
     from django.utils import timezone
 
-    traffic = Traffic(people=size // EVENTS_A_PROFILE, seed=time.time_ns())  # messages that no earlier run has sent
-    drain.run(source_id, traffic, timezone.now(), batches=50)
+    people = size // EVENTS_A_PROFILE
+    active = people if activity == "everybody" else min(ACTIVE, people)
+    traffic = Traffic(people=active, among=people, seed=time.time_ns())  # messages that no earlier run has sent
+    drain.run(source_id, traffic, timezone.now(), batches=400)
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
 
@@ -106,10 +111,7 @@ def _measure_one(size: int, source_id: int, *, until: float) -> list[float]:
     later = drain.summary(rounds(RUNS))
     figures = [*astuple(after), *astuple(later)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO bench_result VALUES (%s, %s) ON CONFLICT (events) DO UPDATE SET figures = EXCLUDED.figures",
-            [size, figures],
-        )
+        cursor.execute("INSERT INTO bench_figures VALUES (%s, %s, %s)", [size, activity, figures])
     return figures
 
 
@@ -155,16 +157,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120, metavar="LIMIT", help="stop after this long (120)")
     parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
     asked = parser.parse_args()
-    heads = ("stored events", "checkpoint", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
-    print("{:>14} {:>12} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
+    heads = ("stored events", "active", "checkpoint", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
+    print("{:>14} {:>10} {:>12} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
     began = time.monotonic()
     sizes = sorted(int(millions * 1_000_000) for millions in asked.millions)
     try:
-        for size, measured in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
+        for size, activity, measured in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
             for when, result in zip(("just now", "long ago"), measured, strict=True):
                 print(
-                    f"{size:14,} {when:>12} {result.drain:13,.0f} {result.raw:11,.0f} {result.ratio:6.2f}"
-                    f" {result.client:10.1f} {result.server:10.1f}",
+                    f"{size:14,} {activity:>10} {when:>12} {result.drain:13,.0f} {result.raw:11,.0f}"
+                    f" {result.ratio:6.2f} {result.client:10.1f} {result.server:10.1f}",
                     flush=True,
                 )
     except OutOfTimeError:

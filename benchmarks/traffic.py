@@ -21,15 +21,16 @@ def visitor_id(person: int) -> uuid.UUID:
 class Traffic:
     """`people` come back again and again; every tenth message is of somebody who has not been seen before.
 
-    Messages are of the last seconds, but a share of `late` ones, which are of the last day.
+    They are the first of all persons, or drawn from the first `among` ones. Messages are of the last seconds, but a
+    share of `late` ones, which are of the last day.
     """
 
-    def __init__(self, *, people: int, seed: int = 1, late: float = LATE) -> None:
+    def __init__(self, *, people: int, among: int = 0, seed: int = 1, late: float = LATE) -> None:
         self._random = random.Random(seed)
         self._late = late
-        self._people = people
-        self._new = people
-        self._known = {visitor_id(person).int for person in range(people)}
+        self._people = self._random.sample(range(among), people) if among else range(people)
+        self._new = among or people
+        self._known = {visitor_id(person).int for person in self._people}
 
     def batches(self, count: int, *, now: datetime) -> Iterator[bytes]:
         for _ in range(count):
@@ -43,7 +44,7 @@ class Traffic:
 
     def message(self, now: datetime) -> dict[str, Any]:
         draw = self._random
-        person = draw.randrange(self._people)
+        person = draw.choice(self._people)
         if draw.random() < 0.1:
             self._new += 1
             person = self._new
