@@ -272,7 +272,7 @@ def _resolve(
         return [Sighting(event.identifiers, event.source_id, event.message_id, event.ts) for event in seen]
 
     return identity.operations.resolve_identities(
-        [event.identifiers for event in events],
+        [event.person for event in events],
         sightings_of=sightings_of,
         writing=[*_places_of(visits, admitted), *range(len(admitted), len(events))],
         now=now,

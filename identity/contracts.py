@@ -133,12 +133,12 @@ class Tie:
 
 @dataclass(slots=True)
 class Resolution:
-    """Where every combination of identifiers leads, and what changed on the way.
+    """Where everybody's identifiers lead, and what changed on the way.
 
-    `ids` has the profile of each that was asked for, in their order. `origins` names the origin of a combination where
-    it is not the profile itself. `absorbed` names the survivor of every profile that was merged away, `inherited` what
-    its origins said; `linked` are those that gained identifiers. `conflicts` are for the caller to record, at the end
-    of its transaction.
+    `ids` has the profile of each person that was asked for, in their order. `origins` names the origin of a
+    combination where it is not the profile itself. `absorbed` names the survivor of every profile that was merged
+    away, `inherited` what its origins said; `linked` are those that gained identifiers. `conflicts` are for the caller
+    to record, at the end of its transaction.
     """
 
     ids: list[int] = field(default_factory=list)

@@ -1,79 +1,63 @@
-"""Where settled combinations of identifiers led, remembered by each process for the people who come again and again.
+"""Where settled people led, remembered by each process for those who come again and again, on the `Person` itself.
 
 What is remembered may be out of date: whoever uses it locks the profile first, and `forget`s it where that is gone. A
 profile that loses identifiers and stays is not caught by that: taking them away begins a new `epoch`, in the same
 transaction, and whoever has locked the profiles asks whether the epoch is still the one that it remembers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 
 from identity.contracts import Combination
-
-GENERATION = 50_000  # combinations; two generations are kept, so that what is used stays and the rest goes
-
-_young: dict[Combination, int] = {}
-_old: dict[Combination, int] = {}
-_origins: dict[Combination, int] = {}  # of those whose origin is not the profile itself, which are few
+from ingestion.contracts import Person
 
 
 class _Known:
-    """Which epoch it is, as far as this process has learnt."""
+    """Which epoch it is, as far as this process has learnt; and whether anybody's origin is another profile.
+
+    What was learnt in an earlier generation is forgotten.
+    """
 
     epoch: int | None = None
+    origins = False
+    generation = 0
 
 
-def recall(combinations: Sequence[Combination]) -> tuple[list[int], list[int]]:
+def recall(people: Iterable[Person]) -> tuple[list[int], list[int]]:
     """The profiles of those that are remembered, 0 for the others, and the places of these."""
-    recalled = _young.get
-    ids = [recalled(combination, 0) for combination in combinations]
+    now = _Known.generation
+    ids = [person.home if person.generation == now else 0 for person in people]
     if 0 not in ids:
         return ids, []
-    others: list[int] = []
-    aged: dict[Combination, int] = {}
-    for place, profile_id in enumerate(ids):
-        if profile_id:
-            continue
-        combination = combinations[place]
-        if known := _old.get(combination):
-            ids[place] = aged[combination] = known
-        else:
-            others.append(place)
-    if aged:
-        remember(aged, {})
-    return ids, others
+    return ids, [place for place, id_ in enumerate(ids) if not id_]
 
 
-def origins_of(combinations: Iterable[Combination]) -> dict[Combination, int]:
+def origins_of(people: Iterable[Person]) -> dict[Combination, int]:
     """Of remembered ones, the origins that are not the profile itself."""
-    if not _origins:
+    if not _Known.origins:
         return {}
-    return {combination: _origins[combination] for combination in combinations if combination in _origins}
+    now = _Known.generation
+    return {person.identifiers: person.origin for person in people if person.origin and person.generation == now}
 
 
-def remember(found: Mapping[Combination, int], origins: Mapping[Combination, int]) -> None:
-    global _young, _old
-    _young.update(found)
-    _origins.update(origins)
-    if len(_young) > GENERATION:
-        _young, _old = {}, _young
-        for combination in [one for one in _origins if one not in _old]:
-            del _origins[combination]
+def remember(person: Person, *, home: int, origin: int) -> None:
+    """`origin` is 0 where it is the profile itself."""
+    person.home, person.origin, person.generation = home, origin, _Known.generation
+    if origin:
+        _Known.origins = True
 
 
-def forget(combinations: Iterable[Combination]) -> None:
-    for combination in combinations:
-        _young.pop(combination, None)
-        _old.pop(combination, None)
-        _origins.pop(combination, None)
+def forget(people: Sequence[Person], homes: Collection[int]) -> None:
+    """What is remembered of those of them that led there."""
+    for person in people:
+        if person.home in homes:
+            person.generation = -1
 
 
 def forget_all() -> None:
-    _young.clear()
-    _old.clear()
-    _origins.clear()
     _Known.epoch = None
+    _Known.generation += 1
 
 
 def holds() -> bool:

@@ -1,8 +1,8 @@
 """When identifiers were last seen, written at most once a day for each.
 
-Every process remembers on which day it has met a combination of identifiers, so a combination that comes all day costs
-a look-up. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone
-what another process has written on that day, or holds just now.
+Every process remembers, on the `Person`, until when a message says nothing newer: who comes all day costs a
+comparison. The first meeting of a day is one row of one UPDATE for the whole chunk, which leaves alone what another
+process has written on that day, or holds just now.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,20 +12,16 @@ from typing import Protocol
 from django.db import connection, transaction
 
 from cdp.kernel.copy import timestamp_micros
-from identity.contracts import Combination
+from ingestion.contracts import Person
 
 DAY = 86_400_000_000  # microseconds
-REMEMBERED = 200_000  # combinations; then the process starts over, and asks once more for each
-
-_until: dict[Combination, int] = {}
-"""The end of the day on which each was last met, in microseconds since 2000-01-01 UTC."""
 
 
 class Seen(Protocol):
     """A message, as far as this matters; `ts` is in microseconds since 2000-01-01 UTC."""
 
     @property
-    def identifiers(self) -> Combination: ...
+    def person(self) -> Person: ...
     @property
     def ts(self) -> int: ...
 
@@ -35,16 +31,15 @@ def note(owned: Iterable[tuple[Seen, int]], *, created: Collection[int], now: da
 
     Of people who were `created` by them, the first meeting is written with their identifiers.
     """
-    until = _until.get
-    beyond = [(message, profile_id) for message, profile_id in owned if message.ts >= until(message.identifiers, 0)]
+    beyond = [(message, profile_id) for message, profile_id in owned if message.ts >= message.person.noted_until]
     if not beyond:
         return
     latest = timestamp_micros(now)
-    met: dict[Combination, int] = {}
-    known: dict[tuple[int, Combination], int] = {}
+    met: dict[Person, int] = {}
+    known: dict[tuple[int, Person], int] = {}
     for message, profile_id in beyond:
-        who, at = message.identifiers, min(message.ts, latest)
-        if at > met.get(who, until(who, 0) - 1):
+        who, at = message.person, min(message.ts, latest)
+        if at > met.get(who, who.noted_until - 1):
             met[who] = at
             if profile_id not in created:
                 known[profile_id, who] = at
@@ -54,20 +49,15 @@ def note(owned: Iterable[tuple[Seen, int]], *, created: Collection[int], now: da
         transaction.on_commit(lambda: _remember(met))
 
 
-def forget_all() -> None:
-    _until.clear()
+def _remember(met: Mapping[Person, int]) -> None:
+    for who, at in met.items():
+        who.noted_until = at - at % DAY + DAY
 
 
-def _remember(met: Mapping[Combination, int]) -> None:
-    if len(_until) > REMEMBERED:
-        forget_all()
-    _until.update({who: at - at % DAY + DAY for who, at in met.items()})
-
-
-def _write(met: Mapping[tuple[int, Combination], int]) -> None:
+def _write(met: Mapping[tuple[int, Person], int]) -> None:
     rows: dict[tuple[int, str, str], int] = {}
-    for (profile_id, combination), at in met.items():
-        for kind, value in combination:
+    for (profile_id, who), at in met.items():
+        for kind, value in who.identifiers:
             key = (profile_id, kind, value)
             if at > rows.get(key, -1):
                 rows[key] = at

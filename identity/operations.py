@@ -11,33 +11,34 @@ from django.db import connection, transaction
 
 from cdp.kernel.copy import timestamp_micros
 from identity.columns.notes import note_profiles
-from identity.contracts import Combination, Resolution
+from identity.contracts import Resolution
 from identity.parts import Part, Parts, dump, load, parts_of
 from identity.resolve import ContendedError, SightingsOf, resolve
 from identity.survivorship.history import record_news
 from identity.survivorship.policies import read_policies
 from identity.traits import COMPUTED_SOURCE, Policy, Rule, TraitState, TraitUpdate, dump_json, fold, load_state
+from ingestion.contracts import Person
 from ingestion.trace import left_out
 
 ATTEMPTS = 5
 
 
 def resolve_identities(
-    combinations: Sequence[Combination],
+    people: Sequence[Person],
     *,
     sightings_of: SightingsOf,
     writing: Collection[int] = (),
     now: datetime,
 ) -> Resolution:
-    """The profile of every combination of identifiers, inside the caller's transaction.
+    """The profile of everybody that messages name, inside the caller's transaction.
 
-    `sightings_of` gives the messages in which those at some places were seen. Starts over, from a savepoint, when
+    `sightings_of` gives the messages in which those at some places were named. Starts over, from a savepoint, when
     another worker linked or merged the same people at the same time.
     """
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return resolve(combinations, sightings_of=sightings_of, writing=writing, now=now)
+                return resolve(people, sightings_of=sightings_of, writing=writing, now=now)
         except ContendedError:
             if attempt == ATTEMPTS - 1:
                 raise

@@ -4,7 +4,7 @@ Several workers may do this at once. Whoever inserts an identifier first owns it
 starts over (`ContendedError`). Profiles that are only written to are share-locked, those that may gain identifiers are
 locked for update, all in id order; a merge deletes the absorbed row and so waits for everybody who still writes to it.
 
-The same people come again and again, so each process remembers where settled combinations led (`homes`). That is
+The same people come again and again, so each process remembers where settled ones led (`homes`). That is
 checked by the lock, which fails for a profile that was merged away or erased, and by the epoch, which has moved where
 a profile has lost identifiers and stands.
 """
@@ -41,12 +41,13 @@ from identity.merging import constraints, record
 from identity.merging.move import absorb
 from identity.models import Merge
 from identity.parts import Parts
+from ingestion.contracts import Person
 
 KINDS_AT_ONCE = 16
 """In one query; senders can name many, and each is a part of the plan."""
 
 SightingsOf = Callable[[Sequence[int]], Iterable[Sighting]]
-"""The messages at these places, each of one of the combinations that are asked for."""
+"""The messages at these places, each of one of the people that are asked for."""
 
 
 class ContendedError(Exception):
@@ -54,15 +55,15 @@ class ContendedError(Exception):
 
 
 def resolve(
-    combinations: Sequence[Combination],
+    people: Sequence[Person],
     *,
     sightings_of: SightingsOf,
     writing: Collection[int] = (),
     now: datetime,
 ) -> Resolution:
-    """The profile of every combination of identifiers; creates, links and merges profiles as needed.
+    """The profile of everybody that messages name; creates, links and merges profiles as needed.
 
-    `sightings_of` gives the messages in which combinations were seen; it is asked for those that are not settled.
+    `sightings_of` gives the messages in which people were named; it is asked for those that are not settled.
     `writing` are the places of those whose profiles will be updated in any case: they are locked for that at once.
 
     Raises:
@@ -73,14 +74,14 @@ def resolve(
     # came out is written.
     if homes.is_new():
         homes.holds()
-    ids, unknown = homes.recall(combinations)
-    others = dict.fromkeys([combinations[place] for place in unknown])
-    origins = homes.origins_of(combinations)
+    ids, unknown = homes.recall(people)
+    others = dict.fromkeys([people[place].identifiers for place in unknown])
+    origins = homes.origins_of(people)
     places, known_origins = _look_up(chain.from_iterable(others))
     found, opened = _settled(others, places)
     found_origins = _origins_of(found, known_origins) if known_origins else {}
     for place in unknown:
-        ids[place] = found.get(combinations[place], 0)
+        ids[place] = found.get(people[place].identifiers, 0)
     origins |= found_origins
     stated = _statements(opened, places)
     involved = {places[identifier] for combination in opened for identifier in combination if identifier in places}
@@ -88,11 +89,13 @@ def resolve(
     settled = set(ids) - {0}
     updated = involved | {ids[place] for place in writing if ids[place]}
     if gone := _lock(updated, settled - updated):
-        homes.forget(combination for combination, id_ in zip(combinations, ids, strict=True) if id_ in gone)
+        homes.forget(people, gone)
         raise ContendedError
     if not homes.holds():
         raise ContendedError
-    homes.remember(found, found_origins)
+    for place in unknown:
+        if ids[place]:
+            homes.remember(people[place], home=ids[place], origin=origins.get(people[place].identifiers, 0))
     if not opened:
         return Resolution(ids=ids, origins=origins)
     seen = list(sightings_of([place for place in unknown if not ids[place]]))
@@ -100,9 +103,9 @@ def resolve(
     statements.keep(stated.made, now=now)
     resolution, leading = _write(clusters, nodes, seen, now=now)
     if resolution.absorbed:
-        _follow(ids, resolution.absorbed, combinations, origins)
+        _follow(ids, resolution.absorbed, people, origins)
     for place in unknown:
-        ids[place] = ids[place] or leading[combinations[place]]
+        ids[place] = ids[place] or leading[people[place].identifiers]
     resolution.ids = ids
     resolution.origins = origins | resolution.origins
     return resolution
@@ -153,14 +156,14 @@ def _cluster(
 def _follow(
     ids: list[int],
     absorbed: Mapping[int, int],
-    combinations: Sequence[Combination],
+    people: Sequence[Person],
     origins: dict[Combination, int],
 ) -> None:
     """Lead those of absorbed profiles to the survivors. Their origin is the absorbed one, if no earlier one."""
     for place, id_ in enumerate(ids):
         if id_ in absorbed:
             ids[place] = absorbed[id_]
-            origins.setdefault(combinations[place], id_)
+            origins.setdefault(people[place].identifiers, id_)
 
 
 def _statements(combinations: Collection[Combination], places: dict[Identifier, int]) -> _Stated:

@@ -17,6 +17,25 @@ Identifier = tuple[str, str]
 """An identifier as ``(kind, normalised value)``."""
 
 
+class Person(msgspec.Struct, gc=False, eq=False):
+    """Who messages are about, by the identifiers that they name. All that name the same share one, as far as is
+    remembered, so that what was learnt of it is at hand without a look-up.
+
+    That is for identity to fill in and to judge: the profile that they led to (`home`) and, if another, the `origin`,
+    as was known in a `generation`; and until when they need not be noted as seen, in microseconds since 2000-01-01
+    UTC.
+    """
+
+    identifiers: tuple[Identifier, ...]
+    home: int = 0
+    origin: int = 0
+    generation: int = -1
+    noted_until: int = 0
+
+
+NOBODY = Person(())
+
+
 class Change(msgspec.Struct, frozen=True, gc=False):
     """What became of one part of a message: by which stage, where (a path), in a few words, from what to what."""
 
@@ -94,7 +113,7 @@ def _pieces_of(row: InboxRow) -> list[msgspec.Raw]:
 class Incoming(msgspec.Struct, gc=False):
     """One message on its way through the drain. Times are microseconds since 2000-01-01 UTC.
 
-    `identifiers` are ordered by the sender's fields; `traits` is set only where the message sets traits.
+    The `person`'s identifiers are ordered by the sender's fields; `traits` is set only where the message sets traits.
     It is the one at `place` in its inbox `row`; `changes` is what rules did to it or had to say of it, `origin` what
     enrichment could tell of the sender.
     `group` is the account that the person belongs to; the properties of a `group` message are the account's traits.
@@ -107,7 +126,7 @@ class Incoming(msgspec.Struct, gc=False):
     id: bytes
     ts: int
     received: int
-    identifiers: tuple[Identifier, ...]
+    person: Person
     properties: bytes
     context: bytes
     traits: dict[str, Any] | None
@@ -118,6 +137,10 @@ class Incoming(msgspec.Struct, gc=False):
     changes: tuple[Change, ...] = ()
     origin: Origin = NO_ORIGIN
     group: str | None = None
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        return self.person.identifiers
 
     @property
     def payload(self) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 
 from ingestion import inbox
 from ingestion.contracts import Identifier, InboxRow, Incoming, Rejected
-from ingestion.messages import NO_NUMBERS
+from ingestion.messages import NO_NUMBERS, person_of
 from ingestion.messages.refusals import reject_bytes, unreadable
 
 KIND = "traits"
@@ -73,7 +73,7 @@ def take_up(row: InboxRow) -> Incoming | Rejected:
         id=left.id,
         ts=left.ts,
         received=left.received,
-        identifiers=left.identifiers,
+        person=person_of(left.identifiers),
         properties=b"{}",
         context=b"{}",
         traits=left.traits,

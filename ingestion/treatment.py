@@ -89,7 +89,7 @@ def _close(opened: Opened) -> None:
     event.numbers = messages.numbers_of(opened.fields)
     if event.traits is not None:
         event.traits = opened.fields
-        event.identifiers = messages.renew_identifiers(event.identifiers, opened.fields)
+        event.person = messages.person_of(messages.renew_identifiers(event.identifiers, opened.fields))
 
 
 def _turned_away(event: Incoming, error: BadMessageError) -> Rejected:

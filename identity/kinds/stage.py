@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
-from identity import homes, last_seen
+from identity import homes
 from identity.consents import operations as consents
 from identity.contracts import ConflictKey, ConflictSample, ConflictTallies, ConflictTally
 from identity.kinds import rules
@@ -29,18 +29,12 @@ def forget_found() -> None:
     It may be of a transaction that PostgreSQL has lost in a crash, with its session: the drain does not wait for the
     disk. Their numbers can be somebody else's by now.
     """
+    messages.forget_people()
     homes.forget_all()
-    last_seen.forget_all()
     _noted.clear()
 
 
-def _forget() -> None:
-    """What this process remembers of people was learnt under other rules."""
-    forget_found()
-    messages.forget_people()
-
-
-rules.on_change(_forget)
+rules.on_change(forget_found)
 
 
 def follow_rules(sources: Mapping[int, SourceTerms]) -> None:
@@ -78,7 +72,8 @@ def spell(events: list[Incoming]) -> Spelt:
             away.append(_turned_away(event, found))
             continue
         respelt.update(found.respelt)
-        event.identifiers = found.kept
+        if found.kept != event.identifiers:
+            event.person = messages.person_of(found.kept)
         kept.append(event)
     keep_spellings(respelt)
     return Spelt(kept, away, tallies)

@@ -5,7 +5,7 @@ PostgreSQL as the bytes that came, unless PostgreSQL could not keep them (`stora
 """
 
 from ingestion.messages.decode import FIXED_NAMES, TYPES, decode_row, outline_of
-from ingestion.messages.identifiers import MAX_EXTERNAL_IDS, forget_people, renew_identifiers
+from ingestion.messages.identifiers import MAX_EXTERNAL_IDS, forget_people, person_of, renew_identifiers
 from ingestion.messages.numbers import NO_NUMBERS, VALUE_PROPERTIES, numbers_of
 from ingestion.messages.objects import decode_object
 from ingestion.messages.refusals import MAX_MESSAGE_ID, MAX_NAME, reject, wrong_type
@@ -27,6 +27,7 @@ __all__ = [
     "forget_people",
     "numbers_of",
     "outline_of",
+    "person_of",
     "reject",
     "renew_identifiers",
     "replace_lone_surrogates",

@@ -7,7 +7,7 @@ import msgspec
 
 from cdp.kernel.copy import timestamp_micros
 from cdp.kernel.ids import hashed_uuid, hashed_uuids, source_hasher
-from ingestion.contracts import InboxRow, Incoming, Rejected
+from ingestion.contracts import NOBODY, InboxRow, Incoming, Rejected
 from ingestion.errors import BadMessageError
 from ingestion.messages.contents import (
     contexts_over,
@@ -19,7 +19,7 @@ from ingestion.messages.contents import (
     traits_of,
     with_integrations,
 )
-from ingestion.messages.identifiers import identifiers_of, known_people, people_named
+from ingestion.messages.identifiers import identifiers_of, known_people, people_named, person_of
 from ingestion.messages.numbers import promoted_numbers
 from ingestion.messages.objects import object_bytes
 from ingestion.messages.refusals import MAX_MESSAGE_ID, MAX_NAME, made_up_id, reject_bytes, unreadable
@@ -156,11 +156,11 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes | None) -> 
     else:
         properties = properties_of(message, kind, plain=plain)
     if traits or said.externalIds or kind == "alias":
-        people = identifiers_of(message, traits, said, kind)
+        person = person_of(identifiers_of(message, traits, said, kind))
     else:
         user, visitor = message.userId, message.anonymousId
-        people = frame.people.get((user, visitor)) or people_named(user, visitor)
-    if not people:
+        person = frame.people.get((user, visitor)) or people_named(user, visitor)
+    if person is NOBODY:
         raise _nobody()
     return Incoming(
         frame.row.source_id,
@@ -170,7 +170,7 @@ def _incoming(message: Message, frame: Frame, index: int, id_: bytes | None) -> 
         id_,
         event_time(message, frame),
         frame.received,
-        people,
+        person,
         properties,
         context,
         traits if kind == "identify" else None,

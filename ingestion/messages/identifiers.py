@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cdp.kernel.identifiers import external_kind, normalise
-from ingestion.contracts import Identifier
+from ingestion.contracts import NOBODY, Identifier, Person
 from ingestion.errors import BadMessageError
 from ingestion.messages.wire import Message
 from ingestion.said import ExternalId, Said, Text
@@ -61,14 +61,13 @@ def _with_previous(message: Message, found: tuple[Identifier, ...]) -> tuple[Ide
     return found if previous == found[0][1] else (*found, ("previous_id", previous))
 
 
-People = dict[tuple[Text, Text], tuple[Identifier, ...]]
-"""By user id and anonymous id, as they were sent."""
+_young: dict[tuple[Text, Text], Person] = {}  # by user id and anonymous id, as they were sent
+_old: dict[tuple[Text, Text], Person] = {}
+_young_named: dict[tuple[Identifier, ...], Person] = {}
+_old_named: dict[tuple[Identifier, ...], Person] = {}
 
-_young: People = {}
-_old: People = {}
 
-
-def known_people() -> People:
+def known_people() -> dict[tuple[Text, Text], Person]:
     """Those of whom there were messages lately. Two generations are kept, so that who comes again stays."""
     global _young, _old
     if len(_young) > GENERATION:
@@ -76,14 +75,27 @@ def known_people() -> People:
     return _young
 
 
-def people_named(user: Text, visitor: Text) -> tuple[Identifier, ...]:
+def people_named(user: Text, visitor: Text) -> Person:
     """Who a message is about that names nobody by its traits or context."""
     key = (user, visitor)
     found = _old.get(key)
     if found is None:
-        found = spell_people(as_text(user), as_text(visitor))
+        found = person_of(spell_people(as_text(user), as_text(visitor)))
     if not (isinstance(user, int | float) or isinstance(visitor, int | float)):  # 5 and 5.0 would be the same key
         _young[key] = found
+    return found
+
+
+def person_of(identifiers: tuple[Identifier, ...]) -> Person:
+    """The one that is remembered, else a new one. Two generations are kept of them, too."""
+    global _young_named, _old_named
+    found = _young_named.get(identifiers)
+    if found is None:
+        if not identifiers:
+            return NOBODY
+        if len(_young_named) > GENERATION:
+            _young_named, _old_named = {}, _young_named
+        found = _young_named[identifiers] = _old_named.get(identifiers) or Person(identifiers)
     return found
 
 
@@ -104,5 +116,5 @@ def spell_people(
 def forget_people() -> None:
     """Read everybody's identifiers anew: how values are spelt has changed."""
     spell_people.cache_clear()
-    _young.clear()
-    _old.clear()
+    for remembered in (_young, _old, _young_named, _old_named):
+        remembered.clear()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ingestion.contracts import Identifier, InboxRow
+from ingestion.contracts import InboxRow, Person
 from ingestion.nesting import decode_shallow
 from ingestion.said import ABSENT, Said, Text
 
@@ -61,7 +61,7 @@ class Frame:
     context: bytes
     said: Said
     contexts: dict[bytes, tuple[bytes, Said]]  # by a message's own: laid over the common one, and what both say
-    people: dict[tuple[Text, Text], tuple[Identifier, ...]]  # by user id and anonymous id
+    people: dict[tuple[Text, Text], Person]  # by user id and anonymous id
     sent_at: str | None
     clocks_agree: bool
     plain: bool

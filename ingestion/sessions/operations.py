@@ -15,7 +15,7 @@ import msgspec
 
 from cdp.kernel.copy import timestamp_micros
 from ingestion import event_log
-from ingestion.contracts import Identifier, InboxRow, Incoming, SourceTerms
+from ingestion.contracts import NOBODY, Identifier, InboxRow, Incoming, SourceTerms
 from ingestion.operations import hold_sources
 from ingestion.sessions import rows
 from ingestion.sessions.rows import Device
@@ -275,7 +275,7 @@ def _event(session: Session, name: str, *, ts: int, received: int, properties: d
         id=event_id(id_, name),
         ts=ts,
         received=received,
-        identifiers=(),
+        person=NOBODY,
         properties=_encode({"session_id": id_text(id_), **properties}),
         context=b"{}",
         traits=None,

@@ -12,7 +12,7 @@ import msgspec
 from django.db import connection
 
 from ingestion import event_log
-from ingestion.contracts import Incoming
+from ingestion.contracts import NOBODY, Incoming
 from ingestion.enrich.contracts import Agent, Came, Origin, Place
 from ingestion.messages import VALUE_PROPERTIES
 from ingestion.sessions import rows
@@ -113,7 +113,7 @@ def _incoming(  # noqa: PLR0917 - a row
         id=id_.bytes,
         ts=ts,
         received=received,
-        identifiers=(),
+        person=NOBODY,
         properties=properties.encode(),
         context=b"{}",
         traits=None,

@@ -8,7 +8,7 @@ import structlog
 
 from cdp.kernel.identifiers import normalise
 from ingestion.checks import ANY_EVENT, Check, Checks, Opened
-from ingestion.messages import FIXED_NAMES
+from ingestion.messages import FIXED_NAMES, person_of
 from ingestion.standardise.models import StandardRule
 from ingestion.standardise.rules import RuleSpec, Step, compile_rule
 from ingestion.standardise.values import BadOptionsError, Standardiser, make_standardiser
@@ -82,4 +82,4 @@ def _standardise_address(opened: Opened, standardise: Standardiser) -> None:
         found = standardise(value)
         spelt = normalise("email", found) if isinstance(found, str) else None
         if spelt and spelt != value:
-            opened.event.identifiers = (*identifiers[:index], ("email", spelt), *identifiers[index + 1 :])
+            opened.event.person = person_of((*identifiers[:index], ("email", spelt), *identifiers[index + 1 :]))

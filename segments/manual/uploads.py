@@ -31,6 +31,7 @@ from identity.files.texts import CsvTable, read_csv
 from identity.kinds import conflicts
 from identity.kinds.rules import fresh
 from identity.models import Identifier
+from ingestion.contracts import Person
 from segments.changes import ProfileChange, note_changes
 from segments.engine import run
 from segments.manual import given
@@ -308,7 +309,8 @@ def _create_some(combinations: Sequence[Combination], now: datetime) -> set[int]
     def sightings_of(places: Sequence[int]) -> list[Sighting]:
         return [Sighting(combinations[place], 0, "", at) for place in places]
 
-    resolution = identity.operations.resolve_identities(combinations, sightings_of=sightings_of, now=now)
+    people = [Person(combination) for combination in combinations]
+    resolution = identity.operations.resolve_identities(people, sightings_of=sightings_of, now=now)
     identity.operations.write_traits([], resolution=resolution, now=now)
     identity.consents.operations.note_resolved(resolution)
     merged = set(resolution.absorbed) | set(resolution.absorbed.values())

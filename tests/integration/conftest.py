@@ -21,9 +21,9 @@ from django.utils import timezone
 
 from cdp import pipeline
 from cdp.drain import CHUNK_EVENTS, Drained
-from identity import homes, last_seen
 from identity.candidates import fields
 from identity.kinds import rules
+from identity.kinds.stage import forget_found
 from ingestion import event_log, keys, operations, partitions
 from ingestion.models import Source
 from tests.factories.ingestion import NOW, batch_body
@@ -66,9 +66,8 @@ def wipe() -> None:
     event_log.forget_names()
     partitions.forget_known_partitions()
     keys.forget()
-    homes.forget_all()
+    forget_found()
     fields.forget_guess()
-    last_seen.forget_all()
     rules.forget_rules()
     cache.clear()
 

@@ -14,7 +14,7 @@ import identity.merging.operations
 from cdp import pipeline
 from identity.models import Merge
 from ingestion import deferred, event_log, inbox
-from ingestion.contracts import Incoming
+from ingestion.contracts import Incoming, Person
 from ingestion.trace import queries as trace
 from tests.factories.ingestion import NOW, identify, message, track
 from tests.integration.conftest import at_once, drain_all, rows
@@ -140,12 +140,12 @@ class TestTraitsOfSomebodyWhoIsBusy:
     def test_that_cannot_be_stored_go_to_the_quarantine(self, source: Any, anna: int):
         bad = Incoming(
             source_id=source.pk, type="identify", name="Identify", message_id="bad", id=b"0" * 16, ts=1, received=1,
-            identifiers=(("user_id", "anna"),), properties=b"{}", context=b"{}", traits={"city": "Ro\0me"},
+            person=Person((("user_id", "anna"),)), properties=b"{}", context=b"{}", traits={"city": "Ro\0me"},
             numbers=(), row=None, place=0,  # type: ignore[arg-type]
         )  # fmt: skip
         good = Incoming(
             source_id=source.pk, type="identify", name="Identify", message_id="good", id=b"1" * 16, ts=1, received=1,
-            identifiers=(("user_id", "anna"),), properties=b"{}", context=b"{}", traits={"plan": "pro"},
+            person=Person((("user_id", "anna"),)), properties=b"{}", context=b"{}", traits={"plan": "pro"},
             numbers=(), row=None, place=0,  # type: ignore[arg-type]
         )  # fmt: skip
         deferred.put_off([bad, good])

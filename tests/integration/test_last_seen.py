@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from identity import last_seen
+from identity.kinds.stage import forget_found
 from tests.factories.ingestion import NOW, track
 from tests.integration.conftest import drain_all, rows
 
@@ -68,7 +68,7 @@ class TestLastSeen:
     def test_is_kept_by_a_process_that_starts_anew(self, accept: Any):
         seen(accept, "01T10:00:00")
         seen(accept, "03T09:00:00")
-        last_seen.forget_all()
+        forget_found()
 
         seen(accept, "03T15:00:00")
 
