@@ -1,36 +1,43 @@
-"""What an event costs while the log grows: the drain at 1, 5 and 20 million stored events.
+"""What an event costs while the log grows: the drain at 1, 5 and 20 million stored events, by turns.
 
-The stored events, the profiles behind them (one for 20 events), their identifiers and the seen messages are made by
-SQL; then the drain runs as in `ingest_drain.py`, beside a raw COPY of such rows into the same log. The same number of
-people is active at each size, drawn from all profiles: so nothing but what is stored grows. Then everybody is: nearly
-nobody is remembered from the chunk before, and nearly every event goes to other pages.
+Each size is a deployment of its own, with events, the profiles behind them (one for 20 events), their identifiers and
+seen messages made by SQL. All of them stand side by side, and rounds as in `ingest_drain.py` go from one to the next:
+what the machine gives at that moment is the same for all. A figure is the median over the rounds, and what it is
+against the smallest size the median of the rounds' own ratios.
+
+The same number of people is active at each size, drawn from all profiles, so that nothing but what is stored grows.
+Then everybody is: nearly nobody is remembered from the chunk before, and nearly every event goes to other pages.
 
 Both are measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
 in full, and `BETWEEN` events later, as it is for most of the time until the next.
 
-It takes long and much disk (20 million: about 20 GB), and is therefore not part of `make bench`:
+It takes long and much disk (26 million: about 40 GB), and is therefore not part of `make bench`:
 
-    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [--minutes LIMIT] [millions …]
+    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [millions …]
 
-With `--keep` the data stays in that folder, and a run after one that was stopped, by its limit or otherwise, goes on
-from what is stored there: sizes that were measured are printed again, and not measured again.
+With `--keep` the data stays in that folder, and a run after one that was stopped goes on from what is stored there.
 """
 
 import argparse
 import contextlib
+import json
 import os
+import shutil
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import ingest_drain as drain
 import stored
 from home import become_worker, servers
 from traffic import BATCH, Traffic
 
-RUNS = 5
+RUNS = 8
 BETWEEN = 300_000
 EVENTS_A_PROFILE = 20
 ACTIVE = 20_000
@@ -38,27 +45,15 @@ ACTIVITIES = ("some", "everybody")
 
 PROGRESS = """
 CREATE TABLE IF NOT EXISTS bench_progress (events bigint NOT NULL, people bigint NOT NULL);
-INSERT INTO bench_progress SELECT 0, 0 WHERE NOT EXISTS (SELECT FROM bench_progress);
-CREATE TABLE IF NOT EXISTS bench_figures (
-    events bigint, activity text, figures float8[] NOT NULL, PRIMARY KEY (events, activity)
-)
+INSERT INTO bench_progress SELECT 0, 0 WHERE NOT EXISTS (SELECT FROM bench_progress)
 """
 
 
-class OutOfTimeError(Exception):
-    """The limit was reached."""
+# --- One size ------------------------------------------------------------------------------------------------
 
 
-Measured = tuple[drain.Result, drain.Result]
-"""Right after a checkpoint, and some time later."""
-
-
-def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tuple[int, str, Measured]]:
-    """For each size, in events, and activity the medians as `drain.measure` gives them.
-
-    Raises:
-        OutOfTimeError: `until`, of the monotonic clock, came first.
-    """
+def serve(size: int, keep: Path) -> None:
+    """Hold so many events, and answer each line of standard input with one of JSON."""
     with servers(keep=keep):
         from django.db import connection
         from django.utils import timezone
@@ -71,22 +66,28 @@ def measure(sizes: list[int], *, keep: Path | None, until: float) -> Iterator[tu
         source = known or operations.create_source(name="Benchmark", now=timezone.now())[0]
         with connection.cursor() as cursor:
             cursor.execute(PROGRESS)
-            cursor.execute("SELECT events, activity, figures FROM bench_figures")
-            measured = {(size, activity): figures for size, activity, figures in cursor.fetchall()}
         while pipeline.drain(now=timezone.now()).rows:
-            pass  # what a run that was killed has left in the inbox
+            pass  # what a run that was stopped has left in the inbox
         drain.run(source.pk, Traffic(people=1_000, seed=time.time_ns()), timezone.now(), batches=10)
-        for size in sizes:
-            for activity in ACTIVITIES:
-                if (size, activity) not in measured:
-                    grow(size, source.pk, until=until)
-                    measured[size, activity] = _measure_one(size, activity, source.pk, until=until)
-                figures = measured[size, activity]
-                half = len(figures) // 2
-                yield size, activity, (drain.Result(*figures[:half]), drain.Result(*figures[half:]))
+        grow(size, source.pk)
+        print("{}", flush=True)
+        traffic = Traffic(people=1)
+        for line in sys.stdin:
+            answer: dict[str, Any] = {}
+            match line.split():
+                case ["begin", activity]:
+                    traffic = begin(size, activity, source.pk)
+                case ["round"]:
+                    drained, raw = drain.run(source.pk, traffic, timezone.now())
+                    answer = {"client": drained.client, "server": drained.server, "raw": raw.total}
+                case ["between"]:
+                    for _ in range(BETWEEN // (drain.BATCHES * BATCH) - RUNS):
+                        drain.drain(source.pk, traffic, timezone.now())
+            print(json.dumps(answer), flush=True)
 
 
-def _measure_one(size: int, activity: str, source_id: int, *, until: float) -> list[float]:
+def begin(size: int, activity: str, source_id: int) -> Traffic:
+    """Let these people come once, and flush every page."""
     from django.db import connection
     from django.utils import timezone
 
@@ -96,33 +97,12 @@ def _measure_one(size: int, activity: str, source_id: int, *, until: float) -> l
     drain.run(source_id, traffic, timezone.now(), batches=400)
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
-
-    def rounds(count: int) -> list[tuple[drain.Cpu, drain.Cpu]]:
-        found = []
-        for _ in range(count):
-            check(until)
-            found.append(drain.run(source_id, traffic, timezone.now()))
-        return found
-
-    after = drain.summary(rounds(RUNS))
-    for _ in range(BETWEEN // (drain.BATCHES * BATCH) - RUNS):
-        check(until)
-        drain.drain(source_id, traffic, timezone.now())
-    later = drain.summary(rounds(RUNS))
-    figures = [*astuple(after), *astuple(later)]
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO bench_figures VALUES (%s, %s, %s)", [size, activity, figures])
-    return figures
+    return traffic
 
 
-def check(until: float) -> None:
-    if time.monotonic() > until:
-        raise OutOfTimeError
-
-
-def grow(end: int, source_id: int, *, until: float) -> None:
+def grow(end: int, source_id: int) -> None:
     """Up to `end` stored events, from what there is. Each step says in its own transaction that it was done."""
-    from django.db import connection
+    from django.db import connection, transaction
     from django.utils import timezone
 
     people = end // EVENTS_A_PROFILE
@@ -130,47 +110,107 @@ def grow(end: int, source_id: int, *, until: float) -> None:
         cursor.execute("SELECT events, people FROM bench_progress")
         start, known = cursor.fetchone()
     if people > known:
-        with transaction_of_people(people):
+        with transaction.atomic(), connection.cursor() as cursor:
             stored.add_people(known, people, timezone.now())
+            cursor.execute("UPDATE bench_progress SET people = %s", [people])
 
     def note(count: int) -> None:
-        check(until)
         with connection.cursor() as cursor:
             cursor.execute("UPDATE bench_progress SET events = events + %s", [count])
 
-    stored.add_events(start, end, people=people, source_id=source_id, step_done=note)
+    if end > start:
+        stored.add_events(start, end, people=people, source_id=source_id, step_done=note)
+
+
+# --- All of them ---------------------------------------------------------------------------------------------
+
+
+class Size:
+    """One of them, in a process of its own."""
+
+    def __init__(self, events: int, folder: Path) -> None:
+        self.events = events
+        command = [sys.executable, __file__, "--serve", str(events), "--keep", str(folder / str(events))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.answer()
+
+    def ask(self, line: str) -> dict[str, float]:
+        print(line, file=self.process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.events:,} events: ended with {self.process.wait()}")
+        found: dict[str, float] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 @contextlib.contextmanager
-def transaction_of_people(people: int) -> Iterator[None]:
-    from django.db import connection, transaction
+def side_by_side(sizes: list[int], keep: Path | None) -> Iterator[list[Size]]:
+    folder = keep or Path(tempfile.mkdtemp(prefix="cdp-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    try:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(contextlib.closing(Size(events, folder))) for events in sizes]
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    with transaction.atomic():
-        yield
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE bench_progress SET people = %s", [people])
+
+def rounds(sizes: list[Size]) -> list[list[dict[str, float]]]:
+    """For each turn what each size took, in µs an event; every second turn goes the other way round."""
+    turns = []
+    for turn in range(RUNS):
+        order = sizes if turn % 2 == 0 else sizes[::-1]
+        found = {one.events: one.ask("round") for one in order}
+        events = drain.BATCHES * BATCH / 1e6
+        turns.append([{name: seconds / events for name, seconds in found[one.events].items()} for one in sizes])
+    return turns
+
+
+def print_turns(sizes: list[Size], title: str) -> None:
+    heads = ("stored", "client µs", "server µs", "raw µs", "share", "of least")
+    print(title, "{:>12} {:>10} {:>10} {:>10} {:>6} {:>8}".format(*heads), sep="\n")
+    print(*lines(sizes, rounds(sizes)), sep="\n", flush=True)
+
+
+def lines(sizes: list[Size], turns: list[list[dict[str, float]]]) -> Iterator[str]:
+    for place, one in enumerate(sizes):
+        mine = [turn[place] for turn in turns]
+        client, server, raw = (statistics.median(each[name] for each in mine) for name in ("client", "server", "raw"))
+        whole = [each["client"] + each["server"] for each in mine]
+        share = statistics.median(each["raw"] / cost for each, cost in zip(mine, whole, strict=True))
+        least = [turn[0]["client"] + turn[0]["server"] for turn in turns]
+        grown = statistics.median(cost / small for cost, small in zip(whole, least, strict=True))
+        yield f"{one.events:12,} {client:10.1f} {server:10.1f} {raw:10.1f} {share:6.2f} {grown:8.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the data stays for the next run")
-    parser.add_argument("--minutes", type=float, default=120, metavar="LIMIT", help="stop after this long (120)")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
     asked = parser.parse_args()
-    heads = ("stored events", "active", "checkpoint", "drain/core-s", "raw/core-s", "share", "client µs", "server µs")
-    print("{:>14} {:>10} {:>12} {:>13} {:>11} {:>6} {:>10} {:>10}".format(*heads))
+    if asked.serve:
+        serve(asked.serve, asked.keep)
+        return
     began = time.monotonic()
-    sizes = sorted(int(millions * 1_000_000) for millions in asked.millions)
-    try:
-        for size, activity, measured in measure(sizes, keep=asked.keep, until=began + asked.minutes * 60):
-            for when, result in zip(("just now", "long ago"), measured, strict=True):
-                print(
-                    f"{size:14,} {activity:>10} {when:>12} {result.drain:13,.0f} {result.raw:11,.0f}"
-                    f" {result.ratio:6.2f} {result.client:10.1f} {result.server:10.1f}",
-                    flush=True,
-                )
-    except OutOfTimeError:
-        print(f"stopped after {asked.minutes:g} minutes; with --keep the next run goes on from here", file=sys.stderr)
+    with side_by_side(sorted(int(millions * 1_000_000) for millions in asked.millions), asked.keep) as sizes:
+        for activity in ACTIVITIES:
+            for one in sizes:
+                one.ask(f"begin {activity}")
+            print_turns(sizes, f"{activity} active, right after a checkpoint")
+            for one in sizes:
+                one.ask("between")
+            print_turns(sizes, f"{activity} active, {BETWEEN:,} events after it")
     print(f"{time.monotonic() - began:,.0f} s, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
 
 
