@@ -147,8 +147,9 @@ def exported(now: datetime, *, begins: dict[str, int]) -> list[bytes]:
     """As many rows as one run has stored, as binary COPY: the same, with new ids and of people drawn anew."""
     from django.db import connection
 
-    from cdp.drain import BACKLOG_EVENTS
+    from cdp.drain import BACKLOGS
 
+    most = BACKLOGS[-1]
     drawn = COLUMNS.replace(" id", " gen_random_uuid() AS id").replace(
         "profile_id", "1 + floor(random() * (SELECT max(id) FROM profile))::bigint AS profile_id"
     )
@@ -163,11 +164,11 @@ def exported(now: datetime, *, begins: dict[str, int]) -> list[bytes]:
         cursor.execute("SELECT count(*) FROM run")
         (total,) = cursor.fetchone()
         chunks = []
-        for start in range(0, total, BACKLOG_EVENTS):
+        for start in range(0, total, most):
             buffer = io.BytesIO()
             cursor.copy_expert(
                 f"COPY (SELECT {COLUMNS} FROM (SELECT {drawn} FROM run WHERE place > {start} ORDER BY place"
-                f" LIMIT {BACKLOG_EVENTS}) AS chunk ORDER BY profile_id, name_id) TO STDOUT (FORMAT binary)",
+                f" LIMIT {most}) AS chunk ORDER BY profile_id, name_id) TO STDOUT (FORMAT binary)",
                 buffer,
             )
             chunks.append(buffer.getvalue())

@@ -40,8 +40,10 @@ from segments.changes import ANY_TRAIT, ProfileChange, note_account_changes, not
 from segments.regrouped import note_groups
 
 CHUNK_EVENTS = 3_000
-BACKLOG_EVENTS = 10_000
-"""In a chunk of a backlog: it costs an eighth less an event, and nobody who waits there is served at once anyhow."""
+BACKLOGS = (10_000, 20_000)
+"""In a chunk of a backlog, the longer the more: an event costs less, and nobody who waits there is served at once
+anyhow.
+"""
 ATTEMPTS = 5
 PREPARATIONS = 50
 NOTHING: frozenset[Any] = frozenset()
@@ -119,7 +121,7 @@ def persistently(step: Callable[[], Result], *, now: datetime) -> Result:
 
 def drain_chunk(*, now: datetime, max_events: int | None, committed: Callable[[], None] | None) -> Drained:
     def claim() -> list[InboxRow]:
-        rows = inbox.claim(max_events=max_events or CHUNK_EVENTS, backlog_events=0 if max_events else BACKLOG_EVENTS)
+        rows = inbox.claim(max_events=max_events or CHUNK_EVENTS, backlogs=() if max_events else BACKLOGS)
         if rows and committed:
             transaction.on_commit(committed)
         return rows

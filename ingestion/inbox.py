@@ -44,11 +44,11 @@ def packed_row(source_id: int, kind: str, events: int, body: bytes, remote_addr:
     )
 
 
-def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
+def claim(*, max_events: int, backlogs: Sequence[int] = ()) -> list[InboxRow]:
     """Lock the oldest rows that nobody else is draining, about `max_events` messages in all.
 
-    Where half of `backlog_events` more wait behind them, about `backlog_events` are taken. The lock lasts as
-    long as the caller's transaction: a killed worker's rows are free at once. That transaction is to remove them, and
+    `backlogs` are larger numbers in rising order: where half as many as the next one wait behind what was taken, about
+    so many are taken. The lock lasts as long as the caller's transaction: a killed worker's rows are free at once. That transaction is to remove them, and
     is committed without waiting for the disk: what a crash of PostgreSQL undoes of it, it puts back here.
     """
     claimed: list[InboxRow] = []
@@ -60,8 +60,8 @@ def claim(*, max_events: int, backlog_events: int = 0) -> list[InboxRow]:
         if len(rows) < step:
             break
         last = rows[-1].id
-        if max_events <= events < backlog_events and _waits(backlog_events // 2, after=last):
-            max_events = backlog_events
+        if events >= max_events:
+            max_events = next((one for one in backlogs if one > events and _waits(one // 2, after=last)), max_events)
         average = max(1, events // len(claimed))
         step = min(2_000, max(1, (max_events - events) // average))
     return claimed

@@ -69,13 +69,13 @@ def month(number: int) -> list[Incoming]:
 
 
 class TestBacklog:
-    @pytest.mark.parametrize(("waiting", "taken"), [(30, 30), (45, 32), (90, 60)])
+    @pytest.mark.parametrize(("waiting", "taken"), [(30, 30), (45, 32), (90, 60), (109, 60), (110, 100)])
     def test_is_taken_in_larger_chunks(self, accept, waiting, taken):
         for number in range(waiting):
             accept(message(messageId=f"waits-{number}"))
 
         with transaction.atomic():
-            rows_claimed = inbox.claim(max_events=10, backlog_events=60)
+            rows_claimed = inbox.claim(max_events=10, backlogs=(60, 100))
 
         assert len(rows_claimed) == taken
 
