@@ -81,23 +81,28 @@ def serve(size: int, keep: Path) -> None:
                     drained, raw = drain.run(source.pk, traffic, timezone.now())
                     answer = {"client": drained.client, "server": drained.server, "raw": raw.total}
                 case ["between"]:
-                    for _ in range(BETWEEN // (drain.BATCHES * BATCH) - RUNS):
-                        drain.drain(source.pk, traffic, timezone.now())
+                    go_on(source.pk, traffic, BETWEEN - RUNS * drain.BATCHES * BATCH)
             print(json.dumps(answer), flush=True)
 
 
 def begin(size: int, activity: str, source_id: int) -> Traffic:
-    """Let these people come once, and flush every page."""
+    """Let these people come until the pages that they need are at hand, and flush every page."""
     from django.db import connection
-    from django.utils import timezone
 
     people = size // EVENTS_A_PROFILE
     active = people if activity == "everybody" else min(ACTIVE, people)
     traffic = Traffic(people=active, among=people, seed=time.time_ns())  # messages that no earlier run has sent
-    drain.run(source_id, traffic, timezone.now(), batches=400)
+    go_on(source_id, traffic, BETWEEN)
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
     return traffic
+
+
+def go_on(source_id: int, traffic: Traffic, events: int) -> None:
+    from django.utils import timezone
+
+    for _ in range(0, events, drain.BATCHES * BATCH):
+        drain.drain(source_id, traffic, timezone.now())
 
 
 def grow(end: int, source_id: int) -> None:
