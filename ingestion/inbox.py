@@ -48,8 +48,9 @@ def claim(*, max_events: int, backlogs: Sequence[int] = ()) -> list[InboxRow]:
     """Lock the oldest rows that nobody else is draining, about `max_events` messages in all.
 
     `backlogs` are larger numbers in rising order: where half as many as the next one wait behind what was taken, about
-    so many are taken. The lock lasts as long as the caller's transaction: a killed worker's rows are free at once. That transaction is to remove them, and
-    is committed without waiting for the disk: what a crash of PostgreSQL undoes of it, it puts back here.
+    so many are taken. The lock lasts as long as the caller's transaction: a killed worker's rows are free at once.
+    That transaction is to remove them, and is committed without waiting for the disk: what a crash of PostgreSQL
+    undoes of it, it puts back here.
     """
     claimed: list[InboxRow] = []
     events, last, step = 0, 0, 32

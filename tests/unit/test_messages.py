@@ -316,6 +316,30 @@ class TestIdentifiers:
         assert len(event.identifiers) == 1 + messages.MAX_EXTERNAL_IDS
 
 
+class TestPeople:
+    def test_messages_that_name_the_same_share_one(self):
+        told = [message(messageId=f"m-{number}", userId="anna", anonymousId="a-1") for number in range(2)]
+        named_by_traits = [
+            identify(messageId=f"i-{number}", userId="anna", traits={"email": "a@b.org"}) for number in (1, 2)
+        ]
+
+        one, two, three, four = (taken(item).person for item in [*told, *named_by_traits])
+
+        assert one is two is not three is four
+        assert one.identifiers == (("user_id", "anna"), ("anonymous_id", "a-1"))
+
+    def test_that_name_another_have_their_own(self):
+        assert taken(message(userId="anna")).person is not taken(message(userId="ben")).person
+
+    def test_are_made_anew_once_forgotten(self):
+        before = taken(message(userId="anna")).person
+        before.home = 7
+
+        messages.forget_people()
+
+        assert taken(message(userId="anna")).person.home == 0
+
+
 class TestGroup:
     def test_keeps_the_traits_of_the_account_apart_from_the_persons(self):
         event = taken(
