@@ -62,7 +62,9 @@ def claim(*, max_events: int, backlogs: Sequence[int] = ()) -> list[InboxRow]:
             break
         last = rows[-1].id
         if events >= max_events:
-            max_events = next((one for one in backlogs if one > events and _waits(one // 2, after=last)), max_events)
+            larger = next((one for one in backlogs if one > events), 0)
+            if larger and _waits(larger // 2, after=last):
+                max_events = larger
         average = max(1, events // len(claimed))
         step = min(2_000, max(1, (max_events - events) // average))
     return claimed
