@@ -11,7 +11,7 @@ Then everybody is: nearly nobody is remembered from the chunk before, and nearly
 Both are measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
 in full, and `BETWEEN` events later, as it is for most of the time until the next.
 
-It takes long and much disk (26 million: about 40 GB), and is therefore not part of `make bench`:
+It takes long and much disk (20 million: 28 GB once filled), and is therefore not part of `make bench`:
 
     PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [millions …]
 
