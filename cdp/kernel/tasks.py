@@ -18,10 +18,14 @@ def send_on_commit(name: str, *args: Any) -> None:
 
 
 def nudge(name: str) -> None:
-    """Ask a worker to look for work, once per burst of news. Never fails: beat asks again a second later."""
-    if not claim_wake(name) or tell(name):
-        return
+    """Ask a worker to look for work, once per burst of news.
+
+    Never fails, since what the news are of is stored by now: beat asks again a second later.
+    """
     try:
-        current_app.send_task(name)
+        if claim_wake(name) and not tell(name):
+            current_app.send_task(name)
     except OperationalError as error:
         log.warning("nudge_lost", task=name, error=str(error))
+    except Exception as error:
+        log.exception("nudge_failed", task=name, error=str(error))

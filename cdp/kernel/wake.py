@@ -5,7 +5,7 @@ broker swallowed delays the work by a second and never stops it. A worker that h
 for a moment and hears of more without the broker.
 """
 
-import functools
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -18,9 +18,20 @@ PENDING_MS = 1_000
 log = structlog.get_logger(__name__)
 
 
-@functools.cache
+_client: redis.Redis | None = None
+_making = threading.Lock()
+
+
 def client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    """The one of this process. Of two that threads make at the same time, the one that is let go closes the
+    connections of its pool, in use or not.
+    """
+    global _client  # noqa: PLW0603 - what one process remembers
+    if _client is None:
+        with _making:
+            if _client is None:
+                _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    return _client
 
 
 _claims: dict[str, Any] = {}

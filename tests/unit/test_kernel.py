@@ -2,8 +2,11 @@
 
 import gc
 import struct
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -102,6 +105,14 @@ class TestWithoutValkey:
         tasks.nudge("cdp.drain")
         wake.awake("cdp.drain")
 
+    def test_a_fault_of_the_client_is_lost_too(self, monkeypatch: pytest.MonkeyPatch):
+        def fail(_: str) -> bool:
+            raise ValueError("I/O operation on closed file.")
+
+        monkeypatch.setattr(tasks, "claim_wake", fail)
+
+        tasks.nudge("cdp.drain")
+
 
 class TestWake:
     def test_one_asker_sends_until_the_worker_is_awake(self):
@@ -118,3 +129,23 @@ class TestWake:
         wake.claim_wake(name)
 
         assert 0 < wake.client().pttl(f"cdp:wake:{name}") <= wake.PENDING_MS
+
+    def test_threads_that_begin_together_share_one_client(self, monkeypatch: pytest.MonkeyPatch):
+        """One that was made beside it would close its connections, in use or not, when it is let go."""
+        made: list[redis.Redis] = []
+
+        def slowly(*args: Any, **kwargs: Any) -> redis.Redis:
+            time.sleep(0.05)
+            made.append(from_url(*args, **kwargs))
+            return made[-1]
+
+        from_url = redis.Redis.from_url
+        monkeypatch.setattr(redis.Redis, "from_url", slowly)
+        monkeypatch.setattr(wake, "_client", None)
+        names = [f"test-{uuid.uuid4()}" for _ in range(8)]
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            claimed = list(pool.map(wake.claim_wake, names))
+
+        assert claimed == [True] * len(names)
+        assert len(made) == 1
