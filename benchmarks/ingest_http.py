@@ -18,6 +18,7 @@ import statistics
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,7 +57,8 @@ class Load:
     stop: threading.Event = field(default_factory=threading.Event)
     may_send: threading.Event = field(default_factory=threading.Event)
     accepted: int = 0
-    refused: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+    """Events by the status of the answer."""
     rate: int = 0  # events a second; 0 is as fast as they are answered
     began: float = field(default_factory=time.monotonic)
 
@@ -72,10 +74,10 @@ class Load:
                 body = body.replace(b"@sent@", now.isoformat().encode())
                 body = body.replace(LIVE, (now - SECOND).isoformat(timespec="seconds")[:19].encode())
                 connection.sendall(HEAD % (self.key.encode(), len(body)) + body)
-                if status_of(connection) == 200:
+                if (status := status_of(connection)) == 200:
                     self.accepted += BATCH
                 else:
-                    self.refused += BATCH
+                    self.refused[status] += BATCH
 
     def wait_for_turn(self, number: int) -> None:
         """At a given rate, batch `number` has its instant; who is late sends at once."""
@@ -106,7 +108,7 @@ def received(connection: socket.socket) -> bytes:
 class Result:
     stored: float
     accepted: float
-    refused: int
+    refused: Counter[int]
     backlog: list[int]
     """Waiting requests, twenty times a second."""
     cpu: dict[str, float]
@@ -200,10 +202,11 @@ def report(*, seconds: float = SECONDS, rate: int = 0) -> list[tuple[str, str, s
     tenth = max(1, len(result.backlog) // 10)
     ends = (result.backlog[:tenth], result.backlog[-tenth:])
     waiting = [f"{statistics.median(end):.0f}" for end in ends]
+    refused = f"refused {dict(result.refused)}" if result.refused else "none refused"
     held = f"{rate:,}/s offered" if rate else f"held under {BACKLOG}"
     return [
         ("HTTP to stored, events a second", f"{result.stored:,.0f}", f"aim {AIM:,}; peer {PEER:,}", verdict),
-        ("  accepted over HTTP", f"{result.accepted:,.0f}", f"refused {result.refused}", f"{seconds:.0f} s"),
+        ("  accepted over HTTP", f"{result.accepted:,.0f}", refused, f"{seconds:.0f} s"),
         ("  waiting requests, first, last tenth", ", ".join(waiting), f"most {max(result.backlog):,}", held),
         ("  µs of CPU an event", f"{sum(result.cpu.values()):.1f}", programs, ""),
     ]
