@@ -65,7 +65,7 @@ def measure() -> dict[str, Result]:
         source, _ = operations.create_source(name="Benchmark", now=timezone.now())
         run(source.pk, Traffic(people=1_000, seed=0), timezone.now(), batches=10)
         stored.add_people(0, PEOPLE, timezone.now())
-        stored.add_events(0, STORED, people=PEOPLE, source_id=source.pk)
+        stored.add_events(0, STORED, people=PEOPLE, source_id=source.pk, until=timezone.now())
         for kind, late in (("as it happens", LATE), ("a day's backlog", 1.0)):
             traffic = Traffic(people=PEOPLE, seed=len(found) + 1, late=late)
             run(source.pk, traffic, timezone.now(), batches=400)  # who comes is known by then

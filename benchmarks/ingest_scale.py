@@ -1,5 +1,10 @@
 """What an event costs while the log grows: the drain at 1, 5 and 20 million stored events, by turns.
 
+A log grows in two ways, which are measured one after the other:
+
+- A month after the other at the same rate, `A_MONTH`: older months are partitions of their own.
+- By a higher rate: all of it came within the last day, so that every key is as large as what is stored.
+
 Each size is a deployment of its own, with events, the profiles behind them (one for 20 events), their identifiers and
 seen messages made by SQL. All of them stand side by side, and rounds as in `ingest_drain.py` go from one to the next:
 what the machine gives at that moment is the same for all. A figure is the median over the rounds, and what it is
@@ -8,7 +13,7 @@ against the smallest size the median of the rounds' own ratios.
 The same number of people is active at each size, drawn from all profiles, so that nothing but what is stored grows.
 Then everybody is: nearly nobody is remembered from the chunk before, and nearly every event goes to other pages.
 
-Both are measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
+All are measured twice: right after a checkpoint, when every page that is written to goes into the write-ahead log
 in full, and `BETWEEN` events later, as it is for most of the time until the next.
 
 It takes long and much disk (20 million: 28 GB once filled), and is therefore not part of `make bench`:
@@ -29,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +48,7 @@ BETWEEN = 300_000
 EVENTS_A_PROFILE = 20
 ACTIVE = 20_000
 ACTIVITIES = ("some", "everybody")
+A_MONTH = 1_000_000
 
 PROGRESS = """
 CREATE TABLE IF NOT EXISTS bench_progress (events bigint NOT NULL, people bigint NOT NULL);
@@ -52,24 +59,25 @@ INSERT INTO bench_progress SELECT 0, 0 WHERE NOT EXISTS (SELECT FROM bench_progr
 # --- One size ------------------------------------------------------------------------------------------------
 
 
-def serve(size: int, keep: Path) -> None:
-    """Hold so many events, and answer each line of standard input with one of JSON."""
+def serve(size: int, days: float, keep: Path) -> None:
+    """Hold so many events of so many days, and answer each line of standard input with one of JSON."""
     with servers(keep=keep):
         from django.db import connection
         from django.utils import timezone
 
         from cdp import pipeline
-        from ingestion import operations
+        from ingestion import operations, partitions
         from ingestion.models import Source
 
         known = Source.objects.order_by("pk").first()
         source = known or operations.create_source(name="Benchmark", now=timezone.now())[0]
         with connection.cursor() as cursor:
             cursor.execute(PROGRESS)
+        partitions.begin_seen_week((timezone.now() - partitions.WEEK).date())
         while pipeline.drain(now=timezone.now()).rows:
             pass  # what a run that was stopped has left in the inbox
         drain.run(source.pk, Traffic(people=1_000, seed=time.time_ns()), timezone.now(), batches=10)
-        grow(size, source.pk)
+        grow(size, timedelta(days=days), source.pk)
         print("{}", flush=True)
         traffic = Traffic(people=1)
         for line in sys.stdin:
@@ -105,7 +113,7 @@ def go_on(source_id: int, traffic: Traffic, events: int) -> None:
         drain.drain(source_id, traffic, timezone.now())
 
 
-def grow(end: int, source_id: int) -> None:
+def grow(end: int, history: timedelta, source_id: int) -> None:
     """Up to `end` stored events, from what there is. Each step says in its own transaction that it was done."""
     from django.db import connection, transaction
     from django.utils import timezone
@@ -124,7 +132,8 @@ def grow(end: int, source_id: int) -> None:
             cursor.execute("UPDATE bench_progress SET events = events + %s", [count])
 
     if end > start:
-        stored.add_events(start, end, people=people, source_id=source_id, step_done=note)
+        now = timezone.now()
+        stored.add_events(start, end, people=people, source_id=source_id, until=now, history=history, step_done=note)
 
 
 # --- All of them ---------------------------------------------------------------------------------------------
@@ -133,9 +142,10 @@ def grow(end: int, source_id: int) -> None:
 class Size:
     """One of them, in a process of its own."""
 
-    def __init__(self, events: int, folder: Path) -> None:
+    def __init__(self, events: int, days: float, folder: Path) -> None:
         self.events = events
-        command = [sys.executable, __file__, "--serve", str(events), "--keep", str(folder / str(events))]
+        folder /= f"{events}-in-{days:.0f}-days"
+        command = [sys.executable, __file__, "--serve", str(events), str(days), "--keep", str(folder)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.answer()
 
@@ -158,13 +168,14 @@ class Size:
 
 
 @contextlib.contextmanager
-def side_by_side(sizes: list[int], keep: Path | None) -> Iterator[list[Size]]:
+def side_by_side(sizes: dict[int, float], keep: Path | None) -> Iterator[list[Size]]:
+    """Deployments of so many events within so many days each, in rising order."""
     folder = keep or Path(tempfile.mkdtemp(prefix="cdp-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     try:
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(contextlib.closing(Size(events, folder))) for events in sizes]
+            yield [stack.enter_context(contextlib.closing(Size(*size, folder))) for size in sorted(sizes.items())]
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -201,22 +212,28 @@ def lines(sizes: list[Size], turns: list[list[dict[str, float]]]) -> Iterator[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the data stays for the next run")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve, asked.keep)
+        serve(int(asked.serve[0]), float(asked.serve[1]), asked.keep)
         return
     began = time.monotonic()
-    with side_by_side(sorted(int(millions * 1_000_000) for millions in asked.millions), asked.keep) as sizes:
-        for activity in ACTIVITIES:
-            for one in sizes:
-                one.ask(f"begin {activity}")
-            print_turns(sizes, f"{activity} active, right after a checkpoint")
-            for one in sizes:
-                one.ask("between")
-            print_turns(sizes, f"{activity} active, {BETWEEN:,} events after it")
+    sizes = [int(millions * 1_000_000) for millions in asked.millions]
+    compare({size: 30 * size / A_MONTH for size in sizes}, f"{A_MONTH:,} a month", asked.keep)
+    compare(dict.fromkeys(sizes, 1.0), "all of the last day", asked.keep)
     print(f"{time.monotonic() - began:,.0f} s, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+
+
+def compare(sizes: dict[int, float], history: str, keep: Path | None) -> None:
+    with side_by_side(sizes, keep) as deployments:
+        for activity in ACTIVITIES:
+            for one in deployments:
+                one.ask(f"begin {activity}")
+            print_turns(deployments, f"{history}, {activity} active, right after a checkpoint")
+            for one in deployments:
+                one.ask("between")
+            print_turns(deployments, f"{history}, {activity} active, {BETWEEN:,} events after it")
 
 
 if __name__ == "__main__":

@@ -10,17 +10,23 @@ from traffic import visitor_id
 STEP = 500_000
 
 FILL = """
-INSERT INTO event (ts, id, profile_id, name_id, value, properties, context, source_id, received_at)
-SELECT %(now)s - random() * interval '1 day', gen_random_uuid(), 1 + floor(random() * %(people)s)::bigint,
-       (SELECT id FROM event_name WHERE name = 'Product Viewed'), random() * 200,
-       jsonb_build_object('product_id', 'SKU-' || n %% 5000, 'category', 'Shoes', 'brand', 'Brand ' || n %% 80,
-           'price', round((random() * 200)::numeric, 2), 'currency', 'EUR', 'position', n %% 40,
-           'list', 'search results', 'variant', 'black / M'),
-       jsonb_build_object('ip', '198.51.100.0', 'library', jsonb_build_object('name', 'analytics-python')),
-       %(source)s, %(received)s
-FROM generate_series(1, %(count)s) AS n
+WITH made AS (
+    INSERT INTO event (ts, id, profile_id, name_id, value, properties, context, source_id, received_at)
+    SELECT at.ts, gen_random_uuid(), 1 + floor(random() * %(people)s)::bigint,
+           (SELECT id FROM event_name WHERE name = 'Product Viewed'), random() * 200,
+           jsonb_build_object('product_id', 'SKU-' || n %% 5000, 'category', 'Shoes', 'brand', 'Brand ' || n %% 80,
+               'price', round((random() * 200)::numeric, 2), 'currency', 'EUR', 'position', n %% 40,
+               'list', 'search results', 'variant', 'black / M'),
+           jsonb_build_object('ip', '198.51.100.0', 'library', jsonb_build_object('name', 'analytics-python')),
+           %(source)s, at.ts + interval '1 second'
+    FROM generate_series(%(first)s::bigint, %(last)s - 1) AS n
+         CROSS JOIN LATERAL (SELECT %(begin)s + n * %(apart)s - random() * interval '5 seconds' AS ts) AS at
+    RETURNING ts, id
+)
+INSERT INTO seen_message (week, id)
+SELECT w.week, made.id FROM made
+JOIN (SELECT week FROM seen_week ORDER BY week DESC LIMIT 2) AS w ON w.week = date_trunc('week', made.ts, 'UTC')::date
 """
-FILL_SEEN = "INSERT INTO seen_message (week, id) SELECT %(week)s, gen_random_uuid() FROM generate_series(1, %(count)s)"
 FILL_PROFILES = """
 WITH made AS (
     INSERT INTO profile (traits, provenance, created_at, updated_at)
@@ -35,30 +41,39 @@ def _do_nothing(_: int) -> None:
 
 
 def add_events(
-    start: int, end: int, *, people: int, source_id: int, step_done: Callable[[int], None] = _do_nothing
+    start: int,
+    end: int,
+    *,
+    people: int,
+    source_id: int,
+    until: datetime,
+    history: timedelta = timedelta(days=1),
+    step_done: Callable[[int], None] = _do_nothing,
 ) -> None:
-    """From `start` to `end`, of the last day and profiles 1 to `people`. `step_done` is told how many a step has
+    """Those with the numbers from `start` on of `end`, which came evenly and in time order, of profiles 1 to `people`.
+
+    The messages of the last two weeks that have begun are remembered as seen. `step_done` is told how many a step has
     added, in its transaction.
     """
     from django.db import connection, transaction
-    from django.utils import timezone
 
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT max(week) FROM seen_message")
-        (week,) = cursor.fetchone()
-    common = {"now": now, "people": people, "source": source_id, "received": now - timedelta(hours=1), "week": week}
+    from ingestion import partitions
 
-    def fill(count: int) -> None:
+    begin = until - history
+    days = range(history.days + 1)
+    partitions.ensure_event_partitions({partitions.month_of(begin + timedelta(days=day)) for day in days})
+    common = {"begin": begin, "apart": history / end, "people": people, "source": source_id}
+
+    def fill(first: int) -> None:
         """In a session of its own, so that two cores are busy."""
+        last = min(first + STEP, end)
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(FILL, common | {"count": count})
-            cursor.execute(FILL_SEEN, common | {"count": count})
-            step_done(count)
+            cursor.execute(FILL, common | {"first": first, "last": last})
+            step_done(last - first)
         connection.close()
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(fill, [min(STEP, end - done) for done in range(start, end, STEP)]))
+        list(pool.map(fill, range(start, end, STEP)))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE event, seen_message, profile, identifier, profile_identifier")
 
