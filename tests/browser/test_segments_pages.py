@@ -18,6 +18,15 @@ from tests.factories.activation import Receiver, make_destination, make_subscrip
 from tests.factories.ingestion import identify, track
 
 BOUGHT = {"type": "event", "event": "Order Completed", "measure": "count", "op": "gte", "value": 1}
+CHOOSE_AT_ONCE = """() => {
+  new MutationObserver((_, observer) => {
+    const purposes = document.querySelector("#export-purpose");
+    if (!purposes) return;
+    observer.disconnect();
+    purposes.selectedIndex = purposes.options.length - 1;
+    purposes.dispatchEvent(new Event("change", { bubbles: true }));
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
 
 
 @pytest.fixture
@@ -174,6 +183,15 @@ class TestSegmentPage:
         assert taken.value.suggested_filename.startswith("buyers-")
         assert "anna@example.org" in taken.value.path().read_text()
         expect(page.locator("#export-progress")).to_contain_text("1 person in the file, 0 left out")
+
+    def test_hears_a_purpose_that_is_chosen_before_the_form_is_wired(self, log_in, buyers):
+        page = log_in("marketer")
+        page.goto("/segments/buyers/")
+        page.evaluate(CHOOSE_AT_ONCE)
+
+        page.get_by_role("button", name="Export").click()
+
+        expect(page.get_by_label("Why is it needed?")).to_be_visible()
 
     def test_a_paused_feed_stands_still_until_it_is_filtered(self, log_in, buyers):
         page = log_in("marketer")
