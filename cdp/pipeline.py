@@ -29,7 +29,8 @@ import identity.candidates.queue
 import identity.candidates.turn
 import segments.computations
 import segments.operations
-from cdp.drain import ATTEMPTS, NOTHING, Drained, changes_of, drain_chunk, persistently, replay_batch
+from cdp.chunk import NOTHING, Drained, changes_of
+from cdp.drain import ATTEMPTS, drain_chunk, persistently, replay_batch
 from cdp.kernel.garbage import collecting_later
 from identity.contracts import Resolution
 from identity.survivorship import runs

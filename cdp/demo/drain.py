@@ -6,7 +6,7 @@ from dataclasses import astuple
 from datetime import datetime
 
 from cdp import pipeline
-from cdp.drain import Drained
+from cdp.chunk import Drained
 from ingestion.queries import inbox_depth
 from segments.models import Change, Due
 

@@ -20,7 +20,8 @@ from django.test import Client
 from django.utils import timezone
 
 from cdp import pipeline
-from cdp.drain import CHUNK_EVENTS, Drained
+from cdp.chunk import Drained
+from cdp.drain import CHUNK_EVENTS
 from identity.candidates import fields
 from identity.kinds import rules
 from identity.kinds.stage import forget_found

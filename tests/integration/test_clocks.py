@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdp import pipeline
-from cdp.drain import Drained
+from cdp.chunk import Drained
 from ingestion import inbox, operations, partitions
 from tests.factories.ingestion import SourceFactory, batch_body, identify, message
 from tests.integration.conftest import at_once, drain_all, rows, wipe

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from cdp import pipeline
-from cdp.drain import Drained
+from cdp.chunk import Drained
 from cdp.kernel.ids import message_uuid
 from consent.models import Purpose
 from consent.operations import record_consent

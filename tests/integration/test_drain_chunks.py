@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 
 from cdp import pipeline
-from cdp.drain import Drained
+from cdp.chunk import Drained
 from ingestion import event_log, inbox, messages, partitions
 from ingestion.contracts import InboxRow, Incoming
 from tests.factories.ingestion import NOW, batch_body, identify, message

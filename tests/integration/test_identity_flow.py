@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdp.drain import Drained
+from cdp.chunk import Drained
 from identity import queries
 from ingestion import operations
 from tests.factories.ingestion import NOW, batch_body, identify, message, track

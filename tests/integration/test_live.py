@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.test import Client
 
-from cdp import drain, pipeline
+from cdp import chunk, pipeline
 from cdp.kernel import wake
 from cdp.kernel.access.roles import Role
 from consent.models import Purpose
@@ -91,7 +91,7 @@ class TestFeed:
 
     def test_of_a_chunk_that_is_rolled_back_shows_nothing(self, accept, source: Source, monkeypatch):
         accept(track("A"))
-        monkeypatch.setattr(drain.live, "show_after_commit", _then_fail(drain.live.show_after_commit))
+        monkeypatch.setattr(chunk.live, "show_after_commit", _then_fail(chunk.live.show_after_commit))
 
         with pytest.raises(redis.ConnectionError):
             drain_all(NOW)
