@@ -113,6 +113,8 @@ class Result:
     """Waiting requests, twenty times a second."""
     cpu: dict[str, float]
     """Of each program, CPU time in µs a stored event; `client` is the sender."""
+    memory: float
+    """MB that the largest ingest worker holds at the end; what it once had, it keeps."""
 
 
 def measure(*, seconds: float = SECONDS, rate: int = 0) -> Result:
@@ -179,7 +181,8 @@ def watch(home: Path, load: Load, *, seconds: float) -> Result:
     took, events = time.monotonic() - began, stored() - before
     cpu = {name: (total - spent.get(name, 0.0)) / events * 1e6 for name, total in cpu_times(home).items()}
     connection.close()
-    return Result(events / took, (load.accepted - accepted) / took, load.refused, waiting, cpu)
+    memory = max(process.memory_info().rss for process in processes.marked(home)["worker-ingest"]) / 1e6
+    return Result(events / took, (load.accepted - accepted) / took, load.refused, waiting, cpu, memory)
 
 
 def cpu_times(home: Path) -> dict[str, float]:
@@ -209,6 +212,7 @@ def report(*, seconds: float = SECONDS, rate: int = 0) -> list[tuple[str, str, s
         ("  accepted over HTTP", f"{result.accepted:,.0f}", refused, f"{seconds:.0f} s"),
         ("  waiting requests, first, last tenth", ", ".join(waiting), f"most {max(result.backlog):,}", held),
         ("  µs of CPU an event", f"{sum(result.cpu.values()):.1f}", programs, ""),
+        ("  memory of an ingest worker", f"{result.memory:.0f} MB", "", ""),
     ]
 
 
