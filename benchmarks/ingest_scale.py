@@ -18,7 +18,7 @@ in full, and `BETWEEN` events later, as it is for most of the time until the nex
 
 It takes long and much disk (20 million: 28 GB once filled), and is therefore not part of `make bench`:
 
-    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [millions …]
+    PYTHONPATH=. .venv/bin/python benchmarks/ingest_scale.py [--keep FOLDER] [--active some] [millions …]
 
 With `--keep` the data stays in that folder, and a run after one that was stopped goes on from what is stored there.
 """
@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,7 @@ def lines(sizes: list[Size], turns: list[list[dict[str, float]]]) -> Iterator[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the data stays for the next run")
+    parser.add_argument("--active", choices=ACTIVITIES, help="measure only with these people, not with both")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("millions", type=float, nargs="*", default=[1, 5, 20])
     asked = parser.parse_args()
@@ -220,14 +221,15 @@ def main() -> None:
         return
     began = time.monotonic()
     sizes = [int(millions * 1_000_000) for millions in asked.millions]
-    compare({size: 30 * size / A_MONTH for size in sizes}, f"{A_MONTH:,} a month", asked.keep)
-    compare(dict.fromkeys(sizes, 1.0), "all of the last day", asked.keep)
+    activities = [asked.active] if asked.active else ACTIVITIES
+    compare({size: 30 * size / A_MONTH for size in sizes}, f"{A_MONTH:,} a month", activities, asked.keep)
+    compare(dict.fromkeys(sizes, 1.0), "all of the last day", activities, asked.keep)
     print(f"{time.monotonic() - began:,.0f} s, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
 
 
-def compare(sizes: dict[int, float], history: str, keep: Path | None) -> None:
+def compare(sizes: dict[int, float], history: str, activities: Sequence[str], keep: Path | None) -> None:
     with side_by_side(sizes, keep) as deployments:
-        for activity in ACTIVITIES:
+        for activity in activities:
             for one in deployments:
                 one.ask(f"begin {activity}")
             print_turns(deployments, f"{history}, {activity} active, right after a checkpoint")

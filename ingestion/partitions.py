@@ -34,13 +34,13 @@ def ensure_event_partitions(months: Iterable[date]) -> None:
             start=month,
             end=next_month(month),
             options=_EVENT_OPTIONS,
-            columns=_EVENT_COLUMNS,
+            then=_EVENT_COLUMNS,
         )
 
 
 def ensure_seen_partition(day: date) -> None:
     week = week_of(day)
-    _ensure(_seen_name(week), parent="seen_message", start=week, end=week + WEEK)
+    _ensure(_seen_name(week), parent="seen_message", start=week, end=week + WEEK, then=_SEEN_KEY)
 
 
 def begin_seen_week(day: date) -> None:
@@ -127,11 +127,16 @@ def _seen_name(week: date) -> str:
 
 _EVENT_OPTIONS = "WITH (autovacuum_vacuum_insert_scale_factor = 0.01)"
 # Nothing is planned by the statistics of whole JSON documents, and to gather them is most of what ANALYZE costs.
-_EVENT_COLUMNS = "ALTER properties SET STATISTICS 0, ALTER context SET STATISTICS 0"
+_EVENT_COLUMNS = 'ALTER TABLE "{0}" ALTER properties SET STATISTICS 0, ALTER context SET STATISTICS 0'
+# A partition is a week, which its key therefore need not hold.
+_SEEN_KEY = 'CREATE UNIQUE INDEX IF NOT EXISTS "{0}_id" ON "{0}" (id)'
 
 
-def _ensure(name: str, *, parent: str, start: date, end: date, options: str = "", columns: str = "") -> None:
-    """Attach rather than create as a partition: that takes no exclusive lock on the parent."""
+def _ensure(name: str, *, parent: str, start: date, end: date, then: str, options: str = "") -> None:
+    """Attach rather than create as a partition: that takes no exclusive lock on the parent.
+
+    `then` is what such a table needs besides, and may be run again.
+    """
     if name in _known:
         return
     with connection.cursor() as cursor:
@@ -139,8 +144,7 @@ def _ensure(name: str, *, parent: str, start: date, end: date, options: str = ""
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
             try:
                 cursor.execute(f'CREATE TABLE IF NOT EXISTS "{name}" (LIKE {parent} INCLUDING DEFAULTS) {options}')
-                if columns:
-                    cursor.execute(f'ALTER TABLE "{name}" {columns}')
+                cursor.execute(then.format(name))
                 if not _is_attached(cursor, name):
                     cursor.execute(
                         f'ALTER TABLE {parent} ATTACH PARTITION "{name}" FOR VALUES FROM (%s) TO (%s)', [start, end]

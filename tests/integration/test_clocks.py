@@ -95,6 +95,18 @@ class TestPartitions:
         assert rows("SELECT week FROM seen_message ORDER BY 1") == kept
         assert rows("SELECT week FROM seen_week ORDER BY 1") == kept
 
+    def test_each_takes_an_id_once(self, database):
+        for week in (0, 1):
+            partitions.ensure_seen_partition((MONDAY + week * WEEK).date())
+
+        keys = rows(
+            "SELECT count(*), count(i.indexrelid) FROM pg_inherits LEFT JOIN pg_index i ON i.indrelid = inhrelid"
+            " AND i.indisunique AND i.indisvalid AND pg_get_indexdef(i.indexrelid) LIKE '% (id)'"
+            " WHERE inhparent = 'seen_message'::regclass"
+        )
+
+        assert keys[0][0] == keys[0][1] >= 2
+
 
 CLOCKS = st.sampled_from([MONDAY + sign * hours * HOUR for hours in (0, 1, 7, 100) for sign in (-1, 1)])
 NUMBERS = st.lists(st.integers(0, 5), min_size=1, max_size=4)
