@@ -3,6 +3,13 @@
 
 const closest = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
 
+/* --- Tabs: on a narrow screen the one that is open would stand past the edge ------------------------------ */
+
+for (const tab of document.querySelectorAll('.tabs > [aria-current="page"]')) {
+  const tabs = tab.parentElement;
+  tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.clientWidth) / 2;
+}
+
 /* --- Toasts: server messages, and the "toast" event that a fragment's HX-Trigger header sends ------------- */
 
 const TOAST_MS = 7000;

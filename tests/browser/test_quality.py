@@ -30,6 +30,13 @@ def orders(*totals: float) -> list[dict[str, Any]]:
 
 
 class TestQuality:
+    def test_is_the_open_tab_on_a_narrow_screen_too(self, log_in: Callable[..., Any], shop: tuple[Source, str]):
+        page = log_in("engineer", viewport=NARROW)
+
+        page.goto("/sources/shop/quality/")
+
+        expect(page.locator(".source-tabs [aria-current=page]")).to_be_in_viewport(ratio=1)
+
     def test_from_the_score_to_a_rule_to_a_decision(
         self, log_in: Callable[..., Any], send: Callable[..., None], shop: tuple[Source, str], screenshot: Any
     ):
