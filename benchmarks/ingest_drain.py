@@ -25,8 +25,9 @@ import stored
 from home import become_worker, servers
 from traffic import BATCH, LATE, Traffic
 
-RUNS = 5
+RUNS = 9
 BATCHES = 200  # of 100 events, a run
+WARM_UP = 1_500  # batches, after which all but one in a thousand of the people have come
 PEOPLE = 20_000
 STORED = 1_000_000
 AIM, MUST = 0.30, 0.15
@@ -68,7 +69,7 @@ def measure() -> dict[str, Result]:
         stored.add_events(0, STORED, people=PEOPLE, source_id=source.pk, until=timezone.now())
         for kind, late in (("as it happens", LATE), ("a day's backlog", 1.0)):
             traffic = Traffic(people=PEOPLE, seed=len(found) + 1, late=late)
-            run(source.pk, traffic, timezone.now(), batches=400)  # who comes is known by then
+            drain(source.pk, traffic, timezone.now(), batches=WARM_UP)
             found[kind] = summary([run(source.pk, traffic, timezone.now()) for _ in range(RUNS)])
     return found
 
