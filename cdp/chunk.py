@@ -94,7 +94,8 @@ def store(rows: Sequence[InboxRow], opened: Opened, sources: Mapping[int, Source
     """All that follows from the messages of these rows, in the caller's transaction.
 
     Raises:
-        UnpreparedError, RepeatedError: roll back, and try again after `event_log.prepare`.
+        UnpreparedError: roll back, `event_log.prepare`, and try again.
+        RepeatedError: roll back, and try again.
     """
     decoded, rejected, again = opened
     admitted, refused = _ask_consent(decoded, sources, now=now)
